@@ -1,0 +1,137 @@
+//! Convolution, batch-norm and pooling for training image classifiers, on Burn tensors.
+//!
+//! Activations are NHWC (`[batch, height, width, channels]`) end to end; weights are
+//! `[out, in / groups, kernel height, kernel width]`, as PyTorch stores them. Every function is differentiable in
+//! its tensor arguments and gives the same result on every device up to rounding.
+//!
+//! Shapes that do not fit together are a bug of the caller and panic, as Burn's own operations do.
+
+mod portable;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;
+
+use burn::tensor::Tensor;
+
+/// Geometry of a convolution: the same in both spatial directions, dilation 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvOptions {
+    /// Pixels between two windows, at least 1.
+    pub stride: usize,
+    /// Zeros added on every side.
+    pub padding: usize,
+    /// Groups of channels that do not see each other; divides both channel counts.
+    pub groups: usize,
+}
+
+/// What follows a batch-norm or an addition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// max(x, 0); its derivative at 0 is 0.
+    Relu,
+    /// min(max(x, 0), 6); its derivative is 1 strictly between 0 and 6, else 0 (at 6 itself it may be 1 elsewhere than on the CPU).
+    Relu6,
+}
+
+/// Result of [`batch_norm_train`].
+#[derive(Clone, Debug)]
+pub struct BatchNormOutput {
+    /// `[n, h, w, c]`.
+    pub y: Tensor<4>,
+    /// The batch's mean `[c]`; carries no gradient.
+    pub mean: Tensor<1>,
+    /// The batch's biased variance `[c]`; carries no gradient.
+    pub variance: Tensor<1>,
+}
+
+/// Convolution: x `[n, h, w, cin]`, weight `[cout, cin / groups, kh, kw]`, bias `[cout]` → `[n, oh, ow, cout]` with
+/// `oh = (h + 2 padding - kh) / stride + 1`.
+pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: ConvOptions) -> Tensor<4> {
+    check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
+    portable::conv2d(x, weight, bias, options)
+}
+
+/// Training-mode batch-norm (Ioffe & Szegedy 2015), residual addition and activation as one operation:
+/// `activation(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual)`, statistics over the batch and the
+/// image: x `[n, h, w, c]`, gamma and beta `[c]`, residual as x.
+pub fn batch_norm_train(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+    residual: Option<Tensor<4>>,
+    activation: Activation,
+) -> BatchNormOutput {
+    check_channels("batch_norm_train", x.dims(), [&gamma, &beta], residual.as_ref());
+    portable::batch_norm_train(x, gamma, beta, epsilon, residual, activation)
+}
+
+/// `activation(scale x + shift + residual)` with one scale and shift a channel (evaluation-mode batch-norm):
+/// x and residual `[n, h, w, c]`, scale and shift `[c]`.
+pub fn scale_shift(
+    x: Tensor<4>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    activation: Activation,
+) -> Tensor<4> {
+    check_channels("scale_shift", x.dims(), [&scale, &shift], residual.as_ref());
+    portable::scale_shift(x, scale, shift, residual, activation)
+}
+
+/// The activation alone, x of any shape `[n, h, w, c]`.
+pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    portable::activate(x, activation)
+}
+
+/// Maximum over disjoint `size` × `size` windows: `[n, h, w, c]` → `[n, h / size, w / size, c]`; rows and columns
+/// that do not fill a window are dropped.
+pub fn max_pool2d(x: Tensor<4>, size: usize) -> Tensor<4> {
+    check_pool(x.dims(), size, size);
+    portable::max_pool2d(x, size)
+}
+
+/// Mean over `size` × `size` windows, `stride` apart, without padding: `[n, h, w, c]` →
+/// `[n, (h - size) / stride + 1, (w - size) / stride + 1, c]`.
+pub fn avg_pool2d(x: Tensor<4>, size: usize, stride: usize) -> Tensor<4> {
+    check_pool(x.dims(), size, stride);
+    portable::avg_pool2d(x, size, stride)
+}
+
+/// Mean over the image: `[n, h, w, c]` → `[n, c]`.
+pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
+    portable::global_avg_pool(x)
+}
+
+fn check_conv(x: [usize; 4], weight: [usize; 4], bias: Option<usize>, options: ConvOptions) {
+    let [_, h, w, cin] = x;
+    let [cout, per_group, kh, kw] = weight;
+    let ConvOptions { stride, padding, groups } = options;
+    assert!(stride >= 1 && groups >= 1, "conv2d: stride and groups must be at least 1, found {options:?}");
+    assert!(
+        cin == per_group * groups && cout % groups == 0,
+        "conv2d: weight {weight:?} with {groups} groups does not fit x {x:?}"
+    );
+    assert!(
+        kh >= 1 && kw >= 1 && h + 2 * padding >= kh && w + 2 * padding >= kw,
+        "conv2d: kernel {kh}x{kw} does not fit x {x:?} with padding {padding}"
+    );
+    assert!(bias.is_none_or(|b| b == cout), "conv2d: bias of {bias:?} elements for {cout} output channels");
+}
+
+fn check_channels(op: &str, x: [usize; 4], vectors: [&Tensor<1>; 2], residual: Option<&Tensor<4>>) {
+    for v in vectors {
+        assert!(v.dims() == [x[3]], "{op}: vector of {:?} elements for x {x:?}", v.dims());
+    }
+    if let Some(r) = residual {
+        assert!(r.dims() == x, "{op}: residual {:?} for x {x:?}", r.dims());
+    }
+}
+
+fn check_pool([_, h, w, _]: [usize; 4], size: usize, stride: usize) {
+    assert!(size >= 1 && stride >= 1, "pool: size and stride must be at least 1, found {size} and {stride}");
+    assert!(h >= size && w >= size, "pool: window {size} does not fit an image of {h}x{w}");
+}

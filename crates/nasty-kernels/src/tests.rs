@@ -1,0 +1,314 @@
+//! The public operations and all their gradients against the f64 reference over random shapes.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use proptest::prelude::*;
+
+use crate::reference::{self, Array};
+use crate::{Activation, ConvOptions};
+
+/// A small generator (splitmix64) so that a case is a shape and a seed.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        // The value must be the same in f32 and f64.
+        ((z >> 40) as f64 / (1u64 << 23) as f64 - 1.0) * 1.5
+    }
+
+    fn array(&mut self, dims: [usize; 4]) -> Array {
+        let mut a = Array::zeros(dims);
+        a.data.iter_mut().for_each(|v| *v = f64::from(self.next() as f32));
+        a
+    }
+
+    fn vector(&mut self, n: usize) -> Vec<f64> {
+        self.array([1, 1, 1, n]).data
+    }
+}
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn tensor(a: &Array) -> Tensor<4> {
+    let data: Vec<f32> = a.data.iter().map(|v| *v as f32).collect();
+    Tensor::from_data(TensorData::new(data, a.dims), &device()).require_grad()
+}
+
+fn vector(v: &[f64]) -> Tensor<1> {
+    let data: Vec<f32> = v.iter().map(|v| *v as f32).collect();
+    Tensor::from_data(TensorData::new(data, [v.len()]), &device()).require_grad()
+}
+
+/// Largest difference, relative to the reference's root mean square (and at least to `floor`).
+#[track_caller]
+fn assert_close<const D: usize>(what: &str, found: Tensor<D>, expected: &[f64], tolerance: f64) {
+    let found = found.into_data().try_to_vec::<f32>().expect("an f32 tensor");
+    assert_eq!(found.len(), expected.len(), "{what}: length");
+    let rms = (expected.iter().map(|v| v * v).sum::<f64>() / expected.len() as f64).sqrt().max(1e-3);
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        let error = (f64::from(*f) - e).abs() / rms;
+        assert!(error <= tolerance, "{what}[{i}]: found {f}, expected {e}, {error:.2e} of the rms {rms:.2e}");
+    }
+}
+
+#[derive(Clone, Debug)]
+struct ConvCase {
+    x: [usize; 4],
+    weight: [usize; 4],
+    bias: bool,
+    options: ConvOptions,
+    seed: u64,
+}
+
+fn conv_case() -> impl Strategy<Value = ConvCase> {
+    let channels =
+        prop_oneof![4 => (1usize..=40, 1usize..=40), 1 => (1usize..=130, 1usize..=130), 1 => Just((64, 64))];
+    let groups = prop_oneof![4 => Just(1usize), 1 => 2usize..=5, 2 => Just(0usize)];
+    let side = prop_oneof![4 => 1usize..=17, 1 => 1usize..=65];
+    let kernel = prop_oneof![3 => Just(3usize), 2 => Just(1usize), 1 => 2usize..=5];
+    (
+        channels,
+        groups,
+        (side.clone(), side),
+        (kernel.clone(), kernel),
+        1usize..=3,
+        0usize..=2,
+        1usize..=9,
+        any::<bool>(),
+        any::<u64>(),
+    )
+        .prop_map(|((cin, cout), groups, (h, w), (kh, kw), stride, padding, n, bias, seed)| {
+            // 0 stands for depthwise; other groups multiply the channels.
+            let (per_group, cout, groups) = match groups {
+                0 => (1, cin * (1 + cout % 2), cin),
+                1 => (cin, cout, 1),
+                g => (cin.div_ceil(g), cout.div_ceil(g) * g, g),
+            };
+            let (kh, kw) = (kh.min(h + 2 * padding), kw.min(w + 2 * padding));
+            // The reference costs one step a product; keep a case in the tens of milliseconds.
+            let cost = h * w * kh * kw * per_group * cout;
+            let n = n.min((20_000_000 / cost).max(1));
+            ConvCase {
+                x: [n, h, w, per_group * groups],
+                weight: [cout, per_group, kh, kw],
+                bias,
+                options: ConvOptions { stride, padding, groups },
+                seed,
+            }
+        })
+}
+
+fn check_conv(case: &ConvCase) {
+    let mut noise = Noise(case.seed);
+    let (x, weight) = (noise.array(case.x), noise.array(case.weight));
+    let bias = case.bias.then(|| noise.vector(case.weight[0]));
+    let y = reference::conv2d(&x, &weight, bias.as_deref(), case.options);
+    let dy = noise.array(y.dims);
+    let (dx, dw, db) = reference::conv2d_backward(&x, &weight, &dy, case.options);
+
+    let (tx, tw, tb) = (tensor(&x), tensor(&weight), bias.as_deref().map(vector));
+    let ty = crate::conv2d(tx.clone(), tw.clone(), tb.clone(), case.options);
+    assert_eq!(ty.dims(), y.dims);
+    assert_close("y", ty.clone(), &y.data, 2e-5);
+    let grads = (ty * tensor(&dy).detach()).sum().backward();
+    assert_close("dx", tx.grad(&grads).expect("dx"), &dx.data, 2e-5);
+    assert_close("dw", tw.grad(&grads).expect("dw"), &dw.data, 2e-5);
+    if let Some(tb) = tb {
+        assert_close("db", tb.grad(&grads).expect("db"), &db, 2e-5);
+    }
+}
+
+#[derive(Clone, Debug)]
+struct NormCase {
+    x: [usize; 4],
+    residual: bool,
+    activation: Activation,
+    offset: f64,
+    seed: u64,
+}
+
+fn norm_case() -> impl Strategy<Value = NormCase> {
+    let activation = prop_oneof![Just(Activation::None), Just(Activation::Relu), Just(Activation::Relu6)];
+    (
+        (1usize..=9, 1usize..=33, 1usize..=33, 1usize..=130),
+        any::<bool>(),
+        activation,
+        -3.0..3.0f64,
+        any::<u64>(),
+    )
+        // Of one value a channel nothing remains but rounding.
+        .prop_filter("at least 4 values a channel", |((n, h, w, _), ..)| n * h * w >= 4)
+        .prop_map(|((n, h, w, c), residual, activation, offset, seed)| NormCase {
+            x: [n, h, w, c],
+            residual,
+            activation,
+            offset,
+            seed,
+        })
+}
+
+impl NormCase {
+    /// x, two vectors, residual, dy.
+    fn draw(&self) -> (Array, Vec<f64>, Vec<f64>, Option<Array>, Array) {
+        let mut noise = Noise(self.seed);
+        let mut x = noise.array(self.x);
+        x.data.iter_mut().for_each(|v| *v = f64::from((*v * 2.0 + self.offset) as f32));
+        let scale = noise.vector(self.x[3]);
+        let shift = noise.vector(self.x[3]);
+        let residual = self.residual.then(|| noise.array(self.x));
+        let dy = noise.array(self.x);
+        (x, scale, shift, residual, dy)
+    }
+
+    /// Where rounding decides on which side of a kink a value lies, the gradient is not defined: no dy there.
+    fn avoid_kinks(&self, before: &Array, dy: &mut Array) {
+        for (d, v) in dy.data.iter_mut().zip(&before.data) {
+            if v.abs() < 1e-4 || (v - 6.0).abs() < 1e-4 {
+                *d = 0.0;
+            }
+        }
+    }
+}
+
+fn check_batch_norm(case: &NormCase) {
+    let (x, gamma, beta, residual, mut dy) = case.draw();
+    let run =
+        |dy: &Array| reference::batch_norm(&x, &gamma, &beta, 1e-5, residual.as_ref(), case.activation, dy);
+    case.avoid_kinks(&run(&dy).before, &mut dy);
+    let expected = run(&dy);
+    let (mean, variance) = reference::statistics(&x);
+
+    let (tx, tg, tb, tr) = (tensor(&x), vector(&gamma), vector(&beta), residual.as_ref().map(tensor));
+    let out = crate::batch_norm_train(tx.clone(), tg.clone(), tb.clone(), 1e-5, tr.clone(), case.activation);
+    assert_close("y", out.y.clone(), &expected.y.data, 1e-4);
+    assert_close("mean", out.mean, &mean, 1e-4);
+    assert_close("variance", out.variance, &variance, 1e-4);
+    let grads = (out.y * tensor(&dy).detach()).sum().backward();
+    assert_close("dx", tx.grad(&grads).expect("dx"), &expected.dx.data, 2e-3);
+    assert_close("dgamma", tg.grad(&grads).expect("dgamma"), &expected.dscale, 1e-4);
+    assert_close("dbeta", tb.grad(&grads).expect("dbeta"), &expected.dshift, 1e-4);
+    if let Some(tr) = tr {
+        assert_close("dresidual", tr.grad(&grads).expect("dresidual"), &expected.dresidual.data, 1e-4);
+    }
+}
+
+fn check_scale_shift(case: &NormCase) {
+    let (x, scale, shift, residual, mut dy) = case.draw();
+    let run = |dy: &Array| reference::scale_shift(&x, &scale, &shift, residual.as_ref(), case.activation, dy);
+    case.avoid_kinks(&run(&dy).before, &mut dy);
+    let expected = run(&dy);
+
+    let (tx, ts, tb, tr) = (tensor(&x), vector(&scale), vector(&shift), residual.as_ref().map(tensor));
+    let y = crate::scale_shift(tx.clone(), ts.clone(), tb.clone(), tr.clone(), case.activation);
+    assert_close("y", y.clone(), &expected.y.data, 1e-5);
+    let grads = (y * tensor(&dy).detach()).sum().backward();
+    assert_close("dx", tx.grad(&grads).expect("dx"), &expected.dx.data, 1e-5);
+    assert_close("dscale", ts.grad(&grads).expect("dscale"), &expected.dscale, 1e-4);
+    assert_close("dshift", tb.grad(&grads).expect("dshift"), &expected.dshift, 1e-4);
+    if let Some(tr) = tr {
+        assert_close("dresidual", tr.grad(&grads).expect("dresidual"), &expected.dresidual.data, 1e-5);
+    }
+}
+
+fn check_activate(case: &NormCase) {
+    let (x, _, _, _, mut dy) = case.draw();
+    let c = case.x[3];
+    let run =
+        |dy: &Array| reference::scale_shift(&x, &vec![1.0; c], &vec![0.0; c], None, case.activation, dy);
+    case.avoid_kinks(&run(&dy).before, &mut dy);
+    let expected = run(&dy);
+    let tx = tensor(&x);
+    let y = crate::activate(tx.clone(), case.activation);
+    assert_close("y", y.clone(), &expected.y.data, 1e-6);
+    let grads = (y * tensor(&dy).detach()).sum().backward();
+    assert_close("dx", tx.grad(&grads).expect("dx"), &expected.dx.data, 1e-6);
+}
+
+#[derive(Clone, Debug)]
+struct PoolCase {
+    x: [usize; 4],
+    size: usize,
+    stride: usize,
+    seed: u64,
+}
+
+fn pool_case() -> impl Strategy<Value = PoolCase> {
+    (1usize..=5, 1usize..=20, 1usize..=20, 1usize..=130, 1usize..=4, 1usize..=3, any::<u64>()).prop_map(
+        |(n, h, w, c, size, stride, seed)| PoolCase {
+            x: [n, h, w, c],
+            size: size.min(h).min(w),
+            stride,
+            seed,
+        },
+    )
+}
+
+fn check_pools(case: &PoolCase) {
+    let mut noise = Noise(case.seed);
+    let x = noise.array(case.x);
+    let [n, h, w, c] = case.x;
+    let side = |stride| [(h - case.size) / stride + 1, (w - case.size) / stride + 1];
+
+    let [oh, ow] = side(case.size);
+    let dy = noise.array([n, oh, ow, c]);
+    let (y, dx) = reference::max_pool(&x, case.size, &dy);
+    let tx = tensor(&x);
+    let ty = crate::max_pool2d(tx.clone(), case.size);
+    assert_close("max", ty.clone(), &y.data, 0.0);
+    let grads = (ty * tensor(&dy).detach()).sum().backward();
+    assert_close("max dx", tx.grad(&grads).expect("dx"), &dx.data, 1e-6);
+
+    let [oh, ow] = side(case.stride);
+    let dy = noise.array([n, oh, ow, c]);
+    let (y, dx) = reference::avg_pool(&x, case.size, case.stride, &dy);
+    let tx = tensor(&x);
+    let ty = crate::avg_pool2d(tx.clone(), case.size, case.stride);
+    assert_close("avg", ty.clone(), &y.data, 1e-5);
+    let grads = (ty * tensor(&dy).detach()).sum().backward();
+    assert_close("avg dx", tx.grad(&grads).expect("dx"), &dx.data, 1e-5);
+
+    if h == w {
+        let dy = noise.array([n, 1, 1, c]);
+        let (y, dx) = reference::avg_pool(&x, h, 1, &dy);
+        let tx = tensor(&x);
+        let ty = crate::global_avg_pool(tx.clone());
+        assert_eq!(ty.dims(), [n, c]);
+        assert_close("global", ty.clone(), &y.data, 1e-5);
+        let grads = (ty * tensor(&dy).detach().reshape([n, c])).sum().backward();
+        assert_close("global dx", tx.grad(&grads).expect("dx"), &dx.data, 1e-5);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn conv2d_is_the_reference(case in conv_case()) {
+        check_conv(&case);
+    }
+
+    #[test]
+    fn batch_norm_is_the_reference(case in norm_case()) {
+        check_batch_norm(&case);
+    }
+
+    #[test]
+    fn scale_shift_is_the_reference(case in norm_case()) {
+        check_scale_shift(&case);
+    }
+
+    #[test]
+    fn activate_is_the_reference(case in norm_case()) {
+        check_activate(&case);
+    }
+
+    #[test]
+    fn pools_are_the_reference(case in pool_case()) {
+        check_pools(&case);
+    }
+}

@@ -1,0 +1,146 @@
+//! IDX files (MNIST, Fashion-MNIST), gzipped or not: a magic number, sizes, then the bytes.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::error::DataError;
+use super::files::{damaged, maybe_gzip, open_maybe_gzip, read_exactly};
+use super::image_set::ImageSet;
+
+/// Rows and columns of every image of the two sets.
+const SIDE: usize = 28;
+/// Classes of the two sets.
+const CLASSES: u16 = 10;
+
+/// Names of the files, images before labels, training before test, without `.gz`.
+pub(super) const FILES: [&str; 4] = [
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+];
+
+/// Training (60,000 images) and test set (10,000) from the four files in `folder`.
+pub(super) fn load(folder: &Path) -> Result<(ImageSet, ImageSet), DataError> {
+    let split = |images: &str, labels: &str, count: usize| -> Result<ImageSet, DataError> {
+        let (images, labels) = (find(folder, images)?, find(folder, labels)?);
+        let name = |path: &Path| path.display().to_string();
+        let pixels = read_images(&name(&images), open_maybe_gzip(&images)?, count)?;
+        let labels = read_labels(&name(&labels), open_maybe_gzip(&labels)?, count)?;
+        Ok(image_set(pixels, labels))
+    };
+    Ok((split(FILES[0], FILES[1], 60_000)?, split(FILES[2], FILES[3], 10_000)?))
+}
+
+/// A split of `count` images from two gzipped files in memory.
+pub(super) fn embedded(images: &[u8], labels: &[u8], count: usize) -> Result<ImageSet, DataError> {
+    let label = "embedded Fashion-MNIST";
+    let open = |bytes| maybe_gzip(bytes).map_err(|error| damaged(label, error));
+    Ok(image_set(read_images(label, open(images)?, count)?, read_labels(label, open(labels)?, count)?))
+}
+
+fn image_set(pixels: Vec<u8>, labels: Vec<u16>) -> ImageSet {
+    ImageSet { height: SIDE, width: SIDE, channels: 1, pixels, labels }
+}
+
+fn find(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
+    let looked = vec![folder.join(name), folder.join(format!("{name}.gz"))];
+    match looked.iter().find(|path| path.exists()) {
+        Some(path) => Ok(path.clone()),
+        None => Err(DataError::Missing {
+            what: format!("the file {name}"),
+            looked,
+            help: "the data set is incomplete: `nasty data get` completes it".into(),
+        }),
+    }
+}
+
+fn read_images(label: &str, reader: impl Read, count: usize) -> Result<Vec<u8>, DataError> {
+    read_body(label, reader, &[count, SIDE, SIDE])
+}
+
+fn read_labels(label: &str, reader: impl Read, count: usize) -> Result<Vec<u16>, DataError> {
+    let labels: Vec<u16> = read_body(label, reader, &[count])?.into_iter().map(u16::from).collect();
+    match labels.iter().position(|&class| class >= CLASSES) {
+        Some(i) => Err(DataError::malformed(
+            label,
+            format!("labels below {CLASSES}"),
+            format!("label {} at image {i}", labels[i]),
+        )),
+        None => Ok(labels),
+    }
+}
+
+/// The bytes after the header of an IDX file of unsigned bytes, which must have exactly the given sizes.
+fn read_body(label: &str, mut reader: impl Read, sizes: &[usize]) -> Result<Vec<u8>, DataError> {
+    let mut word = || -> Result<u32, DataError> {
+        let mut word = [0; 4];
+        reader.read_exact(&mut word).map_err(|error| damaged(label, error))?;
+        Ok(u32::from_be_bytes(word))
+    };
+    let magic = 0x800 | sizes.len() as u32; // unsigned bytes, number of dimensions
+    let found = word()?;
+    if found != magic {
+        return Err(DataError::malformed(
+            label,
+            format!("an IDX file (magic number {magic:#06x})"),
+            format!("magic number {found:#06x}"),
+        ));
+    }
+    let found = sizes.iter().map(|_| word()).collect::<Result<Vec<u32>, _>>()?;
+    if !found.iter().zip(sizes).all(|(&found, &size)| found as usize == size) {
+        return Err(DataError::malformed(label, format!("sizes {sizes:?}"), format!("{found:?}")));
+    }
+    read_exactly(label, reader, sizes.iter().product::<usize>() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn idx(magic: u32, sizes: &[u32], body: &[u8]) -> Vec<u8> {
+        let words = std::iter::once(&magic).chain(sizes).flat_map(|word| word.to_be_bytes());
+        words.chain(body.iter().copied()).collect()
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn two(images: &[u8], labels: &[u8]) -> Result<ImageSet, String> {
+        embedded(images, labels, 2).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_plain_and_gzipped_files_alike() {
+        let pixels: Vec<u8> = (0..2 * 784).map(|i| (i % 256) as u8).collect();
+        let (images, labels) = (idx(0x803, &[2, 28, 28], &pixels), idx(0x801, &[2], &[9, 0]));
+        let set = two(&images, &labels).unwrap();
+        assert_eq!((set.labels.as_slice(), set.pixels.as_slice()), ([9, 0].as_slice(), pixels.as_slice()));
+        assert_eq!(two(&gzip(&images), &gzip(&labels)).unwrap(), set);
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_bad_files() {
+        let (images, labels) = (idx(0x803, &[2, 28, 28], &[0; 1568]), idx(0x801, &[2], &[1, 2]));
+        let says = |images: &[u8], labels: &[u8], part: &str| {
+            let error = two(images, labels).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        };
+        says(&images[..1000], &labels, "expected 1568 bytes, found 984");
+        says(&[&images[..], &[0]].concat(), &labels, "expected 1568 bytes, found more");
+        says(&idx(0x803, &[2, 32, 32], &[0; 2048]), &labels, "found [2, 32, 32]");
+        says(&idx(0x803, &[u32::MAX, u32::MAX, u32::MAX], &[]), &labels, "found [4294967295");
+        says(b"<html>Not found</html>", &labels, "magic number 0x3c68746d");
+        says(b"", &labels, "a damaged one");
+        says(&images, &idx(0x801, &[2], &[1, 10]), "label 10 at image 1");
+        let zipped = gzip(&images);
+        says(&zipped[..zipped.len() - 6], &labels, "a damaged one");
+        let bomb = gzip(&idx(0x803, &[2, 28, 28], &vec![0; 50_000_000]));
+        says(&bomb, &labels, "found more");
+    }
+}

@@ -1,0 +1,177 @@
+//! Images in memory.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// One split in memory: u8, NHWC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageSet {
+    /// Rows of each image.
+    pub height: usize,
+    /// Columns of each image.
+    pub width: usize,
+    /// 1 (grey) or 3 (RGB).
+    pub channels: usize,
+    /// `[count, height, width, channels]`, row-major.
+    pub pixels: Vec<u8>,
+    /// `[count]`, the class of each image.
+    pub labels: Vec<u16>,
+}
+
+impl ImageSet {
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Bytes of one image: height × width × channels.
+    pub fn image_bytes(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+
+    /// Pixels `[height, width, channels]` of image `i`. Panics when `i` is not below [`ImageSet::len`].
+    pub fn image(&self, i: usize) -> &[u8] {
+        let bytes = self.image_bytes();
+        &self.pixels[i * bytes..(i + 1) * bytes]
+    }
+
+    /// A copy of the images at `indices`, in that order.
+    pub fn subset(&self, indices: &[usize]) -> ImageSet {
+        let mut pixels = Vec::with_capacity(indices.len() * self.image_bytes());
+        for &i in indices {
+            pixels.extend_from_slice(self.image(i));
+        }
+        let labels = indices.iter().map(|&i| self.labels[i]).collect();
+        ImageSet { pixels, labels, ..*self }
+    }
+
+    /// SHA-256 (hex) of shape, pixels and labels: equal digests mean the same images in the same order.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for size in [self.len(), self.height, self.width, self.channels] {
+            hash.update((size as u64).to_le_bytes());
+        }
+        hash.update(&self.pixels);
+        for label in &self.labels {
+            hash.update(label.to_le_bytes());
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// How many images each of `classes` classes has. Labels outside the range are not counted.
+    pub fn class_counts(&self, classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        for &label in &self.labels {
+            if let Some(count) = counts.get_mut(usize::from(label)) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+}
+
+/// A data set: training and test images with what is needed to feed them to a network.
+#[derive(Clone, Debug)]
+pub struct DataSet {
+    /// The name it was loaded by.
+    pub name: String,
+    /// Class names; a label is an index into them.
+    pub classes: Vec<String>,
+    /// Training images, in the order of the files.
+    pub train: ImageSet,
+    /// Test images, in the order of the files.
+    pub test: ImageSet,
+    /// Per channel mean and standard deviation to feed the images with.
+    pub normalisation: Normalisation,
+}
+
+/// Per channel mean and standard deviation of pixels scaled to [0, 1].
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Normalisation {
+    /// Mean of each channel.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel.
+    pub std: Vec<f32>,
+}
+
+impl Normalisation {
+    /// Mean and (population) standard deviation of the pixels of `set`; a channel without spread gets 1.
+    /// Sums are exact integers, so the result depends on no order of summation.
+    pub fn of(set: &ImageSet) -> Self {
+        let channels = set.channels.max(1);
+        let mut histogram = vec![[0u64; 256]; channels];
+        for pixel in set.pixels.chunks_exact(channels) {
+            for (counts, &value) in histogram.iter_mut().zip(pixel) {
+                counts[usize::from(value)] += 1;
+            }
+        }
+        let (mut means, mut deviations) = (Vec::new(), Vec::new());
+        for counts in &histogram {
+            let moment = |power: u32| -> u128 {
+                counts.iter().zip(0u128..).map(|(&n, value)| u128::from(n) * value.pow(power)).sum()
+            };
+            let n = (moment(0) as f64).max(1.0);
+            let mean = moment(1) as f64 / n;
+            let variance = (moment(2) as f64 / n - mean * mean).max(0.0);
+            means.push((mean / 255.0) as f32);
+            deviations.push(if variance > 0.0 { (variance.sqrt() / 255.0) as f32 } else { 1.0 });
+        }
+        Self { mean: means, std: deviations }
+    }
+
+    /// For each channel, the normalised value of each of the 256 pixel values: `(value / 255 − mean) / std`.
+    pub fn tables(&self) -> Vec<[f32; 256]> {
+        self.mean
+            .iter()
+            .zip(&self.std)
+            .map(|(mean, std)| std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny() -> ImageSet {
+        ImageSet {
+            height: 1,
+            width: 2,
+            channels: 3,
+            pixels: vec![0, 10, 255, 0, 20, 255, 0, 30, 255, 0, 40, 255],
+            labels: vec![1, 0],
+        }
+    }
+
+    #[test]
+    fn subset_keeps_order_and_digest_sees_every_part() {
+        let set = tiny();
+        let swapped = set.subset(&[1, 0]);
+        assert_eq!(swapped.image(0), set.image(1));
+        assert_eq!(swapped.labels, [0, 1]);
+        assert_eq!(set.digest(), set.subset(&[0, 1]).digest());
+        assert_ne!(set.digest(), swapped.digest());
+        let relabelled = ImageSet { labels: vec![1, 1], ..set.clone() };
+        let reshaped = ImageSet { height: 2, width: 1, ..set.clone() };
+        assert_ne!(set.digest(), relabelled.digest());
+        assert_ne!(set.digest(), reshaped.digest());
+        assert_eq!(set.class_counts(3), [1, 1, 0]);
+    }
+
+    #[test]
+    fn normalisation_of_a_known_set() {
+        let found = Normalisation::of(&tiny());
+        assert_eq!(found.mean, [0.0, 25.0 / 255.0, 1.0]);
+        let deviation = (125.0f64.sqrt() / 255.0) as f32;
+        assert_eq!(found.std, [1.0, deviation, 1.0]);
+        let tables = found.tables();
+        assert!((tables[1][25]).abs() < 1e-6);
+        assert!((tables[1][0] + 25.0 / 125.0f32.sqrt()).abs() < 1e-5);
+    }
+}

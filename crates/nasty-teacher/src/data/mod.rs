@@ -1,0 +1,26 @@
+//! Data sets on disk → images in memory → views → batches.
+//!
+//! [`load`] reads a data set by its [`DataName`] from [`DataRoots`]; [`held_out`] splits its training images;
+//! [`epoch_batches`] renders them, view by view, as normalised pixels. Files are untrusted: they are parsed,
+//! never executed, and sizes are bounded before anything is allocated.
+
+pub mod batches;
+pub mod catalog;
+pub mod error;
+pub mod image_set;
+pub mod views;
+
+mod cifar;
+mod class_names;
+mod files;
+mod idx;
+mod render;
+mod roots;
+mod rotation;
+
+pub use batches::{Batch, Epoch, EpochBatches, epoch_batches, held_out, render};
+pub use catalog::{DataName, load};
+pub use error::DataError;
+pub use image_set::{DataSet, ImageSet, Normalisation};
+pub use roots::DataRoots;
+pub use views::{Augmentation, View, order};

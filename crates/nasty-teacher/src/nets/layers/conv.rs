@@ -1,0 +1,120 @@
+//! Convolution, alone and with the batch-norm that follows it.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use nasty_kernels::{self as kernels, Activation, ConvOptions};
+
+use super::builder::Init;
+use super::{BatchNorm, Builder, Maps};
+use crate::nets::graph::Op;
+
+/// Shape and geometry of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kernel {
+    input: usize,
+    output: usize,
+    side: usize,
+    options: ConvOptions,
+    bias: bool,
+}
+
+impl Kernel {
+    /// `side` × `side` from `input` to `output` channels; output as large as the input (odd sides), no bias.
+    pub(crate) fn new(side: usize, input: usize, output: usize) -> Self {
+        let options = ConvOptions { stride: 1, padding: side / 2, groups: 1 };
+        Self { input, output, side, options, bias: false }
+    }
+
+    pub(crate) fn stride(mut self, stride: usize) -> Self {
+        self.options.stride = stride;
+        self
+    }
+
+    pub(crate) fn padding(mut self, padding: usize) -> Self {
+        self.options.padding = padding;
+        self
+    }
+
+    pub(crate) fn groups(mut self, groups: usize) -> Self {
+        self.options.groups = groups;
+        self
+    }
+
+    pub(crate) fn biased(mut self) -> Self {
+        self.bias = true;
+        self
+    }
+}
+
+/// A convolution; its tensors are `<name>.weight` and, if it has one, `<name>.bias`.
+#[derive(Module, Debug)]
+pub(crate) struct Conv {
+    weight: Param<Tensor<4>>,
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    options: ConvOptions,
+}
+
+impl Conv {
+    pub(crate) fn new(b: &Builder, name: &str, kernel: Kernel) -> Self {
+        let Kernel { input, output, side, options, bias } = kernel;
+        let b = b.at(name);
+        let shape = [output, input / options.groups, side, side];
+        let fan_in = shape[1] * side * side;
+        Self {
+            weight: b.parameter("weight", shape, Init::weight(b.scheme().conv, &shape)),
+            bias: bias.then(|| b.parameter("bias", [output], Init::default_bias(fan_in))),
+            options,
+        }
+    }
+
+    pub(crate) fn forward(&self, x: Maps) -> Maps {
+        let ConvOptions { stride, padding, groups } = self.options;
+        let [output, _, side, _] = self.weight.lazy_shape().dims();
+        x.apply(
+            || Op::Conv {
+                weight: self.weight.id.val() as usize,
+                bias: self.bias.as_ref().map(|b| b.id.val() as usize),
+                side,
+                stride,
+                padding,
+                groups,
+            },
+            |[h, w, _]| {
+                let length = |l: usize| (l + 2 * padding - side) / stride + 1;
+                [length(h), length(w), output]
+            },
+            |x, _| {
+                let bias = self.bias.as_ref().map(|b| b.val());
+                kernels::conv2d(x, self.weight.val(), bias, self.options)
+            },
+        )
+    }
+}
+
+/// Convolution, batch-norm, and what is asked for behind them, as one call.
+#[derive(Module, Debug)]
+pub(crate) struct ConvBn {
+    conv: Conv,
+    norm: BatchNorm,
+}
+
+impl ConvBn {
+    pub(crate) fn new(b: &Builder, conv: &str, norm: &str, kernel: Kernel) -> Self {
+        Self { conv: Conv::new(b, conv, kernel), norm: BatchNorm::new(b, norm, kernel.output) }
+    }
+
+    /// Without activation.
+    pub(crate) fn forward(&self, x: Maps) -> Maps {
+        self.norm.forward(self.conv.forward(x), None, Activation::None)
+    }
+
+    pub(crate) fn relu(&self, x: Maps) -> Maps {
+        self.norm.forward(self.conv.forward(x), None, Activation::Relu)
+    }
+
+    /// `relu(bn(conv(x)) + residual)`.
+    pub(crate) fn add_relu(&self, x: Maps, residual: Maps) -> Maps {
+        self.norm.forward(self.conv.forward(x), Some(residual), Activation::Relu)
+    }
+}

@@ -1,0 +1,182 @@
+//! Activations on their way through a network.
+//!
+//! [`Maps`] is either a batch of real activations or a symbol: a network's forward function run on a symbol writes
+//! down its graph, from which the summary, the multiply-accumulates and the ONNX export are taken. So a network's
+//! structure is stated once.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use burn::tensor::Tensor;
+use nasty_kernels::{self as kernels, Activation};
+
+use super::NormStatistics;
+use crate::nets::Mode;
+use crate::nets::graph::{Graph, Op};
+
+/// What holds for one forward pass through all layers.
+pub(crate) struct Pass {
+    pub(crate) mode: Mode,
+    /// Where batch-norms leave the statistics of their inputs, if someone wants them.
+    pub(crate) statistics: Option<RefCell<Vec<NormStatistics>>>,
+}
+
+/// Feature maps `[batch, height, width, channels]`; vectors are maps of height and width 1.
+pub(crate) struct Maps(pub(super) Value);
+
+pub(super) enum Value {
+    Real { x: Tensor<4>, pass: Rc<Pass> },
+    Symbol { id: usize, graph: Rc<RefCell<Graph>> },
+}
+
+impl Maps {
+    pub(crate) fn new(x: Tensor<4>, pass: Rc<Pass>) -> Self {
+        Self(Value::Real { x, pass })
+    }
+
+    /// The input of a graph to be written down.
+    pub(crate) fn symbol(graph: Rc<RefCell<Graph>>) -> Self {
+        Self(Value::Symbol { id: 0, graph })
+    }
+
+    /// Vectors `[batch, channels]` of real maps of height and width 1.
+    pub(crate) fn into_vectors(self) -> Tensor<2> {
+        match self.0 {
+            Value::Real { x, .. } => {
+                let [n, _, _, c] = x.dims();
+                x.reshape([n, c])
+            }
+            Value::Symbol { .. } => unreachable!("a symbol has no values"),
+        }
+    }
+
+    /// The number of this value in its graph; `None` for real activations.
+    pub(crate) fn id(&self) -> Option<usize> {
+        match &self.0 {
+            Value::Real { .. } => None,
+            Value::Symbol { id, .. } => Some(*id),
+        }
+    }
+
+    /// The same activations for a second branch.
+    pub(crate) fn fork(&self) -> Self {
+        Self(match &self.0 {
+            Value::Real { x, pass } => Value::Real { x: x.clone(), pass: pass.clone() },
+            Value::Symbol { id, graph } => Value::Symbol { id: *id, graph: graph.clone() },
+        })
+    }
+
+    /// Height, width and channels.
+    pub(crate) fn shape(&self) -> [usize; 3] {
+        match &self.0 {
+            Value::Real { x, .. } => {
+                let [_, h, w, c] = x.dims();
+                [h, w, c]
+            }
+            Value::Symbol { id, graph } => graph.borrow().shape(*id),
+        }
+    }
+
+    /// Applies an operation of one input: `compute` on real activations; on a symbol `op` is written down with the
+    /// output shape `[height, width, channels]` that it has.
+    pub(super) fn apply(
+        self,
+        op: impl FnOnce() -> Op,
+        shape: impl FnOnce([usize; 3]) -> [usize; 3],
+        compute: impl FnOnce(Tensor<4>, &Pass) -> Tensor<4>,
+    ) -> Self {
+        Self(match self.0 {
+            Value::Real { x, pass } => Value::Real { x: compute(x, &pass), pass },
+            Value::Symbol { id, graph } => {
+                let mut nodes = graph.borrow_mut();
+                let shape = shape(nodes.shape(id));
+                let id = nodes.push(op(), vec![id], shape);
+                drop(nodes);
+                Value::Symbol { id, graph }
+            }
+        })
+    }
+
+    pub(super) fn join(
+        self,
+        other: Self,
+        op: Op,
+        shape: impl FnOnce([usize; 3], [usize; 3]) -> [usize; 3],
+        compute: impl FnOnce(Tensor<4>, Tensor<4>) -> Tensor<4>,
+    ) -> Self {
+        Self(match (self.0, other.0) {
+            (Value::Real { x, pass }, Value::Real { x: y, .. }) => Value::Real { x: compute(x, y), pass },
+            (Value::Symbol { id: a, graph }, Value::Symbol { id: b, .. }) => {
+                let mut nodes = graph.borrow_mut();
+                let shape = shape(nodes.shape(a), nodes.shape(b));
+                let id = nodes.push(op, vec![a, b], shape);
+                drop(nodes);
+                Value::Symbol { id, graph }
+            }
+            _ => unreachable!("a pass is either real or symbolic"),
+        })
+    }
+
+    /// Element-wise sum.
+    pub(crate) fn add(self, other: Self) -> Self {
+        self.join(other, Op::Add, |shape, _| shape, |x, y| x + y)
+    }
+
+    /// The activation alone.
+    pub(crate) fn activate(self, activation: Activation) -> Self {
+        match activation {
+            Activation::None => self,
+            _ => self.apply(|| Op::Activate(activation), |s| s, |x, _| kernels::activate(x, activation)),
+        }
+    }
+
+    /// Maximum over disjoint windows.
+    pub(crate) fn max_pool(self, size: usize) -> Self {
+        self.apply(
+            || Op::MaxPool { size },
+            |[h, w, c]| [h / size, w / size, c],
+            |x, _| kernels::max_pool2d(x, size),
+        )
+    }
+
+    /// Mean over `size` × `size` windows, `stride` apart.
+    pub(crate) fn avg_pool(self, size: usize, stride: usize) -> Self {
+        self.apply(
+            || Op::AvgPool { size, stride },
+            |[h, w, c]| [(h - size) / stride + 1, (w - size) / stride + 1, c],
+            |x, _| kernels::avg_pool2d(x, size, stride),
+        )
+    }
+
+    /// Mean over the whole map: vectors.
+    pub(crate) fn global_pool(self) -> Self {
+        self.apply(
+            || Op::GlobalPool,
+            |[_, _, c]| [1, 1, c],
+            |x, _| {
+                let vectors = kernels::global_avg_pool(x);
+                let [n, c] = vectors.dims();
+                vectors.reshape([n, 1, 1, c])
+            },
+        )
+    }
+
+    /// The 8×8 average pool that CIFAR networks end in. It is applied as published wherever that gives one vector
+    /// (maps of side 8 to 15: PyTorch leaves out what does not fill the window); the published definitions do not
+    /// run at other sides, where the mean over the whole map stands in.
+    pub(crate) fn final_pool(self) -> Self {
+        if (8..16).contains(&self.shape()[0]) { self.avg_pool(8, 8) } else { self.global_pool() }
+    }
+
+    /// All elements as one vector, in PyTorch's order: channel, row, column.
+    pub(crate) fn flatten(self) -> Self {
+        self.apply(
+            || Op::Flatten,
+            |[h, w, c]| [1, 1, h * w * c],
+            |x, _| {
+                let [n, h, w, c] = x.dims();
+                x.permute([0, 3, 1, 2]).reshape([n, 1, 1, h * w * c])
+            },
+        )
+    }
+}

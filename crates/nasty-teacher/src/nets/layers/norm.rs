@@ -1,0 +1,114 @@
+//! Batch-norm (Ioffe & Szegedy, ICML 2015) as PyTorch has it: the running variance is the unbiased one.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use nasty_kernels::{self as kernels, Activation};
+
+use super::builder::Init;
+use super::maps::Value;
+use super::{Builder, Maps, Pass, Running};
+use crate::nets::Mode;
+use crate::nets::graph::Op;
+
+const EPSILON: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+/// Statistics of what entered one batch-norm, beside what it saw in training: what DeepInversion
+/// (Yin et al., CVPR 2020) draws together. All `[channels]`; `mean` and `variance` carry gradients.
+#[derive(Clone, Debug)]
+pub struct NormStatistics {
+    /// The batch's mean.
+    pub mean: Tensor<1>,
+    /// The batch's biased variance.
+    pub variance: Tensor<1>,
+    /// The running mean.
+    pub running_mean: Tensor<1>,
+    /// The running variance.
+    pub running_variance: Tensor<1>,
+}
+
+/// Batch-norm over maps or vectors; its tensors are `<name>.weight`, `.bias`, `.running_mean`, `.running_var`.
+#[derive(Module, Debug)]
+pub(crate) struct BatchNorm {
+    gamma: Param<Tensor<1>>,
+    beta: Param<Tensor<1>>,
+    mean: Running,
+    variance: Running,
+}
+
+impl BatchNorm {
+    pub(crate) fn new(b: &Builder, name: &str, channels: usize) -> Self {
+        let b = b.at(name);
+        Self {
+            gamma: b.parameter("weight", [channels], Init::Constant(1.0)),
+            beta: b.parameter("bias", [channels], Init::Constant(0.0)),
+            mean: b.running("running_mean", channels, 0.0),
+            variance: b.running("running_var", channels, 1.0),
+        }
+    }
+
+    /// `activation(bn(x) + residual)`.
+    pub(crate) fn forward(&self, x: Maps, residual: Option<Maps>, activation: Activation) -> Maps {
+        if x.id().is_some() {
+            let weight = self.gamma.id.val() as usize;
+            debug_assert_eq!(self.variance.number(), weight + 3, "batch-norm's tensors are neighbours");
+            let y = x.apply(|| Op::BatchNorm { weight }, |s| s, |x, _| x);
+            let y = match residual {
+                Some(residual) => y.add(residual),
+                None => y,
+            };
+            return y.activate(activation);
+        }
+        let residual = residual.map(|maps| match maps.0 {
+            Value::Real { x, .. } => x,
+            Value::Symbol { .. } => unreachable!("a pass is either real or symbolic"),
+        });
+        x.apply(
+            || unreachable!("symbols are written down above"),
+            |s| s,
+            |x, pass| {
+                self.observe(&x, pass);
+                match pass.mode {
+                    Mode::Train => self.train(x, residual, activation),
+                    Mode::Eval => self.eval(x, residual, activation),
+                }
+            },
+        )
+    }
+
+    /// `relu(bn(x))`, for networks that normalise before they convolve.
+    pub(crate) fn relu(&self, x: Maps) -> Maps {
+        self.forward(x, None, Activation::Relu)
+    }
+
+    fn train(&self, x: Tensor<4>, residual: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
+        let [n, h, w, _] = x.dims();
+        let samples = (n * h * w) as f64;
+        let out =
+            kernels::batch_norm_train(x, self.gamma.val(), self.beta.val(), EPSILON, residual, activation);
+        self.mean.update(out.mean, MOMENTUM);
+        // One value a channel has no unbiased variance; its biased one is 0.
+        self.variance.update(out.variance * (samples / (samples - 1.0).max(1.0)), MOMENTUM);
+        out.y
+    }
+
+    fn eval(&self, x: Tensor<4>, residual: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
+        let scale = self.gamma.val() / (self.variance.value() + EPSILON).sqrt();
+        let shift = self.beta.val() - self.mean.value() * scale.clone();
+        kernels::scale_shift(x, scale, shift, residual, activation)
+    }
+
+    fn observe(&self, x: &Tensor<4>, pass: &Pass) {
+        let Some(statistics) = &pass.statistics else { return };
+        let c = x.dims()[3];
+        let mean_of = |t: Tensor<4>| t.mean_dim(2).mean_dim(1).mean_dim(0);
+        let mean = mean_of(x.clone());
+        let centred = x.clone() - mean.clone();
+        statistics.borrow_mut().push(NormStatistics {
+            mean: mean.reshape([c]),
+            variance: mean_of(centred.clone() * centred).reshape([c]),
+            running_mean: self.mean.value(),
+            running_variance: self.variance.value(),
+        });
+    }
+}

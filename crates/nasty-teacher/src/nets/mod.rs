@@ -1,0 +1,23 @@
+//! The networks: the paper's architectures, one file a family, built from `layers` only.
+//!
+//! An [`Architecture`] is a name; [`Architecture::build`] makes a [`Network`] of it. Activations are NHWC inside,
+//! weights are named and shaped as in the published PyTorch definitions, so a state dictionary needs no mapping.
+
+mod architecture;
+mod body;
+mod cnn;
+mod error;
+mod graph;
+mod layers;
+mod mlp;
+mod network;
+mod preresnet;
+mod resnet;
+mod weights;
+
+pub use architecture::{Architecture, Input};
+pub use error::NetError;
+pub use graph::{Graph, LayerSummary, Node, Op};
+pub use layers::NormStatistics;
+pub use network::{Mode, NamedTensor, Network, Output};
+pub use weights::{CONFIG_FILE, NetworkConfig, WEIGHTS_FILE, load, save};

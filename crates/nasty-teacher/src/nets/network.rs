@@ -1,0 +1,247 @@
+//! A built network: forward passes, and its tensors by name.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::body::{Body, scheme};
+use super::graph::{Graph, LayerSummary, Op};
+use super::layers::{Builder, Maps, NormStatistics, Pass, TensorEntry};
+use super::{Architecture, Input, NetError};
+
+/// How batch-norm normalises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// By the batch's statistics, which move the running ones.
+    Train,
+    /// By the running statistics.
+    Eval,
+}
+
+/// What a network says about a batch.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// What the last linear layer sees, `[batch, features]`.
+    pub features: Tensor<2>,
+    /// Unnormalised log-probabilities, `[batch, classes]`.
+    pub logits: Tensor<2>,
+}
+
+/// A tensor of a state dictionary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedTensor {
+    /// Name as in the published PyTorch definition.
+    pub name: String,
+    /// Shape as in PyTorch (convolutions `[out, in / groups, height, width]`).
+    pub shape: Vec<usize>,
+    /// Elements in row-major order.
+    pub data: Vec<f32>,
+}
+
+/// A classifier of square images, built by [`Architecture::build`]. A clone is independent of its original.
+#[derive(Module, Debug)]
+pub struct Network {
+    body: Body,
+    #[module(skip)]
+    about: Arc<About>,
+}
+
+#[derive(Debug)]
+struct About {
+    architecture: Architecture,
+    classes: usize,
+    input: Input,
+    /// The state dictionary's tensors; a tensor's index is its parameter id.
+    tensors: Vec<TensorEntry>,
+}
+
+impl Network {
+    pub(super) fn new(
+        architecture: Architecture,
+        classes: usize,
+        input: Input,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
+        let builder = Builder::new(seed, scheme(architecture), device);
+        let body = Body::new(architecture, &builder, classes, input);
+        let tensors = builder.entries();
+        Self { body, about: Arc::new(About { architecture, classes, input, tensors }) }
+    }
+
+    /// Logits `[batch, classes]` of normalised images `[batch, side, side, channels]`.
+    pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
+        self.outputs(images, mode).logits
+    }
+
+    /// Features and logits of normalised images `[batch, side, side, channels]`.
+    pub fn outputs(&self, images: Tensor<4>, mode: Mode) -> Output {
+        self.run(images, Rc::new(Pass { mode, statistics: None }))
+    }
+
+    /// Evaluation-mode output, and the statistics of what entered each batch-norm, in forward order.
+    pub fn outputs_and_statistics(&self, images: Tensor<4>) -> (Output, Vec<NormStatistics>) {
+        let pass = Rc::new(Pass { mode: Mode::Eval, statistics: Some(RefCell::default()) });
+        let output = self.run(images, pass.clone());
+        let statistics = pass.statistics.as_ref().map(RefCell::take).unwrap_or_default();
+        (output, statistics)
+    }
+
+    fn run(&self, images: Tensor<4>, pass: Rc<Pass>) -> Output {
+        let [_, height, width, channels] = images.dims();
+        let Input { channels: c, side } = self.about.input;
+        assert_eq!(
+            [height, width, channels],
+            [side, side, c],
+            "images do not have the network's input shape"
+        );
+        let (features, logits) = self.body.forward(Maps::new(images, pass));
+        Output { features: features.into_vectors(), logits: logits.into_vectors() }
+    }
+
+    /// The architecture.
+    pub fn architecture(&self) -> Architecture {
+        self.about.architecture
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.about.classes
+    }
+
+    /// The shape of the images.
+    pub fn input(&self) -> Input {
+        self.about.input
+    }
+
+    /// The number of trainable parameters.
+    pub fn parameters(&self) -> usize {
+        self.about.tensors.iter().filter(|t| t.trainable).map(elements).sum()
+    }
+
+    /// Multiply-accumulates of convolutions and linear layers for one image.
+    pub fn macs(&self) -> u64 {
+        let graph = self.graph();
+        graph.nodes().iter().map(|node| graph.macs(node)).sum()
+    }
+
+    /// The graph of one evaluation-mode forward pass.
+    pub fn graph(&self) -> Graph {
+        let Input { channels, side } = self.about.input;
+        let graph = Rc::new(RefCell::new(Graph::new([side, side, channels])));
+        let (_, logits) = self.body.forward(Maps::symbol(graph.clone()));
+        graph.borrow_mut().end(logits.id().expect("a symbol gives a symbol"));
+        graph.take()
+    }
+
+    /// The layers with weights, in forward order.
+    pub fn summary(&self) -> Vec<LayerSummary> {
+        let graph = self.graph();
+        let row = |node: &super::Node| {
+            let (kind, tensors) = match node.op {
+                Op::Conv { weight, bias, .. } => {
+                    ("convolution", weight..weight + 1 + usize::from(bias.is_some()))
+                }
+                Op::BatchNorm { weight } => ("batch-norm", weight..weight + 2),
+                Op::Linear { weight } => ("linear", weight..weight + 2),
+                _ => return None,
+            };
+            Some(LayerSummary {
+                name: self.about.tensors[tensors.start].name.trim_end_matches(".weight").to_owned(),
+                kind,
+                output: node.shape,
+                parameters: self.about.tensors[tensors].iter().map(elements).sum(),
+                macs: graph.macs(node),
+            })
+        };
+        graph.nodes().iter().filter_map(row).collect()
+    }
+
+    /// All tensors, running statistics included, in the order and under the names of the published PyTorch
+    /// definition (`num_batches_tracked`, which takes no part in the computation, is left out).
+    pub fn state_dict(&self) -> Vec<NamedTensor> {
+        let mut reader = Reader(HashMap::new());
+        self.body.visit(&mut reader);
+        let tensor = |(number, entry): (usize, &TensorEntry)| NamedTensor {
+            name: entry.name.clone(),
+            shape: entry.shape.clone(),
+            data: reader.0.remove(&(number as u64)).expect("every registered tensor is in the module"),
+        };
+        self.about.tensors.iter().enumerate().map(tensor).collect()
+    }
+
+    /// The network with the values of `tensors`, in any order. Whether parameters are tracked for gradients stays.
+    ///
+    /// # Errors
+    /// [`NetError::State`] unless names and shapes match one to one; [`NetError::NotFinite`] for a value that is not.
+    pub fn load_state_dict(self, tensors: &[NamedTensor]) -> Result<Self, NetError> {
+        self.check_state_dict(tensors)?;
+        let numbers: HashMap<&str, u64> =
+            self.about.tensors.iter().zip(0..).map(|(t, number)| (t.name.as_str(), number)).collect();
+        let by_number = tensors.iter().map(|t| (numbers[t.name.as_str()], t)).collect();
+        Ok(Self { body: self.body.map(&mut Writer(by_number)), about: self.about })
+    }
+
+    fn check_state_dict(&self, tensors: &[NamedTensor]) -> Result<(), NetError> {
+        let mut given: HashMap<&str, &NamedTensor> = HashMap::new();
+        let (mut missing, mut left_over, mut misshapen) = (Vec::new(), Vec::new(), Vec::new());
+        for tensor in tensors {
+            if given.insert(&tensor.name, tensor).is_some() {
+                left_over.push(format!("{} (given twice)", tensor.name));
+            }
+        }
+        for entry in &self.about.tensors {
+            match given.remove(entry.name.as_str()) {
+                None => missing.push(entry.name.clone()),
+                Some(t) if t.shape != entry.shape || t.data.len() != elements(entry) => {
+                    misshapen.push(format!("{} (expected {:?}, found {:?})", t.name, entry.shape, t.shape));
+                }
+                Some(_) => {}
+            }
+        }
+        left_over
+            .extend(tensors.iter().filter(|t| given.contains_key(t.name.as_str())).map(|t| t.name.clone()));
+        if !(missing.is_empty() && left_over.is_empty() && misshapen.is_empty()) {
+            let architecture = self.about.architecture.to_string();
+            return Err(NetError::State { architecture, missing, left_over, misshapen });
+        }
+        for tensor in tensors {
+            if let Some(index) = tensor.data.iter().position(|v| !v.is_finite()) {
+                let (name, value) = (tensor.name.clone(), tensor.data[index]);
+                return Err(NetError::NotFinite { name, index, value });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn elements(entry: &TensorEntry) -> usize {
+    entry.shape.iter().product()
+}
+
+/// Collects values by parameter id.
+struct Reader(HashMap<u64, Vec<f32>>);
+
+impl ModuleVisitor for Reader {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let values =
+            param.val().into_data().convert::<f32>().try_into_vec().expect("the data was converted to f32");
+        self.0.insert(param.id.val(), values);
+    }
+}
+
+/// Replaces values by parameter id.
+struct Writer<'a>(HashMap<u64, &'a NamedTensor>);
+
+impl ModuleMapper for Writer<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let tensor = self.0[&param.id.val()];
+        let data = TensorData::new(tensor.data.clone(), tensor.shape.clone());
+        let (id, device) = (param.id, param.lazy_device());
+        param.transform_for_load(Tensor::from_data(data, &device), id)
+    }
+}

@@ -1,0 +1,192 @@
+//! A trained network on disk: a folder with `model.safetensors` (PyTorch's names and layout) and `config.json`
+//! in the manner of Hugging Face and timm. Loading a folder needs nothing else.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use burn::tensor::Device;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::{Architecture, Input, NamedTensor, NetError, Network};
+
+/// The weights' file in a network's folder.
+pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// The description's file in a network's folder.
+pub const CONFIG_FILE: &str = "config.json";
+
+const FORMAT: u32 = 1;
+/// Larger files are refused before they are read.
+const MAX_WEIGHTS_BYTES: u64 = 4 << 30;
+const MAX_CONFIG_BYTES: u64 = 16 << 20;
+
+/// Everything needed to use a network's weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Version of this format: 1.
+    pub format: u32,
+    /// The architecture's name.
+    pub architecture: Architecture,
+    /// The number of classes.
+    pub num_classes: usize,
+    /// Channels, height, width.
+    pub input_size: [usize; 3],
+    /// What is subtracted from each channel of an image in 0..1.
+    pub mean: Vec<f32>,
+    /// What each channel is divided by afterwards.
+    pub std: Vec<f32>,
+    /// The classes' names, in the order of the logits.
+    pub label_names: Vec<String>,
+}
+
+impl NetworkConfig {
+    /// The description of `network`, for images normalised by `mean` and `std` (one number a channel each).
+    pub fn new(network: &Network, mean: Vec<f32>, std: Vec<f32>, label_names: Vec<String>) -> Self {
+        let Input { channels, side } = network.input();
+        Self {
+            format: FORMAT,
+            architecture: network.architecture(),
+            num_classes: network.classes(),
+            input_size: [channels, side, side],
+            mean,
+            std,
+            label_names,
+        }
+    }
+
+    /// The shape of the images.
+    pub fn input(&self) -> Input {
+        Input { channels: self.input_size[0], side: self.input_size[1] }
+    }
+
+    /// What is wrong with the description, if anything.
+    fn fault(&self) -> Option<String> {
+        let [channels, height, width] = self.input_size;
+        let finite = |v: &[f32]| v.iter().all(|x| x.is_finite());
+        if self.format != FORMAT {
+            Some(format!("format is {}, this program reads {FORMAT}", self.format))
+        } else if height != width {
+            Some(format!("input_size is {height}×{width}, images must be square"))
+        } else if self.mean.len() != channels || self.std.len() != channels {
+            let (mean, std) = (self.mean.len(), self.std.len());
+            Some(format!("mean and std must have {channels} numbers, one a channel; found {mean} and {std}"))
+        } else if !finite(&self.mean) || !finite(&self.std) || self.std.iter().any(|s| *s <= 0.0) {
+            Some("mean must be finite and std positive".into())
+        } else if self.label_names.len() != self.num_classes {
+            Some(format!("{} label_names for {} classes", self.label_names.len(), self.num_classes))
+        } else {
+            None
+        }
+    }
+}
+
+/// Writes a network's folder; each file appears whole or not at all, the description last.
+///
+/// # Errors
+/// [`NetError::Format`] for a description that does not fit the network; [`NetError::Io`].
+pub fn save(folder: &Path, network: &Network, config: &NetworkConfig) -> Result<(), NetError> {
+    let config_path = folder.join(CONFIG_FILE);
+    let fits = config.architecture == network.architecture()
+        && config.num_classes == network.classes()
+        && config.input() == network.input();
+    let fault = if fits { config.fault() } else { Some("it describes another network".into()) };
+    if let Some(fault) = fault {
+        return Err(NetError::format(&config_path, "a network's description", fault));
+    }
+    fs::create_dir_all(folder).map_err(|e| NetError::write(folder, e))?;
+    let weights = to_safetensors(&network.state_dict());
+    write_whole(&folder.join(WEIGHTS_FILE), &weights)?;
+    let mut text = serde_json::to_string_pretty(config).expect("plain data has a JSON form");
+    text.push('\n');
+    write_whole(&config_path, text.as_bytes())
+}
+
+/// Reads a network's folder.
+///
+/// # Errors
+/// [`NetError::Io`], [`NetError::Format`], or what [`Architecture::build`] and [`Network::load_state_dict`] report.
+pub fn load(folder: &Path, device: &Device) -> Result<(Network, NetworkConfig), NetError> {
+    let path = folder.join(CONFIG_FILE);
+    let config = read_config(&path)?;
+    let network = config.architecture.build(config.num_classes, config.input(), 0, device)?;
+    let tensors = read_safetensors(&folder.join(WEIGHTS_FILE))?;
+    Ok((network.load_state_dict(&tensors)?, config))
+}
+
+fn read_config(path: &Path) -> Result<NetworkConfig, NetError> {
+    const WHAT: &str = "a network's description";
+    let bytes = read_bounded(path, MAX_CONFIG_BYTES)?;
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let config: NetworkConfig =
+        serde_path_to_error::deserialize(&mut json).map_err(|e| NetError::format(path, WHAT, e))?;
+    match config.fault() {
+        Some(fault) => Err(NetError::format(path, WHAT, fault)),
+        None => Ok(config),
+    }
+}
+
+/// The tensors of a safetensors file in the file's order; floating-point types only, given as f32.
+pub(crate) fn read_safetensors(path: &Path) -> Result<Vec<NamedTensor>, NetError> {
+    parse_safetensors(&read_bounded(path, MAX_WEIGHTS_BYTES)?)
+        .map_err(|fault| NetError::format(path, "a safetensors file of float weights", fault))
+}
+
+pub(crate) fn parse_safetensors(bytes: &[u8]) -> Result<Vec<NamedTensor>, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    file.iter()
+        .map(|(name, view)| {
+            let data = match view.dtype() {
+                Dtype::F32 => view.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+                Dtype::F64 => {
+                    view.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect()
+                }
+                other => return Err(format!("`{name}` has the type {other:?}, expected F32 or F64")),
+            };
+            Ok(NamedTensor { name: name.to_owned(), shape: view.shape().to_vec(), data })
+        })
+        .collect()
+}
+
+pub(crate) fn to_safetensors(tensors: &[NamedTensor]) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|t| t.data.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+    let views = tensors.iter().zip(&bytes).map(|(tensor, data)| {
+        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), data);
+        (tensor.name.as_str(), view.expect("the data has the shape's length"))
+    });
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize(views, Some(metadata)).expect("names are distinct")
+}
+
+/// The whole file, if it is no larger than `limit`.
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, NetError> {
+    let fail = |e| NetError::read(path, e);
+    let file = File::open(path).map_err(fail)?;
+    let length = file.metadata().map_err(fail)?.len();
+    if length > limit {
+        return Err(NetError::format(
+            path,
+            "a file of this kind",
+            format!("it has {length} bytes, at most {limit} are read"),
+        ));
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(limit).read_to_end(&mut bytes).map_err(fail)?;
+    Ok(bytes)
+}
+
+/// Writes beside the target, syncs, and renames over it.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), NetError> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    };
+    write().map_err(|e| NetError::write(path, e))
+}

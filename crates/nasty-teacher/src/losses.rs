@@ -1,0 +1,156 @@
+//! The losses, each with its formula and source. All take logits `[batch, classes]` and give a scalar `[1]`,
+//! averaged over the batch; all are finite for logits up to ±1e4 at any temperature ≥ 1e-2, because every
+//! probability is taken through a log-softmax that subtracts the row's maximum first.
+
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Int, Tensor};
+
+/// Cross entropy with integer `labels` `[batch]`, with label smoothing ε
+/// (Szegedy et al., CVPR 2016; ε = 0 is the plain cross entropy): `(1−ε)·(−ln p_y) + ε·mean_c(−ln p_c)`.
+pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
+    let log_p = log_softmax(logits, 1);
+    let hard = log_p.clone().gather(1, labels.unsqueeze_dim(1)).mean().neg();
+    if smoothing == 0.0 {
+        return hard;
+    }
+    hard.mul_scalar(1.0 - smoothing) - log_p.mean().mul_scalar(smoothing)
+}
+
+/// `τ²·KL(σ_τ(p) ‖ σ_τ(q))` with `σ_τ(z) = softmax(z/τ)`: summed over classes, averaged over the batch
+/// (Hinton et al., 2015; the factor τ² keeps the gradient's size independent of τ).
+/// Gradient flows into whichever of the two logits is tracked.
+pub fn scaled_kl(p_logits: Tensor<2>, q_logits: Tensor<2>, temperature: f64) -> Tensor<1> {
+    let log_p = log_softmax(p_logits.div_scalar(temperature), 1);
+    let log_q = log_softmax(q_logits.div_scalar(temperature), 1);
+    let pointwise = log_p.clone().exp() * (log_p - log_q);
+    pointwise.sum_dim(1).mean().mul_scalar(temperature * temperature)
+}
+
+/// Knowledge distillation (Hinton et al., 2015; Ma et al., ICLR 2021, eq. 1):
+/// `α·τ²·KL(σ_τ(teacher) ‖ σ_τ(student)) + (1−α)·CE(student, y)`.
+pub fn distillation(
+    student: Tensor<2>,
+    teacher: Tensor<2>,
+    labels: Tensor<1, Int>,
+    temperature: f64,
+    alpha: f64,
+) -> Tensor<1> {
+    let imitation = scaled_kl(teacher, student.clone(), temperature).mul_scalar(alpha);
+    imitation + cross_entropy(student, labels, 0.0).mul_scalar(1.0 - alpha)
+}
+
+/// Self-undermining knowledge distillation (Ma et al., ICLR 2021, eq. 2): what a nasty teacher `T` minimises
+/// beside a frozen adversarial network `A`: `CE(T, y) − ω·τ²·KL(σ_τ(T) ‖ σ_τ(A))`.
+/// Bounded below by `−ω·τ²·max_c(−ln q_c)`; its KL gradient is exactly zero where `T = A`.
+pub fn self_undermining(
+    teacher: Tensor<2>,
+    adversary: Tensor<2>,
+    labels: Tensor<1, Int>,
+    temperature: f64,
+    omega: f64,
+) -> Tensor<1> {
+    let distance = scaled_kl(teacher.clone(), adversary, temperature);
+    cross_entropy(teacher, labels, 0.0) - distance.mul_scalar(omega)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+    use proptest::prelude::*;
+
+    fn log_softmax_f64(row: &[f32], temperature: f64) -> Vec<f64> {
+        let z: Vec<f64> = row.iter().map(|&v| f64::from(v) / temperature).collect();
+        let max = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let log_sum = z.iter().map(|v| (v - max).exp()).sum::<f64>().ln();
+        z.iter().map(|v| v - max - log_sum).collect()
+    }
+
+    fn kl_f64(p: &[f32], q: &[f32], temperature: f64) -> f64 {
+        let (lp, lq) = (log_softmax_f64(p, temperature), log_softmax_f64(q, temperature));
+        temperature.powi(2) * lp.iter().zip(&lq).map(|(a, b)| a.exp() * (a - b)).sum::<f64>()
+    }
+
+    fn rows(values: &[f32], device: &Device) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(values.to_vec(), [1, values.len()]), device)
+    }
+
+    fn scalar(t: Tensor<1>) -> f64 {
+        f64::from(t.into_scalar::<f32>())
+    }
+
+    fn close(ours: f64, reference: f64, scale: f64) -> Result<(), TestCaseError> {
+        prop_assert!(ours.is_finite(), "ours is {ours}, reference {reference}");
+        let tolerance = 1e-5 * reference.abs() + 1e-6 * scale + 1e-6;
+        prop_assert!((ours - reference).abs() <= tolerance, "ours {ours}, reference {reference}");
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn losses_match_float64_for_logits_up_to_1e4(
+            pairs in prop::collection::vec((-1e4f32..1e4, -1e4f32..1e4), 2..40),
+            spread in prop::sample::select(vec![1e-4f32, 1e-2, 1.0]),
+            temperature in prop::sample::select(vec![0.5, 1.0, 4.0, 10.0, 20.0, 100.0]),
+            label in 0usize..2,
+            smoothing in prop::sample::select(vec![0.0, 0.1]),
+        ) {
+            let device = Device::flex();
+            let p: Vec<f32> = pairs.iter().map(|x| x.0 * spread).collect();
+            let q: Vec<f32> = pairs.iter().map(|x| x.1 * spread).collect();
+            // Rounding is relative to the log-probabilities, not to the loss, which may be a small difference of
+            // them; they are as large as the largest logit difference over τ, or ln C, and the loss takes them τ².
+            let largest = f64::from(p.iter().chain(&q).fold(0f32, |m, v| m.max(v.abs())));
+            let scale = |temperature: f64| temperature * temperature * (2.0 * largest / temperature + 4.0);
+            let labels = || Tensor::<1, Int>::from_data([label as i32], &device);
+
+            let log_p = log_softmax_f64(&p, 1.0);
+            let mean = log_p.iter().sum::<f64>() / log_p.len() as f64;
+            let ce = -(1.0 - smoothing) * log_p[label] - smoothing * mean;
+            close(scalar(cross_entropy(rows(&p, &device), labels(), smoothing)), ce, scale(1.0))?;
+
+            let kl = kl_f64(&p, &q, temperature);
+            close(scalar(scaled_kl(rows(&p, &device), rows(&q, &device), temperature)), kl, scale(temperature))?;
+
+            let hard = -log_softmax_f64(&p, 1.0)[label];
+            let su = hard - 0.04 * kl;
+            let ours = self_undermining(rows(&p, &device), rows(&q, &device), labels(), temperature, 0.04);
+            close(scalar(ours), su, scale(temperature) + scale(1.0))?;
+
+            let kd = 0.9 * kl_f64(&q, &p, temperature) + 0.1 * hard;
+            let ours = distillation(rows(&p, &device), rows(&q, &device), labels(), temperature, 0.9);
+            close(scalar(ours), kd, scale(temperature) + scale(1.0))?;
+        }
+    }
+
+    #[test]
+    fn gradients_are_finite_at_extreme_logits_and_zero_where_teacher_equals_adversary() {
+        let device = Device::flex().autodiff();
+        for (p, q) in [([1e4f32, -1e4, 0.0], [-1e4f32, 1e4, 0.0]), ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])] {
+            let teacher = rows(&p, &device).require_grad();
+            let kl = scaled_kl(teacher.clone(), rows(&q, &device), 4.0);
+            let gradient = teacher.grad(&kl.backward()).expect("the teacher is tracked");
+            let gradient: Vec<f32> = gradient.into_data().try_to_vec().expect("f32");
+            assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
+            if p == q {
+                assert!(gradient.iter().all(|g| g.abs() < 1e-6), "{gradient:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_kl_gradient_is_the_derived_one() {
+        // ∂(τ²KL)/∂z_i = τ·p_i·(ln(p_i/q_i) − KL)/B, here with B = 1 (docs of `self_undermining`).
+        let device = Device::flex().autodiff();
+        let (p, q, temperature) = ([0.3f32, -1.2, 2.0, 0.1], [1.0f32, 0.5, -0.7, 0.0], 4.0);
+        let teacher = rows(&p, &device).require_grad();
+        let kl = scaled_kl(teacher.clone(), rows(&q, &device), temperature);
+        let ours: Vec<f32> = teacher.grad(&kl.backward()).unwrap().into_data().try_to_vec().unwrap();
+        let (lp, lq) = (log_softmax_f64(&p, temperature), log_softmax_f64(&q, temperature));
+        let kl = kl_f64(&p, &q, temperature) / temperature.powi(2);
+        for i in 0..4 {
+            let expected = temperature * lp[i].exp() * (lp[i] - lq[i] - kl);
+            assert!((f64::from(ours[i]) - expected).abs() < 1e-5, "{i}: {} {expected}", ours[i]);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a network gets right on a set of images, in exact counts.
+
+use super::frozen::forward;
+use crate::data::{Augmentation, ImageSet, Normalisation};
+use crate::nets::Network;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+/// Images a forward pass; also the batch of the published scripts' averaged accuracy.
+const BATCH: usize = 128;
+/// Bins of the expected calibration error (Guo et al., ICML 2017).
+const BINS: usize = 15;
+
+/// How well a network classifies a set of images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Images whose largest logit is at their label.
+    pub correct: usize,
+    /// Images.
+    pub total: usize,
+    /// `correct / total`.
+    pub accuracy: f64,
+    /// Mean cross entropy, in nats.
+    pub loss: f64,
+    /// Expected calibration error, 15 bins: mean |confidence − accuracy|.
+    pub calibration_error: f64,
+    /// Mean of the accuracies of batches of 128, the last one smaller: what the published scripts report.
+    pub batch_averaged_accuracy: f64,
+    /// (correct, total) of every class.
+    pub per_class: Vec<(usize, usize)>,
+}
+
+/// Logits `[images, classes]`, row-major, of unchanged images.
+pub fn all_logits(network: &Network, normalisation: &Normalisation, images: &ImageSet, device: &Device) -> Vec<f32> {
+    let none = Augmentation::none();
+    let items: Vec<_> = (0..images.len()).map(|i| (i, none.identity())).collect();
+    items.chunks(BATCH).flat_map(|chunk| forward(network, normalisation, images, &none, device, chunk)).collect()
+}
+
+/// Evaluates `logits` `[images, classes]` against `labels`.
+pub fn evaluate(logits: &[f32], labels: &[u16], classes: usize) -> Evaluation {
+    let mut correct_flags = Vec::with_capacity(labels.len());
+    let mut per_class = vec![(0, 0); classes];
+    let mut bins = [(0.0f64, 0.0f64); BINS];
+    let mut loss = 0.0;
+    for (row, &label) in logits.chunks_exact(classes).zip(labels) {
+        let log_p = log_probabilities(row, 1.0);
+        let best = argmax(row);
+        let correct = best == usize::from(label);
+        correct_flags.push(correct);
+        let class = &mut per_class[usize::from(label)];
+        *class = (class.0 + usize::from(correct), class.1 + 1);
+        loss -= log_p[usize::from(label)];
+        let confidence = log_p[best].exp();
+        let bin = &mut bins[((confidence * BINS as f64) as usize).min(BINS - 1)];
+        *bin = (bin.0 + confidence, bin.1 + f64::from(u8::from(correct)));
+    }
+    let total = labels.len();
+    let share = |flags: &[bool]| flags.iter().filter(|&&f| f).count() as f64 / flags.len().max(1) as f64;
+    let batches: Vec<f64> = correct_flags.chunks(BATCH).map(share).collect();
+    Evaluation {
+        correct: correct_flags.iter().filter(|&&f| f).count(),
+        total,
+        accuracy: share(&correct_flags),
+        loss: loss / total.max(1) as f64,
+        calibration_error: bins.iter().map(|(c, a)| (c - a).abs()).sum::<f64>() / total.max(1) as f64,
+        batch_averaged_accuracy: batches.iter().sum::<f64>() / batches.len().max(1) as f64,
+        per_class,
+    }
+}
+
+/// Mean `τ²·KL(σ_τ(p) ‖ σ_τ(q))` over images, both `[images, classes]`: how far two networks' answers are apart.
+pub fn mean_scaled_kl(p: &[f32], q: &[f32], classes: usize, temperature: f64) -> f64 {
+    let sum: f64 = p
+        .chunks_exact(classes)
+        .zip(q.chunks_exact(classes))
+        .map(|(p, q)| {
+            let (p, q) = (log_probabilities(p, temperature), log_probabilities(q, temperature));
+            p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum::<f64>()
+        })
+        .sum();
+    temperature * temperature * sum / (p.len() / classes).max(1) as f64
+}
+
+/// Index of the largest logit; the first of equals, and 0 if all are NaN.
+pub fn argmax(row: &[f32]) -> usize {
+    row.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (i, &v)| if v > best.1 { (i, v) } else { best }).0
+}
+
+/// ln softmax(row / τ), in f64.
+pub fn log_probabilities(row: &[f32], temperature: f64) -> Vec<f64> {
+    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let shifted: Vec<f64> = row.iter().map(|&v| f64::from(v - max) / temperature).collect();
+    let log_sum = shifted.iter().map(|v| v.exp()).sum::<f64>().ln();
+    shifted.into_iter().map(|v| v - log_sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_exact_and_batch_average_is_not_the_accuracy() {
+        // 130 images of 2 classes: the first 128 right, the last 2 wrong.
+        let logits: Vec<f32> = (0..130).flat_map(|_| [2.0, 0.0]).collect();
+        let labels: Vec<u16> = (0..130).map(|i| u16::from(i >= 128)).collect();
+        let e = evaluate(&logits, &labels, 2);
+        assert_eq!((e.correct, e.total), (128, 130));
+        assert_eq!(e.per_class, vec![(128, 128), (0, 2)]);
+        assert_eq!(e.batch_averaged_accuracy, 0.5);
+        let confidence = 1.0 / (1.0 + (-2.0f64).exp());
+        assert!((e.calibration_error - (confidence - 128.0 / 130.0).abs()).abs() < 1e-12);
+        let loss = (-128.0 * confidence.ln() - 2.0 * (1.0 - confidence).ln()) / 130.0;
+        assert!((e.loss - loss).abs() < 1e-12);
+    }
+
+    #[test]
+    fn distance_is_zero_only_for_equal_answers() {
+        assert_eq!(mean_scaled_kl(&[1.0, 2.0], &[1.0, 2.0], 2, 4.0), 0.0);
+        // p = (½, ½), q = (¾, ¼) at τ = 1: ½·ln(½/¾) + ½·ln(½/¼).
+        let distance = mean_scaled_kl(&[0.0, 0.0], &[3f32.ln(), 0.0], 2, 1.0);
+        assert!((distance - 0.5 * (4.0f64 / 3.0).ln()).abs() < 1e-7);
+    }
+}

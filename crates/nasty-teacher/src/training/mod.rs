@@ -1,0 +1,19 @@
+//! Training: a [`Recipe`], its objective, optimiser and schedule, the one loop, its saved state, evaluation,
+//! and frozen networks.
+
+pub mod checkpoint;
+mod evaluate;
+mod frozen;
+mod objective;
+mod optimiser;
+mod recipe;
+mod schedule;
+mod trainer;
+
+pub use evaluate::{Evaluation, all_logits, argmax, evaluate, log_probabilities, mean_scaled_kl};
+pub use frozen::{Frozen, forward, host};
+pub use objective::{NetworkRef, Objective};
+pub use optimiser::{Optimiser, clip_global_norm};
+pub use recipe::{DataRecipe, Parity, RECIPE_FORMAT, Recipe};
+pub use schedule::Schedule;
+pub use trainer::{EpochRow, Observer, Outcome, Partial, Selection, TrainError, Trainer};

@@ -1,0 +1,134 @@
+//! A recipe: everything that decides a result, as plain data. Its canonical hash is its identity.
+
+use super::objective::Objective;
+use super::optimiser::Optimiser;
+use super::schedule::Schedule;
+use crate::data::{Augmentation, DataName};
+use crate::nets::Architecture;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Version of the recipe's fields; part of its hash.
+pub const RECIPE_FORMAT: u32 = 1;
+
+/// Everything that decides what one training run gives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// [`RECIPE_FORMAT`].
+    pub format: u32,
+    /// The images.
+    pub data: DataRecipe,
+    /// The network to train.
+    pub architecture: Architecture,
+    /// What it minimises.
+    pub objective: Objective,
+    /// How its weights are changed.
+    pub optimiser: Optimiser,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// The learning rate's course.
+    pub schedule: Schedule,
+    /// Share of all steps over which the learning rate rises linearly.
+    pub warmup: f64,
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images a step; the last, partial batch of an epoch is kept.
+    pub batch: usize,
+    /// Random crop, flip and rotation of training images.
+    pub augmentation: Augmentation,
+    /// Largest ℓ2 norm of the whole gradient; larger ones are scaled down to it.
+    pub clip_norm: Option<f64>,
+    /// Which epoch's weights are kept, and how accuracy is counted.
+    pub parity: Parity,
+    /// Decides initial weights, order, views and splits.
+    pub seed: u64,
+}
+
+/// Which images a run trains on and which it holds out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataRecipe {
+    /// The data set.
+    pub name: DataName,
+    /// First 16 hexadecimal digits of the SHA-256 of all its images and labels.
+    pub digest: String,
+    /// Side that images of a folder are resized to.
+    pub side: Option<usize>,
+    /// Training images held out, stratified by class, to choose the epoch.
+    pub validation: usize,
+    /// Train on this many of the remaining images only (stratified).
+    pub subset: Option<usize>,
+}
+
+/// How the kept epoch is chosen and accuracy counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Parity {
+    /// The epoch that is best on held-out training images (the last one if none are held out); exact counts.
+    Exact,
+    /// As the published scripts: the epoch that is best *on the test set*; accuracies of unequal batches averaged.
+    Published,
+}
+
+impl Recipe {
+    /// The identity: the first 16 hexadecimal digits of the SHA-256 of the recipe's canonical JSON.
+    pub fn hash(&self) -> String {
+        let json = serde_json::to_string(self).expect("a recipe is plain data");
+        let digest = Sha256::digest(json.as_bytes());
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What is impossible about the recipe, with what to change; `None` if it can run.
+    pub fn problem(&self) -> Option<String> {
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let checks = [
+            (self.format == RECIPE_FORMAT, format!("format is {}, expected {RECIPE_FORMAT}", self.format)),
+            (self.epochs > 0, "epochs is 0, expected at least 1".into()),
+            (self.batch > 1, format!("batch is {}, expected at least 2 (batch-norm needs two)", self.batch)),
+            (positive(self.learning_rate), format!("learning_rate is {}, expected above 0", self.learning_rate)),
+            (share(self.warmup), format!("warmup is {}, expected a share from 0 to 1", self.warmup)),
+            (self.clip_norm.is_none_or(positive), "clip_norm must be above 0, or absent".into()),
+            (self.data.subset.is_none_or(|n| n > 1), "data.subset must be at least 2, or absent".into()),
+            (
+                self.objective.temperature().is_none_or(|t| t.is_finite() && t >= 1e-2),
+                "objective.temperature must be at least 0.01".into(),
+            ),
+            (
+                !matches!(self.objective, Objective::SelfUndermining { omega, .. } if !(omega.is_finite() && omega >= 0.0)),
+                "objective.omega must be 0 or above".into(),
+            ),
+            (
+                !matches!(self.objective, Objective::Distillation { alpha, .. } if !share(alpha)),
+                "objective.alpha must be from 0 to 1".into(),
+            ),
+            (
+                !matches!(self.objective, Objective::CrossEntropy { label_smoothing } if !(0.0..1.0).contains(&label_smoothing)),
+                "objective.label_smoothing must be from 0 to below 1".into(),
+            ),
+            (
+                !matches!(self.schedule, Schedule::OneCycle { rise } if !share(rise)),
+                "schedule.rise must be a share from 0 to 1".into(),
+            ),
+            (
+                match self.optimiser {
+                    Optimiser::Sgd { momentum, weight_decay, .. } => {
+                        (0.0..1.0).contains(&momentum) && weight_decay.is_finite() && weight_decay >= 0.0
+                    }
+                    Optimiser::Adam { weight_decay } => weight_decay.is_finite() && weight_decay >= 0.0,
+                },
+                "optimiser.momentum must be from 0 to below 1, optimiser.weight_decay 0 or above".into(),
+            ),
+            (
+                !matches!(self.optimiser, Optimiser::Sgd { nesterov: true, momentum, .. } if momentum == 0.0),
+                "optimiser.nesterov needs a momentum above 0".into(),
+            ),
+            (
+                self.parity == Parity::Exact || self.data.validation == 0,
+                "parity = \"published\" chooses the epoch on the test set: data.validation must be 0".into(),
+            ),
+        ];
+        checks.into_iter().find_map(|(fine, what)| (!fine).then_some(what))
+    }
+}

@@ -1,0 +1,187 @@
+//! The properties that the store rests on: a run depends on its recipe alone, not on being interrupted, on the
+//! number of threads or on what is cached. On a small part of the embedded images, in seconds.
+
+use nasty_teacher::data::{DataName, DataRoots};
+use nasty_teacher::device::device;
+use nasty_teacher::lab::defaults::{self, Kind};
+use nasty_teacher::lab::{JobEnd, JobError, Run, RunResult, Store, Verdict, Workplace, apply, digest};
+use nasty_teacher::training::{EpochRow, NetworkRef, Observer, Recipe, TrainError};
+use std::path::Path;
+
+/// Stops after a number of batches; counts them.
+struct StopAfter {
+    batches: usize,
+    seen: usize,
+}
+
+const NEVER: usize = usize::MAX;
+
+impl StopAfter {
+    fn new(batches: usize) -> Self {
+        Self { batches, seen: 0 }
+    }
+}
+
+impl Observer for StopAfter {
+    fn batch(&mut self, _: usize, _: usize, _: usize, _: f64) {
+        self.seen += 1;
+    }
+    fn epoch(&mut self, _: &EpochRow, _: usize) {}
+    fn stop(&self) -> bool {
+        self.seen >= self.batches
+    }
+}
+
+fn workplace(store: &Path) -> Workplace {
+    let roots = DataRoots::resolve(Some(store.to_owned())).expect("a folder was given");
+    Workplace::new(Store::open(store).expect("a writable folder"), roots, device("flex").expect("flex"), "flex")
+}
+
+fn recipe(workplace: &Workplace, kind: Kind, changes: &[&str]) -> Recipe {
+    let data = workplace.data(&DataName::Quickstart, None).expect("embedded");
+    let architecture = "cnn4".parse().expect("a name of the zoo");
+    let base = defaults::recipe(DataName::Quickstart, digest(&data), architecture, kind);
+    let small = ["epochs=3", "data.subset=160", "data.validation=100", "batch=32"];
+    let changes: Vec<String> = small.iter().chain(changes).map(|c| (*c).to_owned()).collect();
+    apply(base, &changes).expect("a recipe that can run")
+}
+
+fn finish(workplace: &Workplace, recipe: &Recipe) -> RunResult {
+    match workplace.carry_out(recipe, &mut StopAfter::new(NEVER)) {
+        Ok(JobEnd::Done(result)) => *result,
+        Ok(JobEnd::Stopped) => panic!("nobody asked to stop"),
+        Err(e) => panic!("{e}"),
+    }
+}
+
+/// Everything that must not depend on how a run went: weights, course, result.
+fn essence(run: &Run) -> (Vec<u8>, String, String) {
+    let weights = std::fs::read(run.folder.join("model.safetensors")).expect("a finished run has weights");
+    let rows = run.rows().expect("rows").into_iter().map(|row| format!("{:?}", EpochRow { seconds: 0.0, ..row }));
+    let result = run.result().expect("readable").expect("finished");
+    (weights, rows.collect(), format!("{:?} {:?} {}", result.test, result.nastiness, result.epoch))
+}
+
+/// A finished normal teacher, and the recipe of the nasty one made from it.
+fn teachers(workplace: &Workplace, changes: &[&str]) -> (Recipe, Recipe) {
+    let normal = recipe(workplace, Kind::Train, changes);
+    finish(workplace, &normal);
+    let nasty = recipe(workplace, Kind::Undermine(NetworkRef(normal.hash())), changes);
+    (normal, nasty)
+}
+
+#[test]
+fn a_run_that_is_stopped_at_any_batch_goes_on_to_the_same_bits() {
+    for optimiser in ["optimiser.kind=sgd", "optimiser.kind=adam"] {
+        let whole = tempfile::tempdir().expect("temp");
+        let changes = [optimiser, "learning_rate=0.01", "clip_norm=1"];
+        let there = workplace(whole.path());
+        let (_, nasty) = teachers(&there, &changes);
+        finish(&there, &nasty);
+        let expected = essence(&there.store.run(&nasty.hash()));
+
+        let pieces = tempfile::tempdir().expect("temp");
+        let mut sittings = 0;
+        // 5 batches an epoch: sittings of 1 batch stop in the middle of epochs and at their ends.
+        loop {
+            let here = workplace(pieces.path());
+            let (_, nasty) = teachers(&here, &changes);
+            let end = here.carry_out(&nasty, &mut StopAfter::new(1)).expect("runs");
+            sittings += 1;
+            if let JobEnd::Done(_) = end {
+                break;
+            }
+            assert!(here.store.run(&nasty.hash()).state_file().exists(), "a stopped run can be resumed");
+        }
+        assert!(sittings >= 14, "{sittings} sittings");
+        let here = workplace(pieces.path());
+        let run = here.store.run(&nasty.hash());
+        assert!(essence(&run) == expected, "{optimiser}");
+        assert!(!run.state_file().exists(), "a finished run keeps no state");
+    }
+}
+
+#[test]
+fn threads_and_the_logit_table_do_not_change_a_result() {
+    let mut all = Vec::new();
+    for (threads, keep_logits) in [(1, true), (3, true), (3, false)] {
+        let folder = tempfile::tempdir().expect("temp");
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        all.push(pool.install(|| {
+            let mut here = workplace(folder.path());
+            here.keep_logits = keep_logits;
+            let (_, nasty) = teachers(&here, &[]);
+            finish(&here, &nasty);
+            let student = recipe(&here, Kind::Distill(NetworkRef(nasty.hash())), &["augmentation.crop_padding=1"]);
+            finish(&here, &student);
+            [essence(&here.store.run(&nasty.hash())), essence(&here.store.run(&student.hash()))]
+        }));
+    }
+    assert!(all[0] == all[1], "another number of threads gave other bits");
+    assert!(all[1] == all[2], "the table of logits changed the bits");
+}
+
+#[test]
+fn a_finished_recipe_is_not_run_again_and_a_changed_one_is_another() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let first = recipe(&here, Kind::Train, &[]);
+    let result = finish(&here, &first);
+    let mut watcher = StopAfter::new(NEVER);
+    let Ok(JobEnd::Done(again)) = here.carry_out(&first, &mut watcher) else { panic!("it is finished") };
+    assert_eq!((watcher.seen, *again), (0, result));
+    assert_ne!(recipe(&here, Kind::Train, &["seed=1"]).hash(), first.hash());
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_the_run_with_advice() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let wild = recipe(&here, Kind::Train, &["learning_rate=1e30", "warmup=0", "schedule.kind=constant"]);
+    let Err(error) = here.carry_out(&wild, &mut StopAfter::new(NEVER)) else { panic!("must fail") };
+    let JobError::Train(TrainError::NotFinite { epoch, ref recipe, ref advice, .. }) = error else { panic!("{error}") };
+    assert_eq!((epoch, recipe), (0, &wild.hash()));
+    assert!(advice.contains("clip_norm=1") && advice.contains("learning_rate"), "{advice}");
+    assert!(here.store.run(&wild.hash()).result().expect("readable").is_none(), "nothing is finished");
+}
+
+#[test]
+fn a_nasty_teacher_is_judged() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let (normal, _) = teachers(&here, &["epochs=2"]);
+    let verdict = |changes: &[&str]| {
+        let recipe = recipe(&here, Kind::Undermine(NetworkRef(normal.hash())), changes);
+        finish(&here, &recipe).nastiness.expect("undermining is judged")
+    };
+    let same = verdict(&["epochs=2", "objective.omega=0"]);
+    assert!(same.scaled_kl < 1e-3, "ω = 0 and the same seed give the adversary itself: {}", same.scaled_kl);
+    assert_eq!((same.verdict, same.measured_on.as_str()), (Verdict::NotNasty, "held-out"));
+    let wild = verdict(&["epochs=4", "objective.omega=1", "clip_norm=1"]);
+    assert!(wild.scaled_kl > same.scaled_kl && wild.verdict != Verdict::NotNasty, "{wild:?}");
+}
+
+#[test]
+fn impossible_splits_and_foreign_states_are_refused() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let run = |recipe: &Recipe| here.carry_out(recipe, &mut StopAfter::new(1)).map(|_| ()).map_err(|e| e.to_string());
+    let too_many = recipe(&here, Kind::Train, &["data.subset=100000"]);
+    assert!(run(&too_many).expect_err("too many").contains("data.subset is 100000, but"));
+    let missing = recipe(&here, Kind::Distill(NetworkRef("0000".into())), &[]);
+    assert!(run(&missing).expect_err("no such teacher").contains("0000"));
+
+    let stopped = recipe(&here, Kind::Train, &[]);
+    run(&stopped).expect("one batch");
+    let state = here.store.run(&stopped.hash()).state_file();
+    let whole = std::fs::read(&state).expect("saved");
+    for damaged in [&whole[..whole.len() / 2], &whole[..5], b"", &whole[8..]] {
+        std::fs::write(&state, damaged).expect("writable");
+        let message = run(&stopped).expect_err("damaged");
+        assert!(message.contains("state.safetensors") && message.contains("damaged"), "{message}");
+    }
+    let other = recipe(&here, Kind::Train, &["seed=9"]);
+    std::fs::create_dir_all(here.store.run(&other.hash()).folder).expect("writable");
+    std::fs::write(here.store.run(&other.hash()).state_file(), &whole).expect("writable");
+    assert!(run(&other).expect_err("foreign").contains(&stopped.hash()));
+}

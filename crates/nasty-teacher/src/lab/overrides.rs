@@ -1,0 +1,169 @@
+//! `key.path=value` changes to a recipe: a difference from its defaults. An unknown key is an error that names
+//! the nearest known one.
+
+use crate::training::{Optimiser, Recipe, Schedule};
+use miette::Diagnostic;
+use serde_json::{Map, Value};
+
+/// A change that cannot be made.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum OverrideError {
+    /// Not of the form `key=value`.
+    #[error("expected KEY=VALUE, such as epochs=3, found `{text}`")]
+    Form {
+        /// What was found.
+        text: String,
+    },
+    /// No such key.
+    #[error("no key `{key}` in this recipe")]
+    #[diagnostic(help("did you mean `{nearest}`? --print-config shows all keys"))]
+    Unknown {
+        /// What was found.
+        key: String,
+        /// The nearest known key.
+        nearest: String,
+    },
+    /// The value does not fit the key.
+    #[error("`{key}` cannot be {value}: {reason}")]
+    Value {
+        /// The key.
+        key: String,
+        /// What was found.
+        value: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The recipe as a whole cannot run.
+    #[error("this recipe cannot run: {0}")]
+    Impossible(String),
+}
+
+/// `recipe` with `changes` made in order, checked as a whole.
+pub fn apply(recipe: Recipe, changes: &[String]) -> Result<Recipe, OverrideError> {
+    let mut recipe = recipe;
+    for change in changes {
+        let form = || OverrideError::Form { text: change.clone() };
+        let (key, value) = change.split_once('=').ok_or_else(form)?;
+        if key.is_empty() || value.is_empty() {
+            return Err(form());
+        }
+        recipe = set(recipe, key, value)?;
+    }
+    match recipe.problem() {
+        Some(problem) => Err(OverrideError::Impossible(problem)),
+        None => Ok(recipe),
+    }
+}
+
+fn set(mut recipe: Recipe, key: &str, text: &str) -> Result<Recipe, OverrideError> {
+    let refused =
+        |reason: String| OverrideError::Value { key: key.to_owned(), value: text.to_owned(), reason };
+    // Another kind has other keys: it comes with its own defaults.
+    match key {
+        "optimiser.kind" | "optimiser" => {
+            recipe.optimiser =
+                Optimiser::of_kind(text).ok_or_else(|| refused("expected sgd or adam".to_owned()))?;
+            return Ok(recipe);
+        }
+        "schedule.kind" | "schedule" => {
+            recipe.schedule = Schedule::of_kind(text)
+                .ok_or_else(|| refused("expected constant, step, cosine or one-cycle".to_owned()))?;
+            return Ok(recipe);
+        }
+        _ => {}
+    }
+    let Value::Object(mut tree) = serde_json::to_value(&recipe).expect("a recipe is plain data") else {
+        unreachable!("a recipe is a struct")
+    };
+    let known = keys(&tree, "");
+    if !known.iter().any(|k| k == key) {
+        let nearest = nearest(key, known.iter().map(String::as_str)).unwrap_or_default().to_owned();
+        return Err(OverrideError::Unknown { key: key.to_owned(), nearest });
+    }
+    let (path, leaf) = key.rsplit_once('.').map_or((None, key), |(path, leaf)| (Some(path), leaf));
+    let mut place = &mut tree;
+    for part in path.into_iter().flat_map(|path| path.split('.')) {
+        place = place.get_mut(part).and_then(Value::as_object_mut).expect("known keys lead through objects");
+    }
+    place.insert(leaf.to_owned(), value(text));
+    serde_path_to_error::deserialize(Value::Object(tree)).map_err(|e| refused(e.inner().to_string()))
+}
+
+/// A value as it is typed: TOML where it is TOML (`3`, `0.1`, `true`, `[1, 2]`, `"x"`), `none`, else a bare string.
+fn value(text: &str) -> Value {
+    if text == "none" {
+        return Value::Null;
+    }
+    let parsed: Option<Map<String, Value>> = toml::from_str(&format!("x = {text}")).ok();
+    parsed.and_then(|mut m| m.remove("x")).unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// Dotted paths of all leaves.
+fn keys(tree: &Map<String, Value>, prefix: &str) -> Vec<String> {
+    tree.iter()
+        .flat_map(|(name, value)| {
+            let path = format!("{prefix}{name}");
+            match value {
+                Value::Object(inner) => keys(inner, &format!("{path}.")),
+                _ => vec![path],
+            }
+        })
+        .collect()
+}
+
+/// The candidate with the smallest edit distance; a key's last part counts as the key too.
+fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates.min_by_key(|candidate| {
+        let last = candidate.rsplit('.').next().unwrap_or(candidate);
+        strsim::levenshtein(word, candidate).min(strsim::levenshtein(word, last))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::DataName;
+    use crate::lab::defaults::{Kind, recipe};
+    use crate::training::NetworkRef;
+
+    fn base() -> Recipe {
+        let kind = Kind::Distill(NetworkRef("0123".into()));
+        recipe(DataName::Cifar10, "d".into(), "resnet18".parse().expect("a name"), kind)
+    }
+
+    fn with(changes: &[&str]) -> Result<Recipe, OverrideError> {
+        apply(base(), &changes.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn changes_reach_every_depth() {
+        let r = with(&["epochs=3", "data.subset=2000", "schedule.kind=cosine", "clip_norm=1", "objective.alpha=0.5"])
+            .expect("all keys are known");
+        assert_eq!((r.epochs, r.data.subset, r.clip_norm), (3, Some(2000), Some(1.0)));
+        assert_eq!(r.schedule, Schedule::Cosine);
+        assert_ne!(r.hash(), base().hash());
+        assert_eq!(with(&["data.subset=10", "data.subset=none"]).expect("fine").hash(), base().hash());
+        assert_eq!(with(&["schedule.milestones=[1,2]"]).expect("fine").schedule, {
+            Schedule::Step { milestones: vec![1, 2], factor: 0.1 }
+        });
+    }
+
+    #[test]
+    fn wrong_changes_are_explained() {
+        let message = |changes: &[&str]| {
+            let e = with(changes).expect_err("must fail");
+            format!("{e} | {}", e.help().map(|h| h.to_string()).unwrap_or_default())
+        };
+        assert_eq!(
+            message(&["epoch=3"]),
+            "no key `epoch` in this recipe | did you mean `epochs`? --print-config shows all keys"
+        );
+        assert!(message(&["temprature=3"]).contains("`objective.temperature`"));
+        assert!(message(&["epochs=three"]).contains("`epochs` cannot be three: invalid type"));
+        assert!(message(&["optimiser.kind=lion"]).contains("expected sgd or adam"));
+        assert!(message(&["epochs"]).contains("expected KEY=VALUE"));
+        assert!(message(&["batch=1"]).contains("expected at least 2"));
+        assert!(message(&["parity=published"]).contains("data.validation must be 0"));
+        assert!(message(&["objective.temperature=0"]).contains("at least 0.01"));
+    }
+}

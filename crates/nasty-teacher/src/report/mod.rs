@@ -1,0 +1,26 @@
+//! Tables, plots and pages: from plain data to one self-contained HTML page, to tables in other formats
+//! and to TensorBoard event files.
+//!
+//! Nothing here knows of networks, recipes or the store. Missing and non-finite numbers are part of the data
+//! (a student that could not be trained is a result): they render as gaps and as `NaN`, never as a panic.
+
+mod error;
+mod number;
+mod page;
+mod pixels;
+mod plots;
+mod table;
+mod tensorboard;
+
+pub mod quickstart;
+
+pub use error::ReportError;
+pub use page::{Block, Figure, Page, Plot, Section};
+pub use pixels::{ImageGrid, ImagePanel, Pixels};
+pub use plots::axes::Axis;
+pub use plots::bars::{BarGroup, BarPlot};
+pub use plots::lines::{LinePlot, Series};
+pub use plots::responses::Response;
+pub use plots::scatter::{ScatterPanel, ScatterPlot};
+pub use table::{Align, Cell, Column, Mark, Table, Tone};
+pub use tensorboard::{EventWriter, Scalar};

@@ -1,0 +1,204 @@
+//! One self-contained HTML page: no script, no network, light and dark, phone and desktop.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use askama::Template;
+
+use super::plots::{self, bars::BarPlot, lines::LinePlot, responses::Response, scatter::ScatterPlot};
+use super::{ImageGrid, ReportError, Table};
+
+/// A report page.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The page's heading and window title.
+    pub title: String,
+    /// What stands under the heading: machine, date, command; one line each.
+    pub subtitle: String,
+    /// What the page shows, from top to bottom.
+    pub sections: Vec<Section>,
+}
+
+/// A part of a page with a heading of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Section {
+    /// Anchor for links, e.g. `logit-response`; what cannot stand in one is replaced, and duplicates are numbered.
+    pub id: String,
+    /// The heading.
+    pub title: String,
+    /// What the section shows, from top to bottom.
+    pub blocks: Vec<Block>,
+}
+
+/// A paragraph, table, figure, … of a section. All text is plain text: it is escaped on the page.
+#[derive(Clone, Debug)]
+pub enum Block {
+    /// A paragraph.
+    Text(String),
+    /// A remark to stand out.
+    Callout {
+        /// Its first words, e.g. `What this does not show`.
+        title: String,
+        /// The remark.
+        text: String,
+    },
+    /// A table.
+    Table(Table),
+    /// A figure.
+    Figure(Figure),
+    /// A command to type, shown as code.
+    Command(String),
+    /// Names and values, e.g. of a recipe.
+    Facts(Vec<(String, String)>),
+}
+
+/// A plot with its title and caption.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// What is shown, above the plot.
+    pub title: String,
+    /// What to see in it, below the plot.
+    pub caption: String,
+    /// The plot.
+    pub plot: Plot,
+}
+
+/// The kinds of plots.
+#[derive(Clone, Debug)]
+pub enum Plot {
+    /// Curves, e.g. learning curves.
+    Lines(LinePlot),
+    /// Grouped bars, e.g. accuracies.
+    Bars(BarPlot),
+    /// Points coloured by class, e.g. a t-SNE embedding.
+    Scatter(ScatterPlot),
+    /// Images beside the class probabilities that networks give them.
+    Responses(Vec<Response>),
+    /// Grids of images, e.g. of an inversion attack.
+    Images(ImageGrid),
+}
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct PageView<'a> {
+    title: &'a str,
+    subtitle: Vec<&'a str>,
+    style: &'static str,
+    sections: Vec<SectionView<'a>>,
+    version: &'static str,
+}
+
+struct SectionView<'a> {
+    id: String,
+    title: &'a str,
+    blocks: Vec<BlockView<'a>>,
+}
+
+enum BlockView<'a> {
+    Text(&'a str),
+    Callout { title: &'a str, text: &'a str },
+    Command(&'a str),
+    Facts(&'a [(String, String)]),
+    Table(String),
+    Figure { title: &'a str, caption: &'a str, plot: String },
+}
+
+impl Page {
+    /// The page as one HTML document. It is well-formed XML too.
+    ///
+    /// # Errors
+    /// [`ReportError::Image`] if an image's data does not fit its size.
+    pub fn to_html(&self) -> Result<String, ReportError> {
+        let mut ids = HashSet::new();
+        let sections = self.sections.iter().map(|section| {
+            let id = anchor(&section.id, &mut ids);
+            let blocks =
+                section.blocks.iter().enumerate().map(|(index, block)| block.view(&format!("{id}_{index}")));
+            let blocks = blocks.collect::<Result<_, _>>()?;
+            Ok(SectionView { id, title: &section.title, blocks })
+        });
+        let view = PageView {
+            title: &self.title,
+            subtitle: self.subtitle.lines().collect(),
+            style: include_str!("../../templates/report.css"),
+            sections: sections.collect::<Result<_, ReportError>>()?,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        Ok(view.render()?.chars().map(legal).collect())
+    }
+
+    /// Writes the page to `folder/index.html` and returns that path. The folder is made if it is absent; the file is
+    /// there whole or, after an error, as it was before.
+    ///
+    /// # Errors
+    /// [`ReportError::Io`] if the folder or the file cannot be written; otherwise as [`Page::to_html`].
+    pub fn write(&self, folder: &Path) -> Result<PathBuf, ReportError> {
+        let html = self.to_html()?;
+        let path = folder.join("index.html");
+        std::fs::create_dir_all(folder).map_err(ReportError::io("create", folder))?;
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // A page is there to be read by others, unlike a common temporary file; the umask still applies.
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let mut file = builder.tempfile_in(folder).map_err(ReportError::io("write in", folder))?;
+        file.write_all(html.as_bytes()).map_err(ReportError::io("write", &path))?;
+        file.as_file().sync_all().map_err(ReportError::io("write", &path))?;
+        file.persist(&path).map_err(|error| ReportError::io("write", &path)(error.error))?;
+        Ok(path)
+    }
+}
+
+impl Block {
+    fn view(&self, id: &str) -> Result<BlockView<'_>, ReportError> {
+        Ok(match self {
+            Self::Text(text) => BlockView::Text(text),
+            Self::Callout { title, text } => BlockView::Callout { title, text },
+            Self::Command(command) => BlockView::Command(command),
+            Self::Facts(facts) => BlockView::Facts(facts),
+            Self::Table(table) => BlockView::Table(table.to_html()?),
+            Self::Figure(Figure { title, caption, plot }) => BlockView::Figure {
+                title,
+                caption,
+                plot: match plot {
+                    Plot::Lines(plot) => plot.html(id, title)?,
+                    Plot::Bars(plot) => plot.html(id, title)?,
+                    Plot::Scatter(plot) => plot.html(id)?,
+                    Plot::Responses(responses) => plots::responses::html(responses, id)?,
+                    Plot::Images(grid) => grid.html()?,
+                },
+            },
+        })
+    }
+}
+
+/// `wanted` as an anchor that is not in `taken` yet.
+fn anchor(wanted: &str, taken: &mut HashSet<String>) -> String {
+    let clean: String = wanted
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .collect();
+    let clean = match clean.trim_matches('-') {
+        "" => "section".to_owned(),
+        // An XML name does not start with a digit.
+        clean if clean.starts_with(|c: char| c.is_ascii_digit()) => format!("s{clean}"),
+        clean => clean.to_owned(),
+    };
+    let numbered = (2..).map(|number| format!("{clean}-n{number}"));
+    let free = std::iter::once(clean.clone()).chain(numbered).find(|name| !taken.contains(name));
+    let id = free.unwrap_or(clean);
+    taken.insert(id.clone());
+    id
+}
+
+/// Replaces what neither HTML nor XML allows in a document, such as NUL and escape characters.
+fn legal(c: char) -> char {
+    match c {
+        '\t' | '\n' | '\r' => c,
+        c if c.is_control() || matches!(c as u32 & 0xFFFF, 0xFFFE | 0xFFFF) => char::REPLACEMENT_CHARACTER,
+        c => c,
+    }
+}

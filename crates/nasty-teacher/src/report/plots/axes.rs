@@ -1,0 +1,247 @@
+//! Axes: from values to pixels, with ticks a person would choose.
+
+use super::super::number::tick;
+use super::svg::{Px, Svg, text_width};
+
+/// Larger values are gaps: they leave no room for arithmetic on ranges.
+const LARGEST: f64 = 1e150;
+
+/// A plot's axis.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Axis {
+    /// What it measures, with the unit, e.g. `held-out accuracy (%)`.
+    pub label: String,
+    /// Whether it is logarithmic; values that are not above zero are gaps then.
+    pub log: bool,
+    /// First and last value shown; found from the data if it is absent or makes no sense.
+    pub range: Option<(f64, f64)>,
+}
+
+impl Axis {
+    /// A linear axis whose range comes from the data.
+    pub fn new(label: impl Into<String>) -> Self {
+        Self { label: label.into(), log: false, range: None }
+    }
+
+    /// A logarithmic axis whose range comes from the data.
+    pub fn log(label: impl Into<String>) -> Self {
+        Self { label: label.into(), log: true, range: None }
+    }
+}
+
+/// Maps values to pixels along one axis.
+pub(super) struct Scale {
+    log: bool,
+    /// Ends of the range; of the logarithm's if `log`.
+    lo: f64,
+    hi: f64,
+    /// Pixels at the ends.
+    start: f64,
+    end: f64,
+}
+
+/// A tick: where, and what it says.
+pub(super) struct Tick {
+    pub(super) at: f64,
+    pub(super) label: String,
+}
+
+impl Scale {
+    /// A scale for `axis` with `values` in view, `margin` of the range left free at each end (none below zero if no
+    /// value is).
+    pub(super) fn new(axis: &Axis, values: impl Iterator<Item = f64>, margin: f64) -> Self {
+        let place = |value: f64| place(axis.log, value);
+        let given = axis.range.and_then(|(lo, hi)| Some((place(lo)?, place(hi)?))).filter(|(lo, hi)| lo < hi);
+        let found = || {
+            let ends = values.filter_map(place).fold(None, |ends: Option<(f64, f64)>, value| {
+                Some(ends.map_or((value, value), |(lo, hi)| (lo.min(value), hi.max(value))))
+            });
+            let (lo, hi) = ends?;
+            let free = (hi - lo) * margin;
+            let floor = if !axis.log && lo >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
+            Some(((lo - free).max(floor), hi + free))
+        };
+        let (lo, hi) = given.or_else(found).unwrap_or((0.0, 1.0));
+        // A range too small for its place on the number line is one value: it gets some room around it.
+        let size = lo.abs().max(hi.abs());
+        let (lo, hi) = match hi - lo > size * 1e-9 {
+            true => (lo, hi),
+            false if size == 0.0 => (0.0, 1.0),
+            false if axis.log => (lo - 0.5, hi + 0.5),
+            false => (lo - size * 0.1, hi + size * 0.1),
+        };
+        Self { log: axis.log, lo, hi, start: 0.0, end: 1.0 }
+    }
+
+    /// The same scale from pixel `start` to pixel `end`.
+    pub(super) fn between(self, start: f64, end: f64) -> Self {
+        Self { start, end, ..self }
+    }
+
+    /// Where `value` lies; none for a gap. Values far outside of the range are brought near it.
+    pub(super) fn at(&self, value: f64) -> Option<f64> {
+        let share = (place(self.log, value)? - self.lo) / (self.hi - self.lo);
+        Some(self.pixel(share.clamp(-9.0, 9.0)))
+    }
+
+    /// Where `value` lies, moved to the nearer end of the range if it is outside; none for a gap.
+    pub(super) fn inside(&self, value: f64) -> Option<f64> {
+        let (low, high) = (self.start.min(self.end), self.start.max(self.end));
+        self.at(value).map(|at| at.clamp(low, high))
+    }
+
+    /// Where bars start: at zero, or at the end of the range nearest to it.
+    pub(super) fn base(&self) -> f64 {
+        self.inside(0.0).unwrap_or(self.start)
+    }
+
+    fn pixel(&self, share: f64) -> f64 {
+        self.start + share * (self.end - self.start)
+    }
+
+    /// Ticks about `spacing` pixels apart.
+    pub(super) fn ticks(&self, spacing: f64) -> Vec<Tick> {
+        let wanted = ((self.end - self.start).abs() / spacing).clamp(1.0, 20.0);
+        let (values, step) = if self.log { self.log_values(wanted) } else { even(self.lo, self.hi, wanted) };
+        let shown = values.into_iter().filter_map(|value| {
+            let share = (place(self.log, value)? - self.lo) / (self.hi - self.lo);
+            // Rounding must not lose a tick at the very end.
+            let inside = (-1e-6..=1.0 + 1e-6).contains(&share);
+            let step = if self.log { value.min(1.0) } else { step };
+            inside.then(|| Tick { at: self.pixel(share), label: tick(value, step) })
+        });
+        shown.collect()
+    }
+
+    /// Powers of ten; 1, 2 and 5 times them where there is room; even steps where the range is less than that.
+    fn log_values(&self, wanted: f64) -> (Vec<f64>, f64) {
+        let decades = self.hi - self.lo;
+        if decades < 0.7 {
+            return even(10f64.powf(self.lo), 10f64.powf(self.hi), wanted);
+        }
+        let leads: &[f64] = if decades * 3.0 <= wanted.max(3.0) { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let stride = (decades / wanted).ceil().max(1.0) as i32;
+        let powers = (self.lo.floor() as i32..=self.hi.ceil() as i32).filter(|power| power % stride == 0);
+        (powers.flat_map(|power| leads.iter().map(move |lead| lead * 10f64.powi(power))).collect(), 1.0)
+    }
+}
+
+/// The value's place on a linear or logarithmic axis; none for a gap.
+fn place(log: bool, value: f64) -> Option<f64> {
+    let value = Some(value).filter(|value| value.abs() <= LARGEST)?;
+    match log {
+        true => Some(value.log10()).filter(|place| place.is_finite()),
+        false => Some(value),
+    }
+}
+
+/// Multiples of 1, 2 or 5 times a power of ten within [lo, hi], about `wanted` of them, and their step.
+fn even(lo: f64, hi: f64, wanted: f64) -> (Vec<f64>, f64) {
+    let rough = (hi - lo) / wanted;
+    let power = 10f64.powf(rough.log10().floor());
+    let step = match rough / power {
+        ratio if ratio <= 1.0 => power,
+        ratio if ratio <= 2.0 => 2.0 * power,
+        ratio if ratio <= 5.0 => 5.0 * power,
+        _ => 10.0 * power,
+    };
+    let first = (lo / step - 1e-6).ceil();
+    let count = ((hi / step + 1e-6).floor() - first).clamp(0.0, 50.0) as usize;
+    ((0..=count).map(|index| (first + index as f64) * step).collect(), step)
+}
+
+/// The part of a plot inside its axes, in pixels.
+pub(super) struct Frame {
+    pub(super) left: f64,
+    pub(super) top: f64,
+    pub(super) right: f64,
+    pub(super) bottom: f64,
+}
+
+/// Scales of both axes and the frame between them, for a plot of `width` × `height` pixels.
+pub(super) fn frame(width: f64, height: f64, x: Scale, y: Scale, y_label: &str) -> (Frame, Scale, Scale) {
+    let top = if y_label.is_empty() { 10.0 } else { 30.0 };
+    let bottom = height - 44.0;
+    let y = y.between(bottom, top);
+    let widest = y.ticks(44.0).iter().map(|tick| text_width(&tick.label)).fold(0.0, f64::max);
+    let left = (widest + 12.0).min(width / 2.0);
+    let frame = Frame { left, top, right: width - 16.0, bottom };
+    let x = x.between(frame.left, frame.right);
+    (frame, x, y)
+}
+
+/// Draws grid, ticks and labels of both axes.
+pub(super) fn draw(svg: &mut Svg, frame: &Frame, (x, x_label): (&Scale, &str), (y, y_label): (&Scale, &str)) {
+    for tick in y.ticks(44.0) {
+        svg.line("grid", (frame.left, tick.at), (frame.right, tick.at));
+        svg.text("tick end", frame.left - 8.0, tick.at + 4.5, &tick.label);
+    }
+    for tick in x.ticks(72.0) {
+        svg.line("axis", (tick.at, frame.bottom), (tick.at, frame.bottom + 5.0));
+        svg.text("tick mid", tick.at, frame.bottom + 19.0, &tick.label);
+    }
+    svg.line("axis", (frame.left, frame.bottom), (frame.right, frame.bottom));
+    if !y_label.is_empty() {
+        svg.text("label", 0.0, 14.0, y_label);
+    }
+    svg.text("label end", frame.right, frame.bottom + 38.0, x_label);
+}
+
+/// Opens a group that shows nothing beyond the frame, but for `slack` pixels. Nested `svg` elements clip without the
+/// ids that clip paths need; coordinates inside stay those outside.
+pub(super) fn clip(svg: &mut Svg, frame: &Frame, slack: f64) {
+    let (x, y) = (Px(frame.left - slack), Px(frame.top - slack));
+    let width = Px(frame.right - frame.left + 2.0 * slack);
+    let height = Px(frame.bottom - frame.top + 2.0 * slack);
+    svg.push(format_args!(
+        "<svg x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" viewBox=\"{x} {y} {width} {height}\">"
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(axis: &Axis, values: &[f64], pixels: f64) -> String {
+        let scale = Scale::new(axis, values.iter().copied(), 0.0).between(0.0, pixels);
+        let labels: Vec<_> = scale.ticks(50.0).into_iter().map(|tick| tick.label).collect();
+        labels.join(" ")
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        let linear = Axis::new("");
+        assert_eq!(labels(&linear, &[0.0, 1.0], 300.0), "0.0 0.2 0.4 0.6 0.8 1.0");
+        assert_eq!(labels(&linear, &[-7.3, 12.1], 300.0), "−5 0 5 10");
+        assert_eq!(labels(&linear, &[79.2, 88.7], 250.0), "80 82 84 86 88");
+        assert_eq!(labels(&linear, &[0.0, 50_000.0], 300.0), "0 10,000 20,000 30,000 40,000 50,000");
+        assert_eq!(labels(&Axis { range: Some((0.0, 100.0)), ..linear }, &[3.0], 200.0), "0 50 100");
+        let log = Axis::log("");
+        assert_eq!(labels(&log, &[0.001, 100.0], 300.0), "0.001 0.01 0.1 1 10 100");
+        assert_eq!(labels(&log, &[0.5, 20.0], 300.0), "0.5 1 2 5 10 20");
+        assert_eq!(labels(&log, &[2.0, 4.0], 200.0), "2.0 2.5 3.0 3.5 4.0");
+        assert_eq!(labels(&log, &[1e-120, 1e120], 200.0), "10⁻⁶⁰ 1 10⁶⁰");
+    }
+
+    #[test]
+    fn the_unusual_has_a_range_too() {
+        let linear = Axis::new("");
+        assert_eq!(labels(&linear, &[], 200.0), "0.0 0.5 1.0");
+        assert_eq!(labels(&linear, &[f64::NAN, f64::INFINITY, 1e200], 200.0), "0.0 0.5 1.0");
+        assert_eq!(labels(&linear, &[5.0], 200.0), "4.5 5.0 5.5");
+        assert_eq!(
+            labels(&Axis { range: Some((3.0, f64::NAN)), ..linear }, &[0.0, 1.0], 200.0),
+            "0.0 0.5 1.0"
+        );
+        assert_eq!(labels(&Axis::log(""), &[0.0, -3.0, 1.0, 10.0], 90.0), "1 2 5 10");
+    }
+
+    #[test]
+    fn gaps_have_no_place() {
+        let scale = Scale::new(&Axis::log(""), [1.0, 100.0].into_iter(), 0.0).between(0.0, 200.0);
+        assert_eq!(scale.at(10.0), Some(100.0));
+        for gap in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e200] {
+            assert_eq!(scale.at(gap), None, "{gap}");
+        }
+    }
+}

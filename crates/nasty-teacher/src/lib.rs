@@ -1,0 +1,15 @@
+//! Undistillable image classifiers: train them, attack them, measure them.
+//!
+//! The rooms, from the ground up (each uses only those below it): [`data`], [`random`] · [`nets`], [`losses`] ·
+//! `training` · `attacks` · `lab` · [`report`].
+
+pub mod data;
+pub mod device;
+mod files;
+pub use files::write_whole;
+pub mod lab;
+pub mod losses;
+pub mod nets;
+pub mod random;
+pub mod report;
+pub mod training;

@@ -1,0 +1,7 @@
+//! One file a subcommand.
+
+pub mod devices;
+pub mod evaluate;
+pub mod place;
+pub mod quickstart;
+pub mod single;

@@ -1,0 +1,142 @@
+//! `nasty train`, `nasty undermine`, `nasty distill`: one recipe each.
+
+use super::place::PlaceArgs;
+use crate::failure::End;
+use crate::signals::Stop;
+use crate::ui::{self, Watcher};
+use clap::Args;
+use miette::Result;
+use nasty_teacher::data::DataName;
+use nasty_teacher::lab::defaults::{self, Kind};
+use nasty_teacher::lab::{JobEnd, RunResult, Workplace, apply, digest};
+use nasty_teacher::nets::Architecture;
+use nasty_teacher::training::{Objective, Recipe};
+
+/// What every single recipe takes.
+#[derive(Args)]
+struct RecipeArgs {
+    /// Data set: quickstart, cifar10, cifar100, tiny-imagenet, fashion-mnist, mnist or folder:PATH
+    #[arg(long, value_name = "NAME")]
+    data: DataName,
+    /// Network, such as resnet18; see `nasty networks`
+    #[arg(long, value_name = "NAME")]
+    architecture: Architecture,
+    /// Differences from the published recipe, such as epochs=3 data.subset=2000 schedule.kind=cosine
+    #[arg(value_name = "KEY=VALUE")]
+    changes: Vec<String>,
+    /// Print the resolved recipe and stop
+    #[arg(long)]
+    print_config: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Arguments of `nasty train`.
+#[derive(Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    recipe: RecipeArgs,
+}
+
+/// Arguments of `nasty undermine`.
+#[derive(Args)]
+pub struct UndermineArgs {
+    /// The normally trained adversarial network: a run's hash or folder, or an imported network's folder
+    #[arg(long, value_name = "RUN")]
+    adversary: String,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+}
+
+/// Arguments of `nasty distill`.
+#[derive(Args)]
+pub struct DistillArgs {
+    /// The teacher to imitate: a run's hash or folder, or an imported network's folder
+    #[arg(long, value_name = "RUN")]
+    teacher: String,
+    /// Learn the teacher's predicted classes only, not its probabilities
+    #[arg(long)]
+    hard_labels: bool,
+    #[command(flatten)]
+    recipe: RecipeArgs,
+}
+
+/// Trains a network by cross entropy.
+pub fn train(args: &TrainArgs, stop: &Stop) -> Result<End> {
+    let workplace = args.recipe.place.machine.open(&args.recipe.place.store)?;
+    carry_out(&args.recipe, &workplace, Kind::Train, stop)
+}
+
+/// Trains a nasty teacher.
+pub fn undermine(args: &UndermineArgs, stop: &Stop) -> Result<End> {
+    let workplace = args.recipe.place.machine.open(&args.recipe.place.store)?;
+    let adversary = workplace.store.resolve(&args.adversary)?;
+    carry_out(&args.recipe, &workplace, Kind::Undermine(adversary), stop)
+}
+
+/// Trains a student on a teacher's answers.
+pub fn distill(args: &DistillArgs, stop: &Stop) -> Result<End> {
+    let workplace = args.recipe.place.machine.open(&args.recipe.place.store)?;
+    let teacher = workplace.store.resolve(&args.teacher)?;
+    let kind = if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) };
+    carry_out(&args.recipe, &workplace, kind, stop)
+}
+
+fn carry_out(args: &RecipeArgs, workplace: &Workplace, kind: Kind, stop: &Stop) -> Result<End> {
+    let quiet = args.place.machine.quiet;
+    let recipe = resolve(args, workplace, kind)?;
+    if args.print_config {
+        ui::data(&serde_json::to_string_pretty(&recipe).expect("a recipe is plain data"));
+        return Ok(End::Done);
+    }
+    let hash = recipe.hash();
+    let folder = workplace.store.run(&hash).folder;
+    ui::say(quiet, &format!("run {hash} in {}", folder.display()));
+    let mut watcher = Watcher::new(&recipe.architecture.to_string(), recipe.epochs, quiet, stop.clone());
+    let end = workplace.carry_out(&recipe, &mut watcher);
+    watcher.finish();
+    let JobEnd::Done(result) = end? else {
+        ui::say(quiet, "stopped; its state is saved, the same command goes on from there");
+        return Ok(End::Stopped);
+    };
+    if args.json {
+        ui::data(&serde_json::to_string_pretty(&*result).expect("a result is plain data"));
+    } else {
+        ui::data(&describe(&recipe, &result));
+    }
+    ui::say(quiet, &format!("weights and metrics in {}", folder.display()));
+    Ok(End::Done)
+}
+
+/// The published recipe with what was typed changed.
+fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind) -> Result<Recipe> {
+    // The size that a folder's images are resized to decides what its digest is of.
+    let side = args.changes.iter().rev().find_map(|c| c.strip_prefix("data.side=")).and_then(|s| s.parse().ok());
+    let data = workplace.data(&args.data, side)?;
+    let recipe = defaults::recipe(args.data.clone(), digest(&data), args.architecture.clone(), kind);
+    Ok(apply(recipe, &args.changes)?)
+}
+
+/// The result in a few lines.
+fn describe(recipe: &Recipe, result: &RunResult) -> String {
+    let test = &result.test;
+    let mut text = format!(
+        "{} of {} test images correct ({:.2} %), cross entropy {:.3}, calibration error {:.1} %\n\
+         epoch {} of {} kept, {:.0} s",
+        test.correct,
+        test.total,
+        100.0 * test.accuracy,
+        test.loss,
+        100.0 * test.calibration_error,
+        result.epoch + 1,
+        recipe.epochs,
+        result.seconds,
+    );
+    if let (Some(nastiness), Objective::SelfUndermining { .. }) = (&result.nastiness, &recipe.objective) {
+        text += &format!("\n{}", nastiness.explain(test, &recipe.objective));
+    }
+    text
+}

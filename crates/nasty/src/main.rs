@@ -1,0 +1,13 @@
+//! The program `nasty`: make an image classifier undistillable, and measure how undistillable it is.
+//!
+//! The way in: [`run`] parses what was typed and calls one file of [`commands`]; all work is in the library.
+
+mod commands;
+mod failure;
+mod run;
+mod signals;
+mod ui;
+
+fn main() -> std::process::ExitCode {
+    run::run()
+}

@@ -1,0 +1,60 @@
+//! From what was typed to the command that does it.
+
+use crate::commands::{devices, evaluate, quickstart, single};
+use crate::failure::{End, STOPPED, show};
+use crate::signals::Stop;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Make an image classifier undistillable, and measure how undistillable it is.
+///
+/// Exit codes: 0 done, 1 a bug, 2 wrong usage or configuration, 3 bad data or checkpoint, 6 a loss that is not
+/// finite, 75 stopped with its state saved (the same command goes on), 130/143 killed before that.
+#[derive(Parser)]
+#[command(name = "nasty", version, max_term_width = 110, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// See the whole idea on embedded real images, in minutes
+    Quickstart(quickstart::QuickstartArgs),
+    /// Train a network: a normal teacher, or a student alone
+    Train(single::TrainArgs),
+    /// Train a nasty teacher against a normally trained adversarial network
+    Undermine(single::UndermineArgs),
+    /// Train a student that imitates a teacher
+    Distill(single::DistillArgs),
+    /// Count what a network gets right on a data set's test images
+    Evaluate(evaluate::EvaluateArgs),
+    /// List the devices that this binary can use on this machine
+    Devices,
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG").unwrap_or_else(|_| "warn".into()))
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+    let ended = Stop::on_signals().map_err(|e| miette::miette!("signals cannot be listened to: {e}")).and_then(
+        |stop| match &cli.command {
+            Command::Quickstart(args) => quickstart::run(args, &stop),
+            Command::Train(args) => single::train(args, &stop),
+            Command::Undermine(args) => single::undermine(args, &stop),
+            Command::Distill(args) => single::distill(args, &stop),
+            Command::Evaluate(args) => evaluate::run(args),
+            Command::Devices => devices::run(),
+        },
+    );
+    match ended {
+        Ok(End::Done) => ExitCode::SUCCESS,
+        Ok(End::Stopped) => ExitCode::from(STOPPED),
+        Err(report) => show(&report),
+    }
+}

@@ -51,6 +51,9 @@ pub enum JobEnd {
     Stopped,
 }
 
+/// Data sets by name and side.
+type Loaded = HashMap<(DataName, Option<usize>), Arc<DataSet>>;
+
 /// Where jobs run: the store, the data, the device. None of it changes a result.
 pub struct Workplace {
     /// The store.
@@ -64,7 +67,7 @@ pub struct Workplace {
     /// Keep the logits of frozen networks (the results are the same without).
     pub keep_logits: bool,
     /// Data sets read so far.
-    loaded: Mutex<HashMap<(DataName, Option<usize>), Arc<DataSet>>>,
+    loaded: Mutex<Loaded>,
 }
 
 impl Workplace {

@@ -117,7 +117,7 @@ fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind) -> Result<Recip
     let side =
         args.changes.iter().rev().find_map(|c| c.strip_prefix("data.side=")).and_then(|s| s.parse().ok());
     let data = workplace.data(&args.data, side)?;
-    let recipe = defaults::recipe(args.data.clone(), digest(&data), args.architecture.clone(), kind);
+    let recipe = defaults::recipe(args.data.clone(), digest(&data), args.architecture, kind);
     Ok(apply(recipe, &args.changes)?)
 }
 

@@ -2,6 +2,8 @@
 
 pub mod devices;
 pub mod evaluate;
+pub mod export;
+pub mod import;
 pub mod place;
 pub mod quickstart;
 pub mod single;

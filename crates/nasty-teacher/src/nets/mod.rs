@@ -5,17 +5,25 @@
 
 mod architecture;
 mod body;
+mod cifar_resnet;
 mod cnn;
+mod densenet;
 mod error;
 mod export;
 mod graph;
 mod import;
 mod layers;
 mod mlp;
+mod mobilenet;
 mod network;
 mod preresnet;
 mod resnet;
+mod resnext;
+mod shufflenet;
+#[cfg(test)]
+mod tests;
 mod weights;
+mod wide_resnet;
 
 pub use architecture::{Architecture, Input};
 pub use error::NetError;

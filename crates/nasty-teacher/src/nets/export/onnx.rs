@@ -108,12 +108,31 @@ impl Writer<'_> {
             }
             Op::Activate(Activation::Relu) => self.push("Relu", &[input], &output, none),
             Op::Activate(Activation::Relu6) => {
-                let limits = [self.constant("zero", &[0.0]), self.constant("six", &[6.0])];
-                let [low, high] = limits;
+                let [low, high] = [0.0, 6.0].map(|limit| self.number(limit));
                 self.push("Clip", &[input, low, high], &output, none);
             }
             Op::Activate(Activation::None) => self.push("Identity", &[input], &output, none),
             Op::Add => self.push("Add", &[input, name(node.inputs[1])], &output, none),
+            Op::Concat => self.push("Concat", &[input, name(node.inputs[1])], &output, int(none, "axis", 1)),
+            Op::Channels { start, length } => {
+                let bounds = [*start, start + length, 1].map(|bound| self.integers(&[bound]));
+                let [first, end, axis] = bounds;
+                self.push("Slice", &[input, first, end, axis], &output, none);
+            }
+            Op::ShuffleChannels { groups } => {
+                let [h, w, c] = node.shape;
+                // 0 keeps the batch.
+                let split = self.integers(&[0, *groups, c / groups, h, w]);
+                let join = self.integers(&[0, c, h, w]);
+                let [grouped, turned] = ["grouped", "turned"].map(|step| format!("{output}.{step}"));
+                self.push("Reshape", &[input, split], &grouped, Message::default());
+                self.push("Transpose", &[&grouped], &turned, ints(none, "perm", &[0, 2, 1, 3, 4]));
+                self.push("Reshape", &[turned, join], &output, Message::default());
+            }
+            Op::PadChannels { zeros } => {
+                let pads = self.integers(&[0, *zeros, 0, 0, 0, *zeros, 0, 0]);
+                self.push("Pad", &[input, pads], &output, none);
+            }
             Op::MaxPool { size } => {
                 let attributes = ints(ints(none, "kernel_shape", &[*size; 2]), "strides", &[*size; 2]);
                 self.push("MaxPool", &[input], &output, attributes);
@@ -157,10 +176,19 @@ impl Writer<'_> {
         flat
     }
 
-    /// The name of a scalar constant, written once.
-    fn constant(&mut self, name: &str, values: &[f32; 1]) -> String {
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.keep(name, Message::default().int(2, FLOAT).text(8, name).bytes(9, &bytes))
+    /// The name of a number, written once.
+    fn number(&mut self, value: f32) -> String {
+        let name = format!("number_{value}");
+        self.keep(&name, Message::default().int(2, FLOAT).text(8, &name).bytes(9, &value.to_le_bytes()))
+    }
+
+    /// The name of a list of integers, written once.
+    fn integers(&mut self, values: &[usize]) -> String {
+        let listed: Vec<String> = values.iter().map(ToString::to_string).collect();
+        let name = format!("integers_{}", listed.join("_"));
+        let bytes: Vec<u8> = values.iter().flat_map(|v| (*v as i64).to_le_bytes()).collect();
+        let constant = Message::default().int(1, values.len() as u64).int(2, INT64);
+        self.keep(&name, constant.text(8, &name).bytes(9, &bytes))
     }
 
     fn keep(&mut self, name: &str, constant: Message) -> String {

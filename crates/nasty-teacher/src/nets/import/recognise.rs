@@ -80,10 +80,16 @@ pub(super) fn fits(
     fits
 }
 
-/// Members of the families (`cnnW`, …) whose width the tensors give.
+/// Members of the families (`cnnW`, `wrn-D-W`) that the tensors' shapes and number speak for.
 fn members_of_families(tensors: &Tensors) -> Vec<Architecture> {
-    let width = |name: &str| tensors.get(name).and_then(|t| t.shape.first().copied());
-    width("conv1.weight").and_then(|w| format!("cnn{w}").parse().ok()).into_iter().collect()
+    let outputs = |name: &str| tensors.get(name).and_then(|t| t.shape.first().copied());
+    let cnn = outputs("conv1.weight").map(|width| format!("cnn{width}"));
+    let block = |i: usize| outputs(&format!("block1.layer.{i}.conv1.weight"));
+    let wide = block(0).map(|width| {
+        let blocks = (0..).take_while(|&i| block(i).is_some()).count();
+        format!("wrn-{}-{}", 6 * blocks + 4, width / 16)
+    });
+    cnn.into_iter().chain(wide).filter_map(|name| name.parse().ok()).collect()
 }
 
 struct Attempt<'a> {

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-TOLERANCE = 1e-4  # of the largest logit
+TOLERANCE = 1e-4  # of the largest difference that the images make
 
 
 class OptionA(nn.Module):
@@ -87,7 +87,8 @@ IN_PYTORCH = {"resnet20": lambda n: OptionA(20, n), "resnet32": lambda n: Option
 def distance(found, expected):
     found, expected = numpy.asarray(found), numpy.asarray(expected)
     assert found.shape == expected.shape, (found.shape, expected.shape)
-    return float(abs(found - expected).max() / abs(expected).max())
+    # Logits that hardly depend on the image would agree whatever the network did with it.
+    return float(abs(found - expected).max() / abs(expected - expected.mean(0)).max())
 
 
 def verify_export(folder):
@@ -100,10 +101,12 @@ def verify_export(folder):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (input_,), (output,) = session.get_inputs(), session.get_outputs()
     assert (input_.name, input_.shape, output.name) == ("input", ["batch", *config["input_size"]], "logits")
+    assert abs(logits - logits.mean(0)).max() > 0.01 * abs(logits).max(), "the logits do not depend on the image"
     worst = distance(session.run(None, {"input": images.numpy()})[0], logits)
+    parts = []
     for one in range(len(images)):  # any batch size
-        part = session.run(None, {"input": images[one : one + 1].numpy()})[0]
-        worst = max(worst, distance(part, logits[one : one + 1]))
+        parts.append(session.run(None, {"input": images[one : one + 1].numpy()})[0])
+    worst = max(worst, distance(numpy.concatenate(parts), logits))
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["architecture"] == config["architecture"] and json.loads(metadata["mean"]) == config["mean"]
     line = f"{folder.name:16} onnxruntime {worst:.1e}"

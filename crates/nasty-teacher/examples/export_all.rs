@@ -10,7 +10,7 @@ use std::error::Error;
 use std::path::Path;
 
 const CLASSES: usize = 10;
-const BATCH: usize = 3;
+const BATCH: usize = 4;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -35,25 +35,33 @@ fn write(architecture: Architecture, input: Input, folder: &Path) -> Result<(), 
     let mut stream = Stream::new(7, Purpose::Noise, 0, 0);
     let mut draw = |count: usize| (0..count).map(|_| stream.normal()).collect::<Vec<f32>>();
     let network = architecture.build(CLASSES, input, 1, &device)?;
-    // Batch-norms as after training: nothing at its initial value, so that nothing can be left out unnoticed.
-    let settle = |mut tensor: NamedTensor| {
-        let noise = draw(tensor.data.len());
-        let vector = tensor.shape.len() == 1;
-        for (value, noise) in tensor.data.iter_mut().zip(noise) {
-            match tensor.name.rsplit('.').next() {
-                Some("running_var") => *value = (0.3 * noise).exp(),
-                Some(_) if vector => *value += 0.1 * noise,
-                _ => {}
-            }
-        }
-        tensor
-    };
-    let state: Vec<NamedTensor> = network.state_dict().into_iter().map(settle).collect();
-    let network: Network = network.load_state_dict(&state)?;
     let pixels = draw(BATCH * channels * side * side);
     let images =
         Tensor::<4>::from_data(TensorData::new(pixels.clone(), [BATCH, channels, side, side]), &device);
-    let logits = network.forward(images.permute([0, 2, 3, 1]), Mode::Eval).into_data().try_to_vec::<f32>()?;
+    let images = images.permute([0, 2, 3, 1]);
+    // As after training: batch-norms know what they see (else a deep network hardly sees its input), and nothing is at
+    // its initial value, so that nothing can be left out unnoticed.
+    let before = network.state_dict();
+    network.forward(images.clone(), Mode::Train);
+    let settle = |(before, mut tensor): (NamedTensor, NamedTensor)| {
+        let noise = draw(tensor.data.len());
+        let vector = tensor.shape.len() == 1;
+        let last = tensor.name.rsplit('.').next().unwrap_or_default().to_owned();
+        for ((value, before), noise) in tensor.data.iter_mut().zip(before.data).zip(noise) {
+            // One training pass moved the statistic by a tenth of the way.
+            let seen = before + 10.0 * (*value - before);
+            *value = match last.as_str() {
+                "running_var" => seen.max(1e-3) * (0.1 * noise).exp(),
+                "running_mean" => seen + 0.05 * noise,
+                _ if vector => *value + 0.1 * noise,
+                _ => *value,
+            };
+        }
+        tensor
+    };
+    let state: Vec<NamedTensor> = before.into_iter().zip(network.state_dict()).map(settle).collect();
+    let network: Network = network.load_state_dict(&state)?;
+    let logits = network.forward(images, Mode::Eval).into_data().try_to_vec::<f32>()?;
 
     std::fs::create_dir_all(folder)?;
     let labels = (0..CLASSES).map(|c| c.to_string()).collect();

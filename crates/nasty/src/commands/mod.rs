@@ -2,6 +2,7 @@
 
 pub mod devices;
 pub mod evaluate;
+pub mod networks;
 pub mod place;
 pub mod quickstart;
 pub mod single;

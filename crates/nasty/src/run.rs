@@ -1,6 +1,6 @@
 //! From what was typed to the command that does it.
 
-use crate::commands::{devices, evaluate, export, import, quickstart, single};
+use crate::commands::{devices, evaluate, export, import, networks, quickstart, single};
 use crate::failure::{End, STOPPED, show};
 use crate::signals::Stop;
 use clap::{Parser, Subcommand};
@@ -33,6 +33,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Give out weights: safetensors with PyTorch's names, or ONNX
     Export(export::ExportArgs),
+    /// List the networks with their sizes, or the layers of one
+    Networks(networks::NetworksArgs),
     /// List the devices that this binary can use on this machine
     Devices,
 }
@@ -58,6 +60,7 @@ pub fn run() -> ExitCode {
             Command::Evaluate(args) => evaluate::run(args),
             Command::Import(args) => import::run(args),
             Command::Export(args) => export::run(args),
+            Command::Networks(args) => networks::run(args),
             Command::Devices => devices::run(),
         });
     match ended {

@@ -1,6 +1,6 @@
 //! From what was typed to the command that does it.
 
-use crate::commands::{devices, evaluate, quickstart, single};
+use crate::commands::{devices, evaluate, export, import, networks, quickstart, single};
 use crate::failure::{End, STOPPED, show};
 use crate::signals::Stop;
 use clap::{Parser, Subcommand};
@@ -29,6 +29,12 @@ enum Command {
     Distill(single::DistillArgs),
     /// Count what a network gets right on a data set's test images
     Evaluate(evaluate::EvaluateArgs),
+    /// Take in weights from PyTorch: a checkpoint or a safetensors file
+    Import(import::ImportArgs),
+    /// Give out weights: safetensors with PyTorch's names, or ONNX
+    Export(export::ExportArgs),
+    /// List the networks with their sizes, or the layers of one
+    Networks(networks::NetworksArgs),
     /// List the devices that this binary can use on this machine
     Devices,
 }
@@ -52,6 +58,9 @@ pub fn run() -> ExitCode {
             Command::Undermine(args) => single::undermine(args, &stop),
             Command::Distill(args) => single::distill(args, &stop),
             Command::Evaluate(args) => evaluate::run(args),
+            Command::Import(args) => import::run(args),
+            Command::Export(args) => export::run(args),
+            Command::Networks(args) => networks::run(args),
             Command::Devices => devices::run(),
         });
     match ended {

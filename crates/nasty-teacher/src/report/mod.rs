@@ -1,7 +1,7 @@
 //! Tables, plots and pages: from plain data to one self-contained HTML page, to tables in other formats
 //! and to TensorBoard event files.
 //!
-//! Nothing here knows of networks, recipes or the store. Missing and non-finite numbers are part of the data
+//! Nothing here, but for `networks` and `quickstart`, knows of networks, recipes or the store. Missing and non-finite numbers are part of the data
 //! (a student that could not be trained is a result): they render as gaps and as `NaN`, never as a panic.
 
 mod error;
@@ -12,6 +12,7 @@ mod plots;
 mod table;
 mod tensorboard;
 
+pub mod networks;
 pub mod quickstart;
 
 pub use error::ReportError;

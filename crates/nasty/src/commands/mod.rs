@@ -2,6 +2,12 @@
 
 pub mod devices;
 pub mod evaluate;
+<<<<<<< HEAD
+pub mod export;
+pub mod import;
+=======
+pub mod networks;
+>>>>>>> nets
 pub mod place;
 pub mod quickstart;
 pub mod single;

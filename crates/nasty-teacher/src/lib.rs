@@ -12,4 +12,5 @@ pub mod losses;
 pub mod nets;
 pub mod random;
 pub mod report;
+pub mod tensorboard;
 pub mod training;

@@ -1,20 +1,27 @@
-//! The store: one folder per recipe, named by its hash. A run is finished (`result.json` is there), or resumable
-//! (`state.safetensors` is there), or absent.
+//! The store: one folder per task, named by its hash. A run is finished (`result.json` is there; or `failure.json`, where
+//! its loss is not finite), or resumable (`state.safetensors` is there), or absent.
 //!
 //! | file | what |
 //! |---|---|
 //! | `recipe.json` | the recipe |
 //! | `metrics.jsonl` | one line an epoch |
+//! | `events.out.tfevents.nasty-teacher` | the same for TensorBoard |
 //! | `state.safetensors` | what an interrupted run goes on from; gone when finished |
 //! | `model.safetensors`, `config.json` | the chosen weights, with PyTorch's names |
 //! | `result.json` | the result; written last |
+//! | `failure.json` | in its place: at which step the loss became NaN or infinite |
 //! | `lock` | held by the process that works on the run |
+//!
+//! Beside them, `logits/` holds tables of frozen networks' logits (it can be deleted at any time), and `experiments/` one
+//! file an experiment that was run: which run stands at which place of its tables.
 
-use super::result::RunResult;
+use super::plan::State;
+use super::result::{Failure, RunResult};
 use crate::files::write_whole;
 use crate::training::{EpochRow, NetworkRef, Recipe};
 use miette::Diagnostic;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -166,15 +173,39 @@ impl Store {
 impl Run {
     /// The result, if the run is finished.
     pub fn result(&self) -> Result<Option<RunResult>, StoreError> {
-        let path = self.folder.join("result.json");
+        self.read_json("result.json", "the result of a run")
+    }
+
+    /// What is known of it, if its loss became infinite or NaN.
+    pub fn failure(&self) -> Result<Option<Failure>, StoreError> {
+        self.read_json("failure.json", "the failure of a run")
+    }
+
+    /// What the store knows of it.
+    pub fn state(&self) -> State {
+        let has = |name: &str| self.folder.join(name).is_file();
+        match () {
+            () if has("result.json") => State::Done,
+            () if has("failure.json") => State::NotFinite,
+            () if self.state_file().is_file() => State::Resumable,
+            () => State::Absent,
+        }
+    }
+
+    /// Whether a process is at work on it just now.
+    pub fn busy(&self) -> bool {
+        let file = File::open(self.folder.join("lock"));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    fn read_json<T: DeserializeOwned>(&self, name: &str, expected: &'static str) -> Result<Option<T>, StoreError> {
+        let path = self.folder.join(name);
         match fs::read(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StoreError::Io { path, source }),
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| StoreError::Damaged {
-                path,
-                expected: "the result of a run",
-                found: e.to_string(),
-            }),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|e| StoreError::Damaged { path, expected, found: e.to_string() }),
         }
     }
 
@@ -238,6 +269,16 @@ impl Run {
     /// Writes the result: the run is finished, and its state is not needed any more.
     pub fn finish(&self, result: &RunResult) -> Result<(), StoreError> {
         self.write_json("result.json", result)?;
+        self.forget_state()
+    }
+
+    /// Writes that the loss is not finite: the run is finished.
+    pub fn fail(&self, failure: &Failure) -> Result<(), StoreError> {
+        self.write_json("failure.json", failure)?;
+        self.forget_state()
+    }
+
+    fn forget_state(&self) -> Result<(), StoreError> {
         let state = self.state_file();
         match fs::remove_file(&state) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::Io { path: state, source: e }),

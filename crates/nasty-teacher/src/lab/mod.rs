@@ -1,5 +1,7 @@
 //! The laboratory: recipes by default and by difference, experiments, the store of runs, and carrying recipes out.
 
+mod calibration;
+mod cost;
 pub mod defaults;
 mod executor;
 pub mod experiment;
@@ -7,6 +9,7 @@ mod job;
 mod overrides;
 mod plan;
 pub mod quickstart;
+mod record;
 mod recorder;
 mod result;
 mod split;
@@ -14,10 +17,13 @@ mod store;
 mod task;
 mod workplace;
 
+pub use calibration::Calibration;
+pub use cost::{Cost, Passes, Shape, published_facts};
 pub use executor::{Ended, Executor, Local, TaskEnd, Watch, Worker};
 pub use job::{JobEnd, JobError};
 pub use overrides::{OverrideError, apply};
 pub use plan::{Plan, Planned, State};
+pub use record::{Findings, Outcome, RECORD_FORMAT, Record};
 pub use result::{Failure, Machine, Nastiness, RESULT_FORMAT, RunResult, Verdict};
 pub use store::{Run, RunLock, Store, StoreError};
 pub use task::Task;

@@ -73,7 +73,7 @@ pub enum StoreError {
     Stopped(String),
 }
 
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::Io { path, source }
 }

@@ -2,6 +2,9 @@
 
 pub mod devices;
 pub mod evaluate;
+pub mod experiments;
 pub mod place;
 pub mod quickstart;
+pub mod report;
+pub mod run;
 pub mod single;

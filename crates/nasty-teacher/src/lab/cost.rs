@@ -6,8 +6,11 @@
 
 use super::experiment::{DataFacts, Resolved};
 use super::task::Task;
+use crate::analysis::tsne::TsneRecipe;
+use crate::attacks::data_free::DataFreeRecipe;
 use crate::data::DataName;
 use crate::nets::{Architecture, Input, NetError};
+use crate::training::NetworkRef;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -54,6 +57,15 @@ pub fn published_facts(name: &DataName) -> Option<DataFacts> {
     Some(DataFacts { digest: String::new(), train, test, input: Input { channels, side }, classes })
 }
 
+/// Multiply-accumulates of one image through the generator: a linear layer to maps of a quarter of the side, and 3×3
+/// convolutions at half and at the whole side.
+fn generator_macs(recipe: &DataFreeRecipe, facts: &DataFacts) -> f64 {
+    let (latent, width, side) = (recipe.generator.latent, recipe.generator.width, facts.input.side);
+    let at = |side: usize, from: usize, to: usize| side * side * from * to;
+    let convolutions = at(side / 2, width, width) + at(side, width, width / 2) + at(side, width / 2, facts.input.channels);
+    (at(side / 4, latent, width) + 9 * convolutions) as f64
+}
+
 impl Shape {
     /// Multiply-accumulates of one forward pass of one image.
     ///
@@ -79,19 +91,51 @@ impl Cost {
         let tasks: HashMap<String, &Task> = resolved.tasks.iter().map(|(_, task)| (task.hash(), task)).collect();
         for (_, task) in &resolved.tasks {
             let Some(facts) = facts(task.data()) else { continue };
+            let shape = |architecture| Shape { architecture, input: facts.input, classes: facts.classes };
+            let network = |reference: &NetworkRef| match tasks.get(&reference.0) {
+                Some(Task::Train(made)) => Some(shape(made.architecture)),
+                _ => None,
+            };
             match task {
                 Task::Train(recipe) => {
-                    let shape = |architecture| Shape { architecture, input: facts.input, classes: facts.classes };
                     let left = facts.train.saturating_sub(recipe.data.validation);
                     let trained = (recipe.data.subset.unwrap_or(left) * recipe.epochs) as f64;
                     let chosen_on = if recipe.data.validation > 0 { recipe.data.validation } else { 0 };
                     let forward = (chosen_on * recipe.epochs + facts.test) as f64;
                     cost.add(shape(recipe.architecture), Passes { trained, forward }, device)?;
                     if let Some(frozen) = recipe.objective.frozen()
-                        && let Some(Task::Train(made)) = tasks.get(&frozen.0)
+                        && let Some(frozen_shape) = network(frozen)
                         && asked.insert((frozen.0.clone(), recipe.seed))
                     {
-                        cost.add(shape(made.architecture), Passes { trained: 0.0, forward: trained }, device)?;
+                        cost.add(frozen_shape, Passes { trained: 0.0, forward: trained }, device)?;
+                    }
+                }
+                Task::DataFree(recipe) => {
+                    let images = (recipe.epochs * recipe.steps * recipe.batch) as f64;
+                    let student = shape(recipe.student);
+                    // The generator's passes are counted as so many more of the student's.
+                    let generator = generator_macs(recipe, &facts) / student.macs(device)?.max(1) as f64;
+                    let tested = (facts.test * recipe.epochs) as f64;
+                    cost.add(student, Passes { trained: images * (1.0 + generator), forward: tested }, device)?;
+                    if let Some(teacher) = network(&recipe.teacher) {
+                        // Forward, and back to the images.
+                        cost.add(teacher, Passes { trained: 0.0, forward: 2.0 * images }, device)?;
+                    }
+                }
+                Task::Inversion(recipe) => {
+                    let images = (recipe.steps * recipe.images) as f64;
+                    if let Some(network) = network(&recipe.network) {
+                        cost.add(network, Passes { trained: 0.0, forward: 2.0 * images }, device)?;
+                    }
+                }
+                Task::Embedding(TsneRecipe { network: of, images, .. }) => {
+                    if let Some(network) = network(of) {
+                        cost.add(network, Passes { trained: 0.0, forward: *images as f64 }, device)?;
+                    }
+                }
+                Task::Responses(recipe) => {
+                    for network in recipe.networks.iter().filter_map(network) {
+                        cost.add(network, Passes { trained: 0.0, forward: facts.test as f64 }, device)?;
                     }
                 }
             }

@@ -53,14 +53,18 @@ pub enum JobEnd {
     Stopped,
 }
 
+impl From<JobEnd> for Ended {
+    fn from(end: JobEnd) -> Self {
+        match end {
+            JobEnd::Done(_) => Self::Done,
+            JobEnd::Stopped => Self::Stopped,
+        }
+    }
+}
+
 impl Worker for Workplace {
     fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
-        match task {
-            Task::Train(recipe) => Ok(match self.carry_out(recipe, observer)? {
-                JobEnd::Done(_) => Ended::Done,
-                JobEnd::Stopped => Ended::Stopped,
-            }),
-        }
+        self.attack(task, observer)
     }
 
     fn busy(&self, hash: &str) -> bool {

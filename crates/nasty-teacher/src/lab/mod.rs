@@ -1,5 +1,6 @@
 //! The laboratory: recipes by default and by difference, experiments, the store of runs, and carrying recipes out.
 
+mod attack_job;
 mod calibration;
 mod cost;
 pub mod defaults;
@@ -7,6 +8,7 @@ mod executor;
 pub mod experiment;
 mod job;
 mod overrides;
+mod pictures;
 mod plan;
 pub mod quickstart;
 mod record;
@@ -23,8 +25,8 @@ pub use executor::{Ended, Executor, Local, TaskEnd, Watch, Worker};
 pub use job::{JobEnd, JobError};
 pub use overrides::{OverrideError, apply};
 pub use plan::{Plan, Planned, State};
-pub use record::{Findings, Outcome, RECORD_FORMAT, Record};
-pub use result::{Failure, Machine, Nastiness, RESULT_FORMAT, RunResult, Verdict};
+pub use record::{Findings, Outcome, Picture, RECORD_FORMAT, Record};
+pub use result::{EmbeddingResult, Failure, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult, Verdict};
 pub use store::{Run, RunLock, Store, StoreError};
 pub use task::Task;
 pub use workplace::{Workplace, digest, normalisation_of};

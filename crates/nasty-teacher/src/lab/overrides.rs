@@ -61,34 +61,33 @@ fn set(recipe: Recipe, key: &str, text: &str) -> Result<Recipe, OverrideError> {
     change(recipe, key, value(text))
 }
 
-/// `recipe` with the value at the dotted path `key` replaced. It is not checked as a whole.
-pub(super) fn change(mut recipe: Recipe, key: &str, value: Value) -> Result<Recipe, OverrideError> {
+/// A copy of the recipe `of` with the value at the dotted path `key` replaced. It is not checked as a whole.
+pub(super) fn change<T: Serialize + DeserializeOwned>(of: T, key: &str, value: Value) -> Result<T, OverrideError> {
     let refused = |reason: &str| OverrideError::Value {
         key: key.to_owned(),
         value: shown(&value),
         reason: reason.to_owned(),
     };
-    // Another kind has other keys: it comes with its own defaults.
-    match key {
-        "optimiser.kind" | "optimiser" => {
-            let kind = value.as_str().and_then(Optimiser::of_kind);
-            recipe.optimiser = kind.ok_or_else(|| refused("expected sgd or adam"))?;
-            Ok(recipe)
-        }
-        "schedule.kind" | "schedule" => {
-            let kind = value.as_str().and_then(Schedule::of_kind);
-            recipe.schedule = kind.ok_or_else(|| refused("expected constant, step, cosine or one-cycle"))?;
-            Ok(recipe)
-        }
-        _ => replace(&recipe, key, value),
-    }
-}
-
-/// A copy of plain data `of` with the value at the dotted path `key` replaced.
-pub(super) fn replace<T: Serialize + DeserializeOwned>(of: &T, key: &str, value: Value) -> Result<T, OverrideError> {
-    let Value::Object(mut tree) = serde_json::to_value(of).expect("plain data") else {
+    let Value::Object(mut tree) = serde_json::to_value(&of).expect("plain data") else {
         unreachable!("what has keys is a struct")
     };
+    // Another kind has other keys: it comes with its own defaults.
+    let whole = match key {
+        "optimiser.kind" | "optimiser" if tree.contains_key("optimiser") => {
+            let kind = value.as_str().and_then(Optimiser::of_kind);
+            Some(("optimiser", serde_json::to_value(kind.ok_or_else(|| refused("expected sgd or adam"))?)))
+        }
+        "schedule.kind" | "schedule" if tree.contains_key("schedule") => {
+            let kind = value.as_str().and_then(Schedule::of_kind);
+            let kind = kind.ok_or_else(|| refused("expected constant, step, cosine or one-cycle"))?;
+            Some(("schedule", serde_json::to_value(kind)))
+        }
+        _ => None,
+    };
+    if let Some((field, kind)) = whole {
+        tree.insert(field.to_owned(), kind.expect("plain data"));
+        return serde_json::from_value(Value::Object(tree)).map_err(|e| refused(&e.to_string()));
+    }
     let known = keys(&tree, "");
     if !known.iter().any(|k| k == key) {
         let nearest = nearest(key, known.iter().map(String::as_str)).unwrap_or_default().to_owned();

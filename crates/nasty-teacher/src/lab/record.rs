@@ -1,7 +1,7 @@
 //! What the store keeps of an experiment that was run, and what its runs say: all that a report needs.
 
-use super::experiment::{Entry, Experiment, Resolved, Settings};
-use super::result::{Failure, RunResult};
+use super::experiment::{Entry, Experiment, Resolved, Role, Settings};
+use super::result::{EmbeddingResult, Failure, InversionResult, ResponsesResult, RunResult};
 use super::store::{Store, StoreError, io_error};
 use crate::files::write_whole;
 use crate::training::EpochRow;
@@ -37,9 +37,18 @@ pub enum Outcome {
     Missing,
     /// Its loss was not finite.
     NotFinite(Box<Failure>),
-    /// A trained network: its result and its course.
+    /// A trained network, or one distilled without data: its result and its course.
     Trained(Box<RunResult>, Vec<EpochRow>),
+    /// An inversion, and its images: channels and pixels of each.
+    Inverted(Box<InversionResult>, Vec<Picture>),
+    /// A t-SNE.
+    Mapped(Box<EmbeddingResult>),
+    /// Networks' answers to test images, and those.
+    Answered(Box<ResponsesResult>, Vec<Picture>),
 }
+
+/// Channels and pixels of an image.
+pub type Picture = (usize, Vec<u8>);
 
 /// An experiment with what came out, by hash.
 #[derive(Clone, Debug)]
@@ -117,16 +126,41 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if a run cannot be read.
     pub fn findings(&self, record: Record) -> Result<Findings, StoreError> {
-        let outcome = |hash: &String| -> Result<(String, Outcome), StoreError> {
-            let run = self.run(hash);
-            let found = match (run.result()?, run.failure()?) {
-                (Some(result), _) => Outcome::Trained(Box::new(result), run.rows()?),
-                (None, Some(failure)) => Outcome::NotFinite(Box::new(failure)),
-                (None, None) => Outcome::Missing,
-            };
-            Ok((hash.clone(), found))
-        };
-        let outcomes = record.tasks.keys().map(outcome).collect::<Result<_, _>>()?;
+        let mut outcomes = BTreeMap::new();
+        for entry in &record.entries {
+            if !outcomes.contains_key(&entry.task) {
+                outcomes.insert(entry.task.clone(), self.outcome(entry)?);
+            }
+        }
         Ok(Findings { record, outcomes })
+    }
+
+    fn outcome(&self, entry: &Entry) -> Result<Outcome, StoreError> {
+        let run = self.run(&entry.task);
+        if let Some(failure) = run.failure()? {
+            return Ok(Outcome::NotFinite(Box::new(failure)));
+        }
+        let found = match entry.role {
+            Role::Inversion(_) => match run.other_result::<InversionResult>()? {
+                Some(result) => {
+                    let images = run.images(result.network.total, result.size)?;
+                    Some(Outcome::Inverted(Box::new(result), images))
+                }
+                None => None,
+            },
+            Role::Responses => match run.other_result::<ResponsesResult>()? {
+                Some(result) => {
+                    let images = run.images(result.responses.len(), result.size)?;
+                    Some(Outcome::Answered(Box::new(result), images))
+                }
+                None => None,
+            },
+            Role::Embedding(..) => run.other_result().map(|found| found.map(|r| Outcome::Mapped(Box::new(r))))?,
+            Role::NormalTeacher | Role::NastyTeacher | Role::Adversary | Role::Student(_) | Role::DataFree(_) => {
+                let rows = run.rows()?;
+                run.result()?.map(|result| Outcome::Trained(Box::new(result), rows))
+            }
+        };
+        Ok(found.unwrap_or(Outcome::Missing))
     }
 }

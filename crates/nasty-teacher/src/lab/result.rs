@@ -1,5 +1,8 @@
 //! What a finished run says.
 
+use crate::analysis::responses::{Response, Sharpness};
+use crate::analysis::tsne::{Layer, Map};
+use crate::attacks::inversion::{InversionRow, Recognised};
 use crate::training::{Evaluation, Objective, Recipe, TrainError};
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +73,71 @@ impl Failure {
             advice: self.advice.clone(),
         }
     }
+}
+
+/// What an inversion gave, beside its images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InversionResult {
+    /// [`RESULT_FORMAT`].
+    pub format: u32,
+    /// The recipe's hash.
+    pub recipe: String,
+    /// Height and width of an image.
+    pub size: [usize; 2],
+    /// What the network itself sees in its images.
+    pub network: Recognised,
+    /// What the judge sees in them.
+    pub judge: Option<Recognised>,
+    /// The course of the losses.
+    pub rows: Vec<InversionRow>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Seconds of work.
+    pub seconds: f64,
+    /// What it ran on.
+    pub machine: Machine,
+}
+
+/// What a t-SNE gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EmbeddingResult {
+    /// [`RESULT_FORMAT`].
+    pub format: u32,
+    /// The recipe's hash.
+    pub recipe: String,
+    /// What of the network was mapped.
+    pub of: Layer,
+    /// The map.
+    pub map: Map,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Seconds of work.
+    pub seconds: f64,
+    /// What it ran on.
+    pub machine: Machine,
+}
+
+/// Networks' answers to test images, beside the images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResponsesResult {
+    /// [`RESULT_FORMAT`].
+    pub format: u32,
+    /// The recipe's hash.
+    pub recipe: String,
+    /// Height and width of an image.
+    pub size: [usize; 2],
+    /// τ of the probabilities.
+    pub temperature: f64,
+    /// The answers.
+    pub responses: Vec<Response>,
+    /// How sharp the answers of each network are, over all test images.
+    pub sharpness: Vec<Sharpness>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Seconds of work.
+    pub seconds: f64,
+    /// What it ran on.
+    pub machine: Machine,
 }
 
 /// Where and by what a run was made. It does not decide the result.

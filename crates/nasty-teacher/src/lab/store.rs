@@ -8,6 +8,7 @@
 //! | `events.out.tfevents.nasty-teacher` | the same for TensorBoard |
 //! | `state.safetensors` | what an interrupted run goes on from; gone when finished |
 //! | `model.safetensors`, `config.json` | the chosen weights, with PyTorch's names |
+//! | `images.png` | the images of an attack or an analysis |
 //! | `result.json` | the result; written last |
 //! | `failure.json` | in its place: at which step the loss became NaN or infinite |
 //! | `lock` | held by the process that works on the run |
@@ -18,7 +19,7 @@
 use super::plan::State;
 use super::result::{Failure, RunResult};
 use crate::files::write_whole;
-use crate::training::{EpochRow, NetworkRef, Recipe};
+use crate::training::{EpochRow, NetworkRef};
 use miette::Diagnostic;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -176,6 +177,11 @@ impl Run {
         self.read_json("result.json", "the result of a run")
     }
 
+    /// The result of a task that is no training, if it is finished.
+    pub fn other_result<T: DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
+        self.read_json("result.json", "the result of an attack or an analysis")
+    }
+
     /// What is known of it, if its loss became infinite or NaN.
     pub fn failure(&self) -> Result<Option<Failure>, StoreError> {
         self.read_json("failure.json", "the failure of a run")
@@ -254,12 +260,12 @@ impl Run {
     }
 
     /// Writes the recipe, before any work.
-    pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), StoreError> {
+    pub fn write_recipe(&self, recipe: &impl Serialize) -> Result<(), StoreError> {
         self.write_json("recipe.json", recipe)
     }
 
     /// Writes the finished epochs.
-    pub fn write_rows(&self, rows: &[EpochRow]) -> Result<(), StoreError> {
+    pub fn write_rows<T: Serialize>(&self, rows: &[T]) -> Result<(), StoreError> {
         let path = self.folder.join("metrics.jsonl");
         let line = |row| serde_json::to_string(row).expect("plain data") + "\n";
         let text: String = rows.iter().map(line).collect();
@@ -267,7 +273,7 @@ impl Run {
     }
 
     /// Writes the result: the run is finished, and its state is not needed any more.
-    pub fn finish(&self, result: &RunResult) -> Result<(), StoreError> {
+    pub fn finish(&self, result: &impl Serialize) -> Result<(), StoreError> {
         self.write_json("result.json", result)?;
         self.forget_state()
     }

@@ -2,12 +2,18 @@
 
 use super::file::{Experiment, ExperimentError};
 use super::settings::{Changes, Other, Source, StudentSettings, TeacherSettings};
+use crate::analysis::responses::{RESPONSES_FORMAT, ResponsesRecipe};
+use crate::analysis::tsne::{Layer, TsneRecipe};
+use crate::attacks::TestData;
+use crate::attacks::data_free::DataFreeRecipe;
+use crate::attacks::inversion::InversionRecipe;
 use crate::data::{DataError, DataName};
 use crate::lab::defaults::{self, Kind};
 use crate::lab::overrides::{OverrideError, change};
 use crate::lab::task::Task;
 use crate::nets::{Architecture, Input};
 use crate::training::{NetworkRef, Objective, Recipe};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -28,7 +34,7 @@ pub struct DataFacts {
 }
 
 /// What a task is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// The normal teacher.
@@ -39,6 +45,37 @@ pub enum Role {
     Adversary,
     /// A student, by what it learns from.
     Student(Source),
+    /// A student that was distilled without data.
+    DataFree(Side),
+    /// Images pulled out of a teacher.
+    Inversion(Side),
+    /// A t-SNE of a teacher's features or logits.
+    Embedding(Side, Layer),
+    /// Both teachers' answers to test images: the normal one's first.
+    Responses,
+}
+
+/// Which of the two teachers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The normal one.
+    Normal,
+    /// The nasty one.
+    Nasty,
+}
+
+impl Side {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Normal, Self::Nasty];
+
+    /// `normal` or `nasty`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Nasty => "nasty",
+        }
+    }
 }
 
 /// Where in the experiment's grid something stands. What does not apply is absent.
@@ -136,6 +173,27 @@ struct Teachers<'a> {
     place: Place,
 }
 
+impl Teachers<'_> {
+    /// The architectures that `others` name, each once.
+    fn others(&self, others: &[Other]) -> Vec<Architecture> {
+        let mut architectures: Vec<Architecture> = Vec::new();
+        for other in others {
+            let architecture = if let Other::Named(architecture) = *other { architecture } else { self.architecture };
+            if !architectures.contains(&architecture) {
+                architectures.push(architecture);
+            }
+        }
+        architectures
+    }
+
+    fn network(&self, side: Side) -> &NetworkRef {
+        match side {
+            Side::Normal => &self.normal,
+            Side::Nasty => &self.nasty,
+        }
+    }
+}
+
 /// `values`, or once nothing if there are none.
 fn axis<T: Copy>(values: &[T]) -> Vec<Option<T>> {
     if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
@@ -164,6 +222,7 @@ impl Grid<'_> {
                             data: data.to_string(),
                             teacher: architecture.to_string(),
                             adversary: adversary.into(),
+                            teacher_temperature: 1.0,
                             ..Place::default()
                         };
                         self.entry(Role::NormalTeacher, seed, &place, &normal);
@@ -195,6 +254,7 @@ impl Grid<'_> {
                         if let Some(students) = &experiment.settings.student {
                             self.students(students, &teachers)?;
                         }
+                        self.attacks(&teachers)?;
                     }
                 }
             }
@@ -203,14 +263,7 @@ impl Grid<'_> {
     }
 
     fn students(&mut self, settings: &StudentSettings, of: &Teachers) -> Result<(), ExperimentError> {
-        let mut architectures: Vec<Architecture> = Vec::new();
-        for other in &settings.architecture {
-            let architecture = if let Other::Named(architecture) = *other { architecture } else { of.architecture };
-            if !architectures.contains(&architecture) {
-                architectures.push(architecture);
-            }
-        }
-        for architecture in architectures {
+        for architecture in of.others(&settings.architecture) {
             for temperature in axis(&settings.temperature) {
                 for alpha in axis(&settings.alpha) {
                     for share in axis(&settings.share) {
@@ -277,6 +330,74 @@ impl Grid<'_> {
         Ok(())
     }
 
+    fn attacks(&mut self, of: &Teachers) -> Result<(), ExperimentError> {
+        let settings = &self.experiment.settings;
+        let data = TestData { name: of.data.clone(), digest: of.facts.digest.clone(), side: None };
+        let (seed, architecture) = (of.seed, of.architecture);
+        if let Some(changes) = &settings.responses {
+            let recipe = ResponsesRecipe {
+                format: RESPONSES_FORMAT,
+                data: data.clone(),
+                networks: vec![of.normal.clone(), of.nasty.clone()],
+                images: 4,
+                temperature: of.place.teacher_temperature,
+                seed,
+            };
+            let recipe = self.changed(recipe, changes, "responses", ResponsesRecipe::problem)?;
+            let task = self.task(format!("answers of {architecture}"), Task::Responses(recipe));
+            self.entry(Role::Responses, seed, &of.place, &task);
+        }
+        for side in Side::BOTH {
+            let (name, network) = (side.name(), of.network(side).clone());
+            for layer in [Layer::Features, Layer::Logits] {
+                let Some(changes) = &settings.embedding else { continue };
+                let recipe = TsneRecipe { seed, ..TsneRecipe::usual(data.clone(), network.clone(), layer) };
+                let recipe = self.changed(recipe, changes, "embedding", TsneRecipe::problem)?;
+                let what = if layer == Layer::Features { "features" } else { "logits" };
+                let task = self.task(format!("t-SNE of {name} {architecture} {what}"), Task::Embedding(recipe));
+                self.entry(Role::Embedding(side, layer), seed, &of.place, &task);
+            }
+            if let Some(attack) = &settings.data_free {
+                for student in of.others(&attack.architecture) {
+                    let published = DataFreeRecipe::published(data.clone(), of.facts.classes, network.clone(), student);
+                    let recipe = DataFreeRecipe { seed, ..published };
+                    let recipe = self.changed(recipe, &attack.recipe, "data_free.recipe", DataFreeRecipe::problem)?;
+                    let task = self.task(format!("{student} from {name} {architecture} without data"), Task::DataFree(recipe));
+                    let place = Place { student: Some(student.to_string()), ..of.place.clone() };
+                    self.entry(Role::DataFree(side), seed, &place, &task);
+                }
+            }
+            if let Some(changes) = &settings.inversion {
+                // Each teacher judges the other's images.
+                let judge = of.network(if side == Side::Normal { Side::Nasty } else { Side::Normal });
+                let judge = Some(judge.clone()).filter(|judge| *judge != network);
+                let recipe = InversionRecipe { seed, ..InversionRecipe::published(data.clone(), network, judge) };
+                let recipe = self.changed(recipe, changes, "inversion", InversionRecipe::problem)?;
+                let task = self.task(format!("images from {name} {architecture}"), Task::Inversion(recipe));
+                self.entry(Role::Inversion(side), seed, &of.place, &task);
+            }
+        }
+        Ok(())
+    }
+
+    /// `recipe` with `changes`, checked.
+    fn changed<T: Serialize + DeserializeOwned>(
+        &self,
+        recipe: T,
+        changes: &Changes,
+        table: &str,
+        problem: impl Fn(&T) -> Option<String>,
+    ) -> Result<T, ExperimentError> {
+        let mut recipe = recipe;
+        for (key, value) in leaves(changes) {
+            recipe = change(recipe, &key, value).map_err(|source| self.wrong(table, source))?;
+        }
+        match problem(&recipe) {
+            Some(problem) => Err(self.wrong(table, OverrideError::Impossible(problem))),
+            None => Ok(recipe),
+        }
+    }
+
     /// The published recipe with the experiment's changes: those for all, then those in `tables`.
     fn recipe(
         &self,
@@ -327,7 +448,10 @@ impl Grid<'_> {
 
     fn entry(&mut self, role: Role, seed: u64, place: &Place, task: &NetworkRef) {
         let entry = Entry { role, seed, place: place.clone(), task: task.0.clone() };
-        self.resolved.entries.push(entry);
+        // A normal teacher stands at one place for all nasty ones made against it.
+        if !self.resolved.entries.contains(&entry) {
+            self.resolved.entries.push(entry);
+        }
     }
 }
 
@@ -347,4 +471,79 @@ fn leaves(changes: &Changes) -> Vec<(String, Value)> {
     walk(changes, "", &mut out);
     out.sort_by_key(|(key, _)| !key.ends_with(".kind"));
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::experiment::{SHIPPED, Scale};
+    use crate::lab::{Plan, published_facts};
+
+    fn resolve(name: &str, changes: &[&str]) -> Resolved {
+        let changes: Vec<String> = changes.iter().map(|c| (*c).to_owned()).collect();
+        let experiment = Experiment::find(name, &changes).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let mut facts = |data: &DataName| Ok(published_facts(data).expect("a data set with a name"));
+        experiment.resolve(&mut facts).unwrap_or_else(|e| panic!("{name}: {e}: {:?}", std::error::Error::source(&e)))
+    }
+
+    #[test]
+    fn every_shipped_experiment_resolves_at_every_scale() {
+        for shipped in SHIPPED {
+            for scale in Scale::ALL {
+                let resolved = resolve(shipped.name, &[&format!("scale={scale}")]);
+                assert!(resolved.tasks.len() >= 2, "{} {scale}", shipped.name);
+                // The order is one in which they can be carried out.
+                assert_eq!(Plan::new(resolved.tasks.clone()).tasks.len(), resolved.tasks.len());
+                let known: Vec<String> = resolved.tasks.iter().map(|(_, task)| task.hash()).collect();
+                assert!(resolved.entries.iter().all(|e| known.contains(&e.task)), "{}", shipped.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_published_recipe_is_run_at_scale_paper() {
+        let resolved = resolve("cifar10", &["scale=paper"]);
+        let Task::Train(normal) = &resolved.tasks[0].1 else { panic!("a training") };
+        assert_eq!((normal.epochs, normal.batch, normal.data.validation, normal.data.subset), (160, 128, 0, None));
+        let Task::Train(nasty) = &resolved.tasks[1].1 else { panic!("a training") };
+        assert!(matches!(nasty.objective, Objective::SelfUndermining { temperature: 4.0, omega: 0.04, .. }));
+        // Four students; resnet18 alone is the normal teacher itself, which is not trained again.
+        assert_eq!(resolved.tasks.len(), 2 + 4 * 5 - 1);
+        let alone = |e: &&Entry| e.role == Role::Student(Source::Alone) && e.place.student.as_deref() == Some("resnet18");
+        assert_eq!(resolved.entries.iter().find(alone).expect("a cell").task, normal.hash());
+    }
+
+    #[test]
+    fn lists_make_a_grid_and_what_is_shared_is_trained_once() {
+        let omega = resolve("ablation-omega", &["teacher.omega=[0, 0.1]", "seeds=[0, 1]"]);
+        // For each seed: a normal teacher, two nasty ones, a student alone, from normal, and from each nasty one.
+        assert_eq!(omega.tasks.len(), 2 * (1 + 2 + 1 + 1 + 2));
+        assert_eq!(omega.entries.iter().filter(|e| matches!(e.role, Role::Student(_))).count(), 2 * 2 * 3);
+        let all: Vec<String> = resolve("ablation-alpha", &[]).tasks.iter().map(|(_, t)| t.hash()).collect();
+        assert!(all.contains(&omega.tasks[0].1.hash()), "another ablation has the same normal teacher");
+        let data = resolve("ablation-data", &["student.share=[0.1, 1]"]);
+        let subsets: Vec<Option<usize>> = data
+            .tasks
+            .iter()
+            .filter_map(|(name, task)| match task {
+                Task::Train(recipe) if name.contains("alone") => Some(recipe.data.subset),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(subsets, [Some(540), None], "a share of 5,400 images, and all of them");
+    }
+
+    #[test]
+    fn wrong_recipes_name_their_table_and_the_nearest_key() {
+        let fails = |change: &str| {
+            let experiment = Experiment::find("cifar10", &[change.to_owned()]).expect("its keys are open");
+            let mut facts = |data: &DataName| Ok(published_facts(data).expect("named"));
+            let error = experiment.resolve(&mut facts).expect_err(change);
+            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            format!("{error}: {source}")
+        };
+        assert!(fails("student.recipe.epoch=3").contains("student.recipe: no key `epoch`"));
+        assert!(fails("recipe.epochs=0").contains("epochs is 0"));
+        assert!(fails("teacher.temperature=0").contains("temperature must be at least"));
+    }
 }

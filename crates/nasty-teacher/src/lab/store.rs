@@ -18,7 +18,7 @@
 
 use super::plan::State;
 use super::result::{Failure, RunResult};
-use crate::files::write_whole;
+use crate::files::{PART, write_whole};
 use crate::training::{EpochRow, NetworkRef};
 use miette::Diagnostic;
 use serde::Serialize;
@@ -28,6 +28,9 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// A half-written file of this age is nobody's any more.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// A store that cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -101,7 +104,22 @@ impl Store {
     /// The store at `root`, made if absent.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(root).map_err(io_error(root))?;
-        Ok(Self { root: root.to_owned() })
+        let store = Self { root: root.to_owned() };
+        store.sweep();
+        Ok(store)
+    }
+
+    /// Deletes half-written files that killed processes left outside runs' folders. Young ones may be another process's.
+    fn sweep(&self) {
+        let within = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+        let tables = within(self.root.join("logits")).filter(|path| path.is_dir());
+        for path in tables.chain([self.root.join("experiments")]).flat_map(within) {
+            let half = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PART));
+            let age = path.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+            if half && age.is_some_and(|age| age > ABANDONED) {
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 
     /// Its folder.
@@ -240,7 +258,10 @@ impl Run {
         let mut told = false;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(RunLock(file)),
+                Ok(()) => {
+                    self.sweep();
+                    return Ok(RunLock(file));
+                }
                 Err(TryLockError::Error(source)) => return Err(StoreError::Io { path, source }),
                 Err(TryLockError::WouldBlock) if stop() => return Err(StoreError::Stopped(self.hash.clone())),
                 Err(TryLockError::WouldBlock) => {
@@ -250,6 +271,15 @@ impl Run {
                     }
                     std::thread::sleep(Duration::from_millis(200));
                 }
+            }
+        }
+    }
+
+    /// Deletes the half-written files of a process that was killed. Only who holds the lock writes here.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(PART) {
+                let _ = fs::remove_file(entry.path());
             }
         }
     }

@@ -1,6 +1,8 @@
 //! From what was typed to the command that does it.
 
-use crate::commands::{devices, evaluate, export, import, networks, quickstart, single};
+use crate::commands::{
+    devices, evaluate, experiments, export, import, networks, quickstart, report, run as run_, single,
+};
 use crate::failure::{End, STOPPED, show};
 use crate::signals::Stop;
 use clap::{Parser, Subcommand};
@@ -21,6 +23,12 @@ struct Cli {
 enum Command {
     /// See the whole idea on embedded real images, in minutes
     Quickstart(quickstart::QuickstartArgs),
+    /// Run an experiment of the paper, or one of your own, and write its report
+    Run(run_::RunArgs),
+    /// List the experiments with what they show and what they cost
+    Experiments(experiments::ExperimentsArgs),
+    /// Write the report of experiments that were run
+    Report(report::ReportArgs),
     /// Train a network: a normal teacher, or a student alone
     Train(single::TrainArgs),
     /// Train a nasty teacher against a normally trained adversarial network
@@ -54,6 +62,9 @@ pub fn run() -> ExitCode {
         .map_err(|e| miette::miette!("signals cannot be listened to: {e}"))
         .and_then(|stop| match &cli.command {
             Command::Quickstart(args) => quickstart::run(args, &stop),
+            Command::Run(args) => run_::run(args, &stop),
+            Command::Experiments(args) => experiments::run(args),
+            Command::Report(args) => report::run(args),
             Command::Train(args) => single::train(args, &stop),
             Command::Undermine(args) => single::undermine(args, &stop),
             Command::Distill(args) => single::distill(args, &stop),

@@ -2,12 +2,12 @@
 
 pub mod devices;
 pub mod evaluate;
-<<<<<<< HEAD
+pub mod experiments;
 pub mod export;
 pub mod import;
-=======
 pub mod networks;
->>>>>>> nets
 pub mod place;
 pub mod quickstart;
+pub mod report;
+pub mod run;
 pub mod single;

@@ -6,6 +6,8 @@
 //!
 //! Shapes that do not fit together are a bug of the caller and panic, as Burn's own operations do.
 
+mod conv;
+mod flex;
 mod portable;
 #[cfg(test)]
 mod reference;
@@ -51,6 +53,9 @@ pub struct BatchNormOutput {
 /// `oh = (h + 2 padding - kh) / stride + 1`.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: ConvOptions) -> Tensor<4> {
     check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
+    if flex::is_flex(&x) {
+        return conv::conv2d(x, weight, bias, options);
+    }
     portable::conv2d(x, weight, bias, options)
 }
 

@@ -24,7 +24,7 @@ impl ConvShape {
     pub(crate) fn new(x: [usize; 4], weight: [usize; 4], options: ConvOptions) -> Self {
         let [n, h, w, cin] = x;
         let [cout, _, kh, kw] = weight;
-        let ConvOptions { stride, padding, groups } = options;
+        let ConvOptions { stride, padding, groups, .. } = options;
         let length = |l: usize, k: usize| (l + 2 * padding - k) / stride + 1;
         Self { n, h, w, cin, cout, kh, kw, oh: length(h, kh), ow: length(w, kw), stride, padding, groups }
     }

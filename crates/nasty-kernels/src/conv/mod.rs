@@ -1,7 +1,15 @@
 //! Convolution on the CPU backend: how Burn reaches the kernels, and what backward remembers.
+#![allow(unsafe_code, reason = "the inner loops read and write through pointers")]
 
+mod bias;
+mod compute;
+mod gather;
 mod geometry;
-mod simple;
+mod output;
+mod pack;
+#[cfg(test)]
+pub(crate) mod tests;
+mod weight;
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -12,9 +20,11 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
+use self::compute::Computation;
 use self::geometry::ConvShape;
-use crate::flex::{self, Maybe};
 use crate::ConvOptions;
+use crate::flex::{self, Maybe};
+use crate::simd::Path;
 
 /// The operation as Burn dispatches it.
 #[backend_extension(Flex, Autodiff)]
@@ -41,6 +51,11 @@ pub(crate) fn conv2d(
     ))
 }
 
+fn computation(x: &FlexTensor, weight: &FlexTensor, options: ConvOptions) -> Computation {
+    let shape = ConvShape::new(flex::dims(x), flex::dims(weight), options);
+    Computation { shape, path: Path::chosen(), precision: options.precision }
+}
+
 impl ConvBackend for Flex {
     fn nasty_conv2d(
         x: FlexTensor,
@@ -49,14 +64,9 @@ impl ConvBackend for Flex {
         options: ConvOptions,
     ) -> FlexTensor {
         let (x, weight, bias) = (flex::contiguous(x), flex::contiguous(weight), bias.into_option().map(flex::contiguous));
-        let shape = ConvShape::new(flex::dims(&x), flex::dims(&weight), options);
-        let y = simple::forward(
-            &shape,
-            flex::elements(&x),
-            flex::elements(&weight),
-            bias.as_ref().map(flex::elements),
-        );
-        flex::from_vec(y, shape.y())
+        let c = computation(&x, &weight, options);
+        let y = c.forward(flex::elements(&x), flex::elements(&weight), bias.as_ref().map(flex::elements));
+        flex::from_vec(y, c.shape.y())
     }
 }
 
@@ -76,21 +86,14 @@ impl ConvBackward {
     fn gradients<const N: usize>(ops: Ops<Saved, N>, grads: &mut Gradients) {
         let dy = flex::contiguous(grads.consume::<Flex>(&ops.node));
         let Saved { x, weight, options } = ops.state;
-        let shape = ConvShape::new(flex::dims(&x), flex::dims(&weight), options);
+        let c = computation(&x, &weight, options);
+        let (x, weight, dy) = (flex::elements(&x), flex::elements(&weight), flex::elements(&dy));
         for (i, parent) in ops.parents.iter().enumerate() {
             let Some(parent) = parent else { continue };
             let gradient = match i {
-                0 => flex::from_vec(
-                    simple::backward_input(&shape, flex::elements(&weight), flex::elements(&dy)),
-                    shape.x(),
-                ),
-                1 => flex::from_vec(
-                    simple::backward_weight(&shape, flex::elements(&x), flex::elements(&dy)),
-                    shape.weight(),
-                ),
-                _ => {
-                    flex::from_vec(simple::backward_bias(&shape, flex::elements(&dy)), [shape.cout])
-                }
+                0 => flex::from_vec(c.backward_input(weight, dy), c.shape.x()),
+                1 => flex::from_vec(c.backward_weight(x, dy), c.shape.weight()),
+                _ => flex::from_vec(c.backward_bias(dy), [c.shape.cout]),
             };
             grads.register::<Flex>(parent.id, gradient);
         }

@@ -1,6 +1,6 @@
 //! From what was typed to the command that does it.
 
-use crate::commands::{devices, evaluate, quickstart, single};
+use crate::commands::{data, devices, evaluate, quickstart, single};
 use crate::failure::{End, STOPPED, show};
 use crate::signals::Stop;
 use clap::{Parser, Subcommand};
@@ -29,6 +29,8 @@ enum Command {
     Distill(single::DistillArgs),
     /// Count what a network gets right on a data set's test images
     Evaluate(evaluate::EvaluateArgs),
+    /// List, download and check data sets
+    Data(data::DataArgs),
     /// List the devices that this binary can use on this machine
     Devices,
 }
@@ -52,6 +54,7 @@ pub fn run() -> ExitCode {
             Command::Undermine(args) => single::undermine(args, &stop),
             Command::Distill(args) => single::distill(args, &stop),
             Command::Evaluate(args) => evaluate::run(args),
+            Command::Data(args) => data::run(args, &stop),
             Command::Devices => devices::run(),
         });
     match ended {

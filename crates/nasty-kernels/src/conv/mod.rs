@@ -63,7 +63,8 @@ impl ConvBackend for Flex {
         bias: Maybe<Self>,
         options: ConvOptions,
     ) -> FlexTensor {
-        let (x, weight, bias) = (flex::contiguous(x), flex::contiguous(weight), bias.into_option().map(flex::contiguous));
+        let (x, weight, bias) =
+            (flex::contiguous(x), flex::contiguous(weight), bias.into_option().map(flex::contiguous));
         let c = computation(&x, &weight, options);
         let y = c.forward(flex::elements(&x), flex::elements(&weight), bias.as_ref().map(flex::elements));
         flex::from_vec(y, c.shape.y())

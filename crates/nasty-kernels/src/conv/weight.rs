@@ -56,7 +56,9 @@ pub(super) fn backward_weight<E: Element>(path: Path, shape: &ConvShape, x: &[f3
     let mut scratch = Scratch::take(len * plan.slots);
     let sums = &mut scratch.elements::<f32>()[..len * plan.slots];
     let tasks = plan.tasks(sums);
-    tasks.into_par_iter().for_each(|task| path.run(TaskJob::<E> { plan: &plan, task, x, dy, element: E::default() }));
+    tasks
+        .into_par_iter()
+        .for_each(|task| path.run(TaskJob::<E> { plan: &plan, task, x, dy, element: E::default() }));
     plan.unpack(sums)
 }
 
@@ -207,7 +209,8 @@ impl<E: Element> TaskJob<'_, E> {
                     let column = across.start * stride + kx - padding;
                     let mut tap = Tap {
                         x: x[c * plane + (row * shape.w + column) * steps * CHUNK..].as_ptr(),
-                        dy: dy[((down.start - rows.start) * shape.ow + across.start) * steps * width..].as_ptr(),
+                        dy: dy[((down.start - rows.start) * shape.ow + across.start) * steps * width..]
+                            .as_ptr(),
                         sums: self.task.sums[(c * shape.taps() + ky * shape.kw + kx) * CHUNK * width..]
                             [..CHUNK * width]
                             .as_mut_ptr(),

@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+pub mod data;
 pub mod devices;
 pub mod evaluate;
 pub mod experiments;

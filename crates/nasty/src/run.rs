@@ -37,21 +37,23 @@ enum Command {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG").unwrap_or_else(|_| "warn".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG").unwrap_or_else(|_| "warn".into()),
+        )
         .with_writer(std::io::stderr)
         .without_time()
         .with_target(false)
         .init();
-    let ended = Stop::on_signals().map_err(|e| miette::miette!("signals cannot be listened to: {e}")).and_then(
-        |stop| match &cli.command {
+    let ended = Stop::on_signals()
+        .map_err(|e| miette::miette!("signals cannot be listened to: {e}"))
+        .and_then(|stop| match &cli.command {
             Command::Quickstart(args) => quickstart::run(args, &stop),
             Command::Train(args) => single::train(args, &stop),
             Command::Undermine(args) => single::undermine(args, &stop),
             Command::Distill(args) => single::distill(args, &stop),
             Command::Evaluate(args) => evaluate::run(args),
             Command::Devices => devices::run(),
-        },
-    );
+        });
     match ended {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::Stopped) => ExitCode::from(STOPPED),

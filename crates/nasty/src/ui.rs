@@ -33,7 +33,9 @@ impl Watcher {
         let hidden = quiet || !std::io::stderr().is_terminal();
         let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
-        let style = ProgressStyle::with_template("{prefix:28!} {bar:24} {percent:>3} %  {elapsed_precise} left {eta}  {wide_msg}");
+        let style = ProgressStyle::with_template(
+            "{prefix:28!} {bar:24} {percent:>3} %  {elapsed_precise} left {eta}  {wide_msg}",
+        );
         bar.set_style(style.expect("the template is a valid one"));
         bar.set_prefix(name.to_owned());
         Self { bar, name: name.to_owned(), epochs, selection: String::new(), stop }
@@ -54,11 +56,19 @@ impl Observer for Watcher {
             self.bar.reset_eta();
         }
         self.bar.set_position((epoch * batches + batch) as u64);
-        self.bar.set_message(format!("epoch {}/{}, loss {loss:.3}{}", epoch + 1, self.epochs, self.selection));
+        self.bar.set_message(format!(
+            "epoch {}/{}, loss {loss:.3}{}",
+            epoch + 1,
+            self.epochs,
+            self.selection
+        ));
     }
 
     fn epoch(&mut self, row: &EpochRow, epochs: usize) {
-        self.selection = row.selection.as_ref().map_or_else(String::new, |s| format!(", held-out {:.1} %", 100.0 * s.accuracy));
+        self.selection = row
+            .selection
+            .as_ref()
+            .map_or_else(String::new, |s| format!(", held-out {:.1} %", 100.0 * s.accuracy));
         tracing::debug!("{}: epoch {}/{epochs}: {row:?}", self.name, row.epoch + 1);
     }
 

@@ -5,11 +5,12 @@ use super::store::{Run, Store, StoreError};
 use crate::data::{DataError, DataName, DataRoots, DataSet, ImageSet, Normalisation, held_out, load};
 use crate::nets::{self, Input, NetError, Network, NetworkConfig};
 use crate::training::{
-    EpochRow, Frozen, NetworkRef, Observer, Objective, Outcome, Parity, Recipe, TrainError, Trainer, all_logits,
-    evaluate, mean_scaled_kl,
+    EpochRow, Frozen, NetworkRef, Objective, Observer, Outcome, Parity, Recipe, TrainError, Trainer,
+    all_logits, evaluate, mean_scaled_kl,
 };
 use burn::tensor::Device;
 use miette::Diagnostic;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 /// Why a recipe could not be carried out.
@@ -63,24 +64,25 @@ pub struct Workplace {
     /// Keep the logits of frozen networks (the results are the same without).
     pub keep_logits: bool,
     /// Data sets read so far.
-    loaded: Mutex<Vec<(DataName, Option<usize>, Arc<DataSet>)>>,
+    loaded: Mutex<HashMap<(DataName, Option<usize>), Arc<DataSet>>>,
 }
 
 impl Workplace {
     /// A workplace on `device`.
     pub fn new(store: Store, roots: DataRoots, device: Device, device_name: &str) -> Self {
-        let loaded = Mutex::new(Vec::new());
+        let loaded = Mutex::default();
         Self { store, roots, device, device_name: device_name.to_owned(), keep_logits: true, loaded }
     }
 
     /// The data set `name`, read once.
     pub fn data(&self, name: &DataName, side: Option<usize>) -> Result<Arc<DataSet>, DataError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((.., set)) = loaded.iter().find(|(n, s, _)| n == name && *s == side) {
+        let key = (name.clone(), side);
+        if let Some(set) = loaded.get(&key) {
             return Ok(set.clone());
         }
         let set = Arc::new(load(name, &self.roots, side)?);
-        loaded.push((name.clone(), side, set.clone()));
+        loaded.insert(key, set.clone());
         Ok(set)
     }
 
@@ -104,13 +106,20 @@ impl Workplace {
         let found = digest(&data);
         if found != recipe.data.digest {
             let name = &recipe.data.name;
-            return Err(refuse(format!("its data set {name} had digest {}, the one here has {found}", recipe.data.digest)));
+            return Err(refuse(format!(
+                "its data set {name} had digest {}, the one here has {found}",
+                recipe.data.digest
+            )));
         }
         recipe.augmentation.check(data.train.height, data.train.width)?;
         let split = Split::of(recipe, &data).map_err(refuse)?;
         let input = Input { channels: data.train.channels, side: data.train.height };
-        let network =
-            recipe.architecture.build(data.classes.len(), input, recipe.seed, &self.device.clone().autodiff())?;
+        let network = recipe.architecture.build(
+            data.classes.len(),
+            input,
+            recipe.seed,
+            &self.device.clone().autodiff(),
+        )?;
         let frozen = self.frozen(recipe, &data, &split.train).map_err(|e| e.unwrap_or_else(refuse))?;
 
         let _lock = run.lock(&|| observer.stop())?;
@@ -186,7 +195,14 @@ impl Workplace {
         }
         let normalisation = normalisation_of(&config);
         let augmentation = recipe.augmentation.clone();
-        Ok(Some(Frozen::new(network, normalisation, train.clone(), augmentation, self.device.clone(), self.keep_logits)))
+        Ok(Some(Frozen::new(
+            network,
+            normalisation,
+            train.clone(),
+            augmentation,
+            self.device.clone(),
+            self.keep_logits,
+        )))
     }
 
     fn nastiness(
@@ -197,11 +213,14 @@ impl Workplace {
         held_out: Option<&ImageSet>,
         test: &crate::training::Evaluation,
     ) -> Result<Option<Nastiness>, JobError> {
-        let Objective::SelfUndermining { adversary, temperature, .. } = &recipe.objective else { return Ok(None) };
+        let Objective::SelfUndermining { adversary, temperature, .. } = &recipe.objective else {
+            return Ok(None);
+        };
         let (adversary, config) = self.network(adversary)?;
         let classes = data.classes.len();
         let (images, on) = held_out.map_or((&data.test, "test"), |images| (images, "held-out"));
-        let of_adversary = |images: &ImageSet| all_logits(&adversary, &normalisation_of(&config), images, &self.device);
+        let of_adversary =
+            |images: &ImageSet| all_logits(&adversary, &normalisation_of(&config), images, &self.device);
         let nasty = all_logits(network, &data.normalisation, images, &self.device);
         let distance = mean_scaled_kl(&nasty, &of_adversary(images), classes, *temperature);
         let adversary = evaluate(&of_adversary(&data.test), &data.test.labels, classes);

@@ -39,25 +39,39 @@ impl Frozen {
     ) -> Self {
         let views = augmentation.count();
         let entries = images.len() * views;
-        let table = (keep && entries * network.classes() * size_of::<f32>() <= TABLE_BUDGET_BYTES).then(|| Table {
-            views,
-            known: vec![false; entries],
-            logits: vec![0.0; entries * network.classes()],
-        });
+        let table =
+            (keep && entries * network.classes() * size_of::<f32>() <= TABLE_BUDGET_BYTES).then(|| Table {
+                views,
+                known: vec![false; entries],
+                logits: vec![0.0; entries * network.classes()],
+            });
         Self { network, normalisation, images, augmentation, device, table }
     }
 
     /// Logits `[items, classes]`, row-major, of (image, view) pairs.
     pub fn logits(&mut self, items: &[(usize, usize)]) -> Vec<f32> {
         let Some(table) = &mut self.table else {
-            return forward(&self.network, &self.normalisation, &self.images, &self.augmentation, &self.device, items);
+            return forward(
+                &self.network,
+                &self.normalisation,
+                &self.images,
+                &self.augmentation,
+                &self.device,
+                items,
+            );
         };
         let classes = self.network.classes();
         let slot = |&(image, view): &(usize, usize)| image * table.views + view;
         let unknown: Vec<_> = items.iter().copied().filter(|item| !table.known[slot(item)]).collect();
         if !unknown.is_empty() {
-            let fresh =
-                forward(&self.network, &self.normalisation, &self.images, &self.augmentation, &self.device, &unknown);
+            let fresh = forward(
+                &self.network,
+                &self.normalisation,
+                &self.images,
+                &self.augmentation,
+                &self.device,
+                &unknown,
+            );
             for (item, row) in unknown.iter().zip(fresh.chunks_exact(classes)) {
                 let at = slot(item);
                 table.known[at] = true;

@@ -33,7 +33,8 @@ pub fn run(args: &EvaluateArgs) -> Result<End> {
     let side = matches!(args.data, DataName::Folder(_)).then_some(input.side);
     let data = workplace.data(&args.data, side)?;
     let images = &data.test;
-    if (images.channels, images.height, data.classes.len()) != (input.channels, input.side, network.classes()) {
+    if (images.channels, images.height, data.classes.len()) != (input.channels, input.side, network.classes())
+    {
         return Err(Usage {
             message: format!(
                 "the network takes {} channels of {side}×{side} and tells {} classes apart; {} has {} channels of {}×{} and {} classes",

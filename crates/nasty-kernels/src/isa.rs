@@ -108,7 +108,8 @@ impl MulAdd for Separate {
 /// Defines `fn name(arguments)` that runs `body::<M>(arguments)` compiled for [`Isa::current`], M being its
 /// [`MulAdd`]. The body must be `#[inline(always)]`, or it is compiled for the baseline.
 macro_rules! per_isa {
-    ($visibility:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $body:ident) => {
+    ($(#[$about:meta])* $visibility:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $body:ident) => {
+        $(#[$about])*
         #[allow(clippy::too_many_arguments)]
         $visibility fn $name($($arg: $type),*) $(-> $out)? {
             #[cfg(target_arch = "x86_64")]

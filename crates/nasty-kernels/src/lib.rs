@@ -6,6 +6,10 @@
 //!
 //! Shapes that do not fit together are a bug of the caller and panic, as Burn's own operations do.
 
+mod buffers;
+mod flex;
+mod isa;
+mod norm;
 mod portable;
 #[cfg(test)]
 mod reference;
@@ -66,6 +70,9 @@ pub fn batch_norm_train(
     activation: Activation,
 ) -> BatchNormOutput {
     check_channels("batch_norm_train", x.dims(), [&gamma, &beta], residual.as_ref());
+    if flex::is_flex(&x) {
+        return norm::batch_norm_train(x, gamma, beta, epsilon, residual, activation);
+    }
     portable::batch_norm_train(x, gamma, beta, epsilon, residual, activation)
 }
 
@@ -79,11 +86,17 @@ pub fn scale_shift(
     activation: Activation,
 ) -> Tensor<4> {
     check_channels("scale_shift", x.dims(), [&scale, &shift], residual.as_ref());
+    if flex::is_flex(&x) {
+        return norm::scale_shift(x, scale, shift, residual, activation);
+    }
     portable::scale_shift(x, scale, shift, residual, activation)
 }
 
 /// The activation alone, x of any shape `[n, h, w, c]`.
 pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    if flex::is_flex(&x) {
+        return norm::activate(x, activation);
+    }
     portable::activate(x, activation)
 }
 

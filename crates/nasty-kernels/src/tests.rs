@@ -185,15 +185,15 @@ fn check_batch_norm(case: &NormCase) {
 
     let (tx, tg, tb, tr) = (tensor(&x), vector(&gamma), vector(&beta), residual.as_ref().map(tensor));
     let out = crate::batch_norm_train(tx.clone(), tg.clone(), tb.clone(), 1e-5, tr.clone(), case.activation);
-    assert_close("y", out.y.clone(), &expected.y.data, 1e-4);
-    assert_close("mean", out.mean, &mean, 1e-4);
-    assert_close("variance", out.variance, &variance, 1e-4);
+    assert_close("y", out.y.clone(), &expected.y.data, 1e-5);
+    assert_close("mean", out.mean, &mean, 1e-5);
+    assert_close("variance", out.variance, &variance, 1e-5);
     let grads = (out.y * tensor(&dy).detach()).sum().backward();
-    assert_close("dx", tx.grad(&grads).expect("dx"), &expected.dx.data, 2e-3);
-    assert_close("dgamma", tg.grad(&grads).expect("dgamma"), &expected.dscale, 1e-4);
-    assert_close("dbeta", tb.grad(&grads).expect("dbeta"), &expected.dshift, 1e-4);
+    assert_close("dx", tx.grad(&grads).expect("dx"), &expected.dx.data, 1e-5);
+    assert_close("dgamma", tg.grad(&grads).expect("dgamma"), &expected.dscale, 1e-5);
+    assert_close("dbeta", tb.grad(&grads).expect("dbeta"), &expected.dshift, 1e-5);
     if let Some(tr) = tr {
-        assert_close("dresidual", tr.grad(&grads).expect("dresidual"), &expected.dresidual.data, 1e-4);
+        assert_close("dresidual", tr.grad(&grads).expect("dresidual"), &expected.dresidual.data, 1e-5);
     }
 }
 
@@ -208,8 +208,8 @@ fn check_scale_shift(case: &NormCase) {
     assert_close("y", y.clone(), &expected.y.data, 1e-5);
     let grads = (y * tensor(&dy).detach()).sum().backward();
     assert_close("dx", tx.grad(&grads).expect("dx"), &expected.dx.data, 1e-5);
-    assert_close("dscale", ts.grad(&grads).expect("dscale"), &expected.dscale, 1e-4);
-    assert_close("dshift", tb.grad(&grads).expect("dshift"), &expected.dshift, 1e-4);
+    assert_close("dscale", ts.grad(&grads).expect("dscale"), &expected.dscale, 1e-5);
+    assert_close("dshift", tb.grad(&grads).expect("dshift"), &expected.dshift, 1e-5);
     if let Some(tr) = tr {
         assert_close("dresidual", tr.grad(&grads).expect("dresidual"), &expected.dresidual.data, 1e-5);
     }

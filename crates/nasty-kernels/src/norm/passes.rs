@@ -84,12 +84,7 @@ pub(super) fn forward(x: &[f32], residual: Option<&[f32]>, wide: &Wide, activati
 }
 
 /// [`forward`] in x's place.
-pub(super) fn forward_in_place(
-    x: &mut [f32],
-    residual: Option<&[f32]>,
-    wide: &Wide,
-    activation: Activation,
-) {
+pub(super) fn forward_in_place(x: &mut [f32], residual: Option<&[f32]>, wide: &Wide, activation: Activation) {
     let block = wide.lanes.block;
     x.par_chunks_mut(block).enumerate().for_each(|(i, x)| {
         let residual = residual.map(|r| &r[i * block..][..x.len()]);

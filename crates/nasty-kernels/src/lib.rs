@@ -22,6 +22,12 @@ use burn::tensor::Tensor;
 
 use self::channels::Move;
 
+/// The instruction set that the CPU's kernels run on: `avx512`, `avx2`, `neon` or `baseline`. The machine's best, or
+/// the one that the environment variable `NASTY_KERNELS` names.
+pub fn instruction_set() -> &'static str {
+    isa::Isa::current().name()
+}
+
 /// Geometry of a convolution: the same in both spatial directions, dilation 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvOptions {

@@ -1,27 +1,55 @@
 //! Between Burn's tensors and slices: what every operation on the CPU backend needs.
 
-use burn::backend::DispatchTensorKind;
 use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, DispatchTensorKind, ExtensionType};
 use burn::tensor::{Bytes, DType, Shape, Tensor};
 
-/// Whether the tensor lives on the CPU backend, with or without autodiff: there our kernels run.
+/// An argument that may be absent; a backend extension takes no `Option`.
+#[derive(ExtensionType)]
+pub(crate) enum Maybe<B: Backend> {
+    /// A tensor.
+    Given(FloatTensor<B>),
+    /// None.
+    Absent,
+}
+
+impl<B: Backend> Maybe<B> {
+    pub(crate) fn into_option(self) -> Option<FloatTensor<B>> {
+        match self {
+            Self::Given(tensor) => Some(tensor),
+            Self::Absent => None,
+        }
+    }
+}
+
+impl<const D: usize> From<Option<Tensor<D>>> for Maybe<Dispatch> {
+    fn from(tensor: Option<Tensor<D>>) -> Self {
+        tensor.map_or(Self::Absent, |t| Self::Given(t.into_dispatch()))
+    }
+}
+
+/// Whether the tensor is an f32 tensor of the CPU backend, with or without autodiff: there our kernels run.
 pub(crate) fn is_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
+    if tensor.dtype() != DType::F32 {
+        return false;
+    }
     // Cloning a tensor counts a reference; the kind is not to be had otherwise.
     let tensor = tensor.clone().into_dispatch();
     let kind = match &tensor.kind {
         DispatchTensorKind::Autodiff(inner) => inner.as_ref(),
         kind => kind,
     };
-    match kind {
-        DispatchTensorKind::Flex(_) => true,
-        #[allow(unreachable_patterns, reason = "other kinds exist as Burn's features ask for them")]
-        _ => false,
-    }
+    matches!(kind, DispatchTensorKind::Flex(_))
 }
 
 /// The tensor with its elements in order from the start of its storage.
 pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    if tensor.is_contiguous() && tensor.layout().start_offset() == 0 { tensor } else { tensor.to_contiguous() }
+    if tensor.is_contiguous() && tensor.layout().start_offset() == 0 {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
 }
 
 /// The elements of a tensor made [`contiguous`].

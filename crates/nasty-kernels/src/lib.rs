@@ -4,10 +4,17 @@
 //! `[out, in / groups, kernel height, kernel width]`, as PyTorch stores them. Every function is differentiable in
 //! its tensor arguments and gives the same result on every device up to rounding.
 //!
+//! On the CPU the kernels are compiled for several instruction sets, and the best that the machine has runs:
+//! AVX-512 with bfloat16 products, AVX-512, AVX2 with FMA, or the target's baseline (SSE2; NEON on Arm). The
+//! environment variable `NASTY_KERNELS` asks for one: `avx512bf16`, `avx512`, `avx2` or `baseline`; a name that
+//! the machine lacks is ignored. Results are the same to the last bit with any number of threads, and from run to
+//! run; between instruction sets they differ by rounding.
+//!
 //! Shapes that do not fit together are a bug of the caller and panic, as Burn's own operations do.
 
 mod buffers;
 mod channels;
+mod conv;
 mod flex;
 mod isa;
 mod norm;
@@ -15,6 +22,8 @@ mod pool;
 mod portable;
 #[cfg(test)]
 mod reference;
+mod scratch;
+mod simd;
 #[cfg(test)]
 mod tests;
 
@@ -22,10 +31,10 @@ use burn::tensor::Tensor;
 
 use self::channels::Move;
 
-/// The instruction set that the CPU's kernels run on: `avx512`, `avx2`, `neon` or `baseline`. The machine's best, or
+/// The instruction set that the CPU's kernels run on: `avx512bf16`, `avx512`, `avx2` or `baseline`. The machine's best, or
 /// the one that the environment variable `NASTY_KERNELS` names.
 pub fn instruction_set() -> &'static str {
-    isa::Isa::current().name()
+    simd::Path::chosen().name()
 }
 
 /// Geometry of a convolution: the same in both spatial directions, dilation 1.
@@ -37,6 +46,18 @@ pub struct ConvOptions {
     pub padding: usize,
     /// Groups of channels that do not see each other; divides both channel counts.
     pub groups: usize,
+    /// What is multiplied; CPU only, elsewhere f32.
+    pub precision: Precision,
+}
+
+/// The factors of a convolution's products, in all three of its computations. Tensors and sums are always f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// f32.
+    #[default]
+    F32,
+    /// Rounded to bfloat16 (8 significant bits); twice as fast on CPUs that multiply these.
+    Bf16,
 }
 
 /// What follows a batch-norm or an addition.
@@ -65,6 +86,9 @@ pub struct BatchNormOutput {
 /// `oh = (h + 2 padding - kh) / stride + 1`.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: ConvOptions) -> Tensor<4> {
     check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
+    if flex::is_flex(&x) {
+        return conv::conv2d(x, weight, bias, options);
+    }
     portable::conv2d(x, weight, bias, options)
 }
 
@@ -176,7 +200,7 @@ pub fn concat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
 fn check_conv(x: [usize; 4], weight: [usize; 4], bias: Option<usize>, options: ConvOptions) {
     let [_, h, w, cin] = x;
     let [cout, per_group, kh, kw] = weight;
-    let ConvOptions { stride, padding, groups } = options;
+    let ConvOptions { stride, padding, groups, .. } = options;
     assert!(stride >= 1 && groups >= 1, "conv2d: stride and groups must be at least 1, found {options:?}");
     assert!(
         cin == per_group * groups && cout % groups == 0,

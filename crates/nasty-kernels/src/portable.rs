@@ -20,7 +20,7 @@ pub(crate) fn conv2d(
     bias: Option<Tensor<1>>,
     options: ConvOptions,
 ) -> Tensor<4> {
-    let ConvOptions { stride, padding, groups } = options;
+    let ConvOptions { stride, padding, groups, .. } = options;
     let options = ops::ConvOptions::new([stride; 2], [padding; 2], [1; 2], groups);
     to_nhwc(module::conv2d(to_nchw(x), weight, bias, options))
 }

@@ -4,32 +4,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 
 use crate::channels::Move;
-use crate::reference::{self, Array};
-use crate::{Activation, ConvOptions, channels, portable};
-
-/// A small generator (splitmix64) so that a case is a shape and a seed.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        // The value must be the same in f32 and f64.
-        ((z >> 40) as f64 / (1u64 << 23) as f64 - 1.0) * 1.5
-    }
-
-    fn array(&mut self, dims: [usize; 4]) -> Array {
-        let mut a = Array::zeros(dims);
-        a.data.iter_mut().for_each(|v| *v = f64::from(self.next() as f32));
-        a
-    }
-
-    fn vector(&mut self, n: usize) -> Vec<f64> {
-        self.array([1, 1, 1, n]).data
-    }
-}
+use crate::conv::tests::{ConvCase, conv_case};
+use crate::reference::{self, Array, Noise};
+use crate::{Activation, channels, portable};
 
 fn device() -> Device {
     Device::flex().autodiff()
@@ -55,53 +32,6 @@ fn assert_close<const D: usize>(what: &str, found: Tensor<D>, expected: &[f64], 
         let error = (f64::from(*f) - e).abs() / rms;
         assert!(error <= tolerance, "{what}[{i}]: found {f}, expected {e}, {error:.2e} of the rms {rms:.2e}");
     }
-}
-
-#[derive(Clone, Debug)]
-struct ConvCase {
-    x: [usize; 4],
-    weight: [usize; 4],
-    bias: bool,
-    options: ConvOptions,
-    seed: u64,
-}
-
-fn conv_case() -> impl Strategy<Value = ConvCase> {
-    let channels =
-        prop_oneof![4 => (1usize..=40, 1usize..=40), 1 => (1usize..=130, 1usize..=130), 1 => Just((64, 64))];
-    let groups = prop_oneof![4 => Just(1usize), 1 => 2usize..=5, 2 => Just(0usize)];
-    let side = prop_oneof![4 => 1usize..=17, 1 => 1usize..=65];
-    let kernel = prop_oneof![3 => Just(3usize), 2 => Just(1usize), 1 => 2usize..=5];
-    (
-        channels,
-        groups,
-        (side.clone(), side),
-        (kernel.clone(), kernel),
-        1usize..=3,
-        0usize..=2,
-        1usize..=9,
-        any::<bool>(),
-        any::<u64>(),
-    )
-        .prop_map(|((cin, cout), groups, (h, w), (kh, kw), stride, padding, n, bias, seed)| {
-            // 0 stands for depthwise; other groups multiply the channels.
-            let (per_group, cout, groups) = match groups {
-                0 => (1, cin * (1 + cout % 2), cin),
-                1 => (cin, cout, 1),
-                g => (cin.div_ceil(g), cout.div_ceil(g) * g, g),
-            };
-            let (kh, kw) = (kh.min(h + 2 * padding), kw.min(w + 2 * padding));
-            // The reference costs one step a product; keep a case in the tens of milliseconds.
-            let cost = h * w * kh * kw * per_group * cout;
-            let n = n.min((20_000_000 / cost).max(1));
-            ConvCase {
-                x: [n, h, w, per_group * groups],
-                weight: [cout, per_group, kh, kw],
-                bias,
-                options: ConvOptions { stride, padding, groups },
-                seed,
-            }
-        })
 }
 
 fn check_conv(case: &ConvCase) {

@@ -10,34 +10,13 @@ use burn::backend::autodiff::ops::{Backward, NodeGuard, OpsKind};
 use burn::backend::backend::AutodiffBackend;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, Flex, backend_extension};
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
 use self::backward::{ActivationBackward, AffineBackward, Saved};
 use self::passes::{Channels, Wide};
+use crate::flex::Maybe;
 use crate::{Activation, BatchNormOutput, buffers, flex};
-
-/// An optional tensor, which `backend_extension` takes in a type of its own only.
-#[derive(ExtensionType)]
-pub(crate) enum Residual<B: Backend> {
-    Absent,
-    Added(FloatTensor<B>),
-}
-
-impl<B: Backend> From<Option<FloatTensor<B>>> for Residual<B> {
-    fn from(residual: Option<FloatTensor<B>>) -> Self {
-        residual.map_or(Self::Absent, Self::Added)
-    }
-}
-
-impl<B: Backend> Residual<B> {
-    fn into_option(self) -> Option<FloatTensor<B>> {
-        match self {
-            Self::Absent => None,
-            Self::Added(residual) => Some(residual),
-        }
-    }
-}
 
 /// The operations as Burn dispatches them.
 #[backend_extension(Flex, Autodiff)]
@@ -47,7 +26,7 @@ pub(crate) trait NormBackend: Backend {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        #[extension_type] residual: Residual<Self>,
+        #[extension_type] residual: Maybe<Self>,
         epsilon: f64,
         activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
@@ -56,7 +35,7 @@ pub(crate) trait NormBackend: Backend {
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        #[extension_type] residual: Residual<Self>,
+        #[extension_type] residual: Maybe<Self>,
         activation: Activation,
     ) -> FloatTensor<Self>;
 
@@ -75,7 +54,7 @@ pub(crate) fn batch_norm_train(
         x.into_dispatch(),
         gamma.into_dispatch(),
         beta.into_dispatch(),
-        Residual::from(residual.map(Tensor::into_dispatch)),
+        residual.into(),
         epsilon,
         activation,
     );
@@ -95,7 +74,7 @@ pub(crate) fn scale_shift(
         x.into_dispatch(),
         scale.into_dispatch(),
         shift.into_dispatch(),
-        Residual::from(residual.map(Tensor::into_dispatch)),
+        residual.into(),
         activation,
     ))
 }
@@ -166,7 +145,7 @@ impl NormBackend for Flex {
         x: FlexTensor,
         gamma: FlexTensor,
         beta: FlexTensor,
-        residual: Residual<Self>,
+        residual: Maybe<Self>,
         epsilon: f64,
         activation: Activation,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
@@ -180,7 +159,7 @@ impl NormBackend for Flex {
         x: FlexTensor,
         scale: FlexTensor,
         shift: FlexTensor,
-        residual: Residual<Self>,
+        residual: Maybe<Self>,
         activation: Activation,
     ) -> FlexTensor {
         apply(x, residual.into_option(), &Channels::of_scale_shift(scale, shift), activation)
@@ -198,7 +177,7 @@ impl<C: CheckpointStrategy> NormBackend for Autodiff<Flex, C> {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        residual: Residual<Self>,
+        residual: Maybe<Self>,
         epsilon: f64,
         activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
@@ -216,7 +195,7 @@ impl<C: CheckpointStrategy> NormBackend for Autodiff<Flex, C> {
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        residual: Residual<Self>,
+        residual: Maybe<Self>,
         activation: Activation,
     ) -> FloatTensor<Self> {
         let ((x, x_node), (scale, scale_node), (shift, shift_node)) =

@@ -12,8 +12,13 @@
 //!
 //! Shapes that do not fit together are a bug of the caller and panic, as Burn's own operations do.
 
+mod buffers;
+mod channels;
 mod conv;
 mod flex;
+mod isa;
+mod norm;
+mod pool;
 mod portable;
 #[cfg(test)]
 mod reference;
@@ -23,6 +28,14 @@ mod simd;
 mod tests;
 
 use burn::tensor::Tensor;
+
+use self::channels::Move;
+
+/// The instruction set that the CPU's kernels run on: `avx512bf16`, `avx512`, `avx2` or `baseline`. The machine's best, or
+/// the one that the environment variable `NASTY_KERNELS` names.
+pub fn instruction_set() -> &'static str {
+    simd::Path::chosen().name()
+}
 
 /// Geometry of a convolution: the same in both spatial directions, dilation 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +104,9 @@ pub fn batch_norm_train(
     activation: Activation,
 ) -> BatchNormOutput {
     check_channels("batch_norm_train", x.dims(), [&gamma, &beta], residual.as_ref());
+    if flex::is_flex(&x) {
+        return norm::batch_norm_train(x, gamma, beta, epsilon, residual, activation);
+    }
     portable::batch_norm_train(x, gamma, beta, epsilon, residual, activation)
 }
 
@@ -104,11 +120,17 @@ pub fn scale_shift(
     activation: Activation,
 ) -> Tensor<4> {
     check_channels("scale_shift", x.dims(), [&scale, &shift], residual.as_ref());
+    if flex::is_flex(&x) {
+        return norm::scale_shift(x, scale, shift, residual, activation);
+    }
     portable::scale_shift(x, scale, shift, residual, activation)
 }
 
 /// The activation alone, x of any shape `[n, h, w, c]`.
 pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    if flex::is_flex(&x) {
+        return norm::activate(x, activation);
+    }
     portable::activate(x, activation)
 }
 
@@ -116,6 +138,9 @@ pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
 /// that do not fill a window are dropped.
 pub fn max_pool2d(x: Tensor<4>, size: usize) -> Tensor<4> {
     check_pool(x.dims(), size, size);
+    if flex::is_flex(&x) && size <= pool::MAX_WINDOW {
+        return pool::max_pool2d(x, size);
+    }
     portable::max_pool2d(x, size)
 }
 
@@ -123,12 +148,53 @@ pub fn max_pool2d(x: Tensor<4>, size: usize) -> Tensor<4> {
 /// `[n, (h - size) / stride + 1, (w - size) / stride + 1, c]`.
 pub fn avg_pool2d(x: Tensor<4>, size: usize, stride: usize) -> Tensor<4> {
     check_pool(x.dims(), size, stride);
+    if flex::is_flex(&x) {
+        return pool::avg_pool2d(x, size, stride);
+    }
     portable::avg_pool2d(x, size, stride)
 }
 
 /// Mean over the image: `[n, h, w, c]` → `[n, c]`.
 pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
+    if flex::is_flex(&x) {
+        return pool::global_avg_pool(x);
+    }
     portable::global_avg_pool(x)
+}
+
+/// Channels `start .. start + length` of x `[n, h, w, c]`.
+pub fn take_channels(x: Tensor<4>, start: usize, length: usize) -> Tensor<4> {
+    let c = x.dims()[3];
+    assert!(length >= 1 && start + length <= c, "take_channels: {length} from {start} of {c} channels");
+    move_channels(x, Move::Take { start, length })
+}
+
+/// x `[n, h, w, c]` with channels of zeros before and behind its own.
+pub fn pad_channels(x: Tensor<4>, before: usize, behind: usize) -> Tensor<4> {
+    move_channels(x, Move::Pad { before, behind })
+}
+
+/// Channel shuffle (Zhang et al., CVPR 2018): channels `[groups, c / groups]` become `[c / groups, groups]`.
+pub fn shuffle_channels(x: Tensor<4>, groups: usize) -> Tensor<4> {
+    let c = x.dims()[3];
+    assert!(groups >= 1 && c % groups == 0, "shuffle_channels: {groups} groups of {c} channels");
+    move_channels(x, Move::Shuffle { groups })
+}
+
+fn move_channels(x: Tensor<4>, how: Move) -> Tensor<4> {
+    if flex::is_flex(&x) {
+        return channels::move_channels(x, how);
+    }
+    portable::move_channels(x, how)
+}
+
+/// The channels of b behind those of a: `[n, h, w, ca]` and `[n, h, w, cb]` → `[n, h, w, ca + cb]`.
+pub fn concat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    assert!(a.dims()[..3] == b.dims()[..3], "concat_channels: {:?} and {:?}", a.dims(), b.dims());
+    if flex::is_flex(&a) {
+        return channels::concat(a, b);
+    }
+    portable::concat(a, b)
 }
 
 fn check_conv(x: [usize; 4], weight: [usize; 4], bias: Option<usize>, options: ConvOptions) {

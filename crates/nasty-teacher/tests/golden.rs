@@ -17,11 +17,11 @@ use nasty_teacher::losses;
 use nasty_teacher::nets::{Architecture, Input, Mode, NamedTensor, Network};
 use serde::Deserialize;
 
-// What float32 allows was measured on PyTorch itself: the published definitions in float64 on weights and images that are
-// merely rounded to float32 deviate from these cases as PyTorch in float32 and as we do. Logits and losses are continuous
-// and agree closely. A gradient jumps where a ReLU's input changes its sign by rounding; among the millions of
-// activations of a deep network a few do, which moves some tensors' gradients by up to a few parts in a hundred, and
-// three steps on four images multiply that (ResNet-50: gradients 2e-3, the third loss 2e-1, states 7e-2).
+// What float32 allows was measured on PyTorch itself: the same networks there, in float64 on weights and images that
+// are merely rounded to float32, deviate from these cases as much as in float32, and as ours do. Logits and losses are
+// continuous and agree closely. A gradient jumps where a ReLU's input changes its sign by rounding; among the
+// millions of activations of a deep network a few do, which moves some tensors' gradients by up to a few parts in a
+// hundred, and three steps on four images multiply that (ResNet-50: gradients 2e-3, the third loss 2e-1, states 7e-2).
 
 /// Relative to the largest logit of the batch.
 const EVAL_LOGITS: f64 = 5e-5;
@@ -38,7 +38,8 @@ const CROSSED_RELU: f64 = 1e-1;
 const GRADIENT_NOISE: f64 = 1e-2;
 /// Gradients that agree as closely as this crossed no ReLU.
 const UNCROSSED: f64 = 5e-6;
-/// The largest deviation of the later losses and of the state after three steps, as a multiple of the first gradients' ...
+/// The largest deviation of the later losses and of the state after three steps, as a multiple of the first
+/// gradients' ...
 const LATER: f64 = 100.0;
 /// ... but no more than this.
 const CHAOS: f64 = 0.5;

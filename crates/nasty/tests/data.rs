@@ -69,7 +69,7 @@ fn a_check_counts_every_class() {
     let json = output(folder.path(), &["data", "check", "quickstart", "--json"]).stdout;
     let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
     assert_eq!(json[0]["certainty"], "identical");
-    assert_eq!(json[0]["train"], serde_json::json!([600; 10]));
+    assert_eq!(json[0]["train"], serde_json::json!(vec![600; 10]));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn bad_data_sets_are_one_clear_error() {
 
     write(here, "cifar-10-batches-bin/data_batch_1.bin", &[0; 1000]);
     fails(here, &train("cifar10"), 3, &["data_batch_1.bin: expected 30730000 bytes, found 1000", "help: "]);
-    fails(here, &["data", "check"], 3, &["data_batch_1.bin"]);
+    fails(here, &["data", "check", "cifar10"], 3, &["data_batch_1.bin"]);
     write(here, "cifar-100-python.tar.gz", b"<html>Not found</html>");
     fails(here, &train("cifar100"), 3, &["cifar-100-python.tar.gz: expected an intact file"]);
     write(here, "mnist/train-images-idx3-ubyte", b"garbage");

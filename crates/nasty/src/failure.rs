@@ -31,8 +31,11 @@ pub enum End {
 #[expect(clippy::print_stderr, reason = "the one place where errors are shown")]
 pub fn show(report: &Report) -> ExitCode {
     let mut text = format!("error: {report}");
-    for cause in report.chain().skip(1) {
-        text += &format!("\n  because: {cause}");
+    for cause in report.chain().skip(1).map(ToString::to_string) {
+        // Some messages tell their cause themselves.
+        if !text.contains(&cause) {
+            text += &format!("\n  because: {cause}");
+        }
     }
     if let Some(help) = report.help() {
         text += &format!("\n  help: {help}");
@@ -49,6 +52,9 @@ fn code(report: &Report) -> u8 {
             JobError::Store(StoreError::Stopped(_)) => STOPPED,
             JobError::Data(_) | JobError::Network(_) | JobError::Store(_) | JobError::Train(_) => BAD_DATA,
         };
+    }
+    if let Some(DataError::Impossible { .. } | DataError::UnknownName { .. }) = report.downcast_ref() {
+        return USAGE;
     }
     if let Some(ImportError::Description { .. } | ImportError::Occupied { .. }) = report.downcast_ref() {
         return USAGE;

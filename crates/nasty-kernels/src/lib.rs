@@ -23,6 +23,7 @@ mod portable;
 #[cfg(test)]
 mod reference;
 mod scratch;
+mod sgd;
 mod simd;
 #[cfg(test)]
 mod tests;
@@ -195,6 +196,39 @@ pub fn concat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
         return channels::concat(a, b);
     }
     portable::concat(a, b)
+}
+
+/// Settings of a step of stochastic gradient descent with PyTorch's conventions (no dampening).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdStep {
+    /// Learning rate.
+    pub rate: f64,
+    /// Momentum factor; 0 for none.
+    pub momentum: f64,
+    /// Nesterov's variant.
+    pub nesterov: bool,
+    /// L2 penalty, added to the gradient times the weight.
+    pub weight_decay: f64,
+}
+
+/// The weight and the velocity after a step, all tensors of one shape and without autodiff. The velocity of the step
+/// before is `None` at the first; without momentum what is given for it does not matter.
+pub fn sgd_step<const D: usize>(
+    weight: Tensor<D>,
+    gradient: Tensor<D>,
+    velocity: Option<Tensor<D>>,
+    step: SgdStep,
+) -> (Tensor<D>, Tensor<D>) {
+    assert!(
+        weight.dims() == gradient.dims() && velocity.as_ref().is_none_or(|v| v.dims() == weight.dims()),
+        "sgd_step: weight {:?}, gradient {:?}",
+        weight.dims(),
+        gradient.dims()
+    );
+    if flex::is_flex(&weight) {
+        return sgd::step(weight, gradient, velocity, step);
+    }
+    portable::sgd_step(weight, gradient, velocity, step)
 }
 
 fn check_conv(x: [usize; 4], weight: [usize; 4], bias: Option<usize>, options: ConvOptions) {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::channels::Move;
 use crate::conv::tests::{ConvCase, conv_case};
 use crate::reference::{self, Array, Noise};
-use crate::{Activation, channels, portable};
+use crate::{Activation, SgdStep, channels, portable};
 
 fn device() -> Device {
     Device::flex().autodiff()
@@ -281,6 +281,41 @@ fn bits_do_not_depend_on_the_number_of_threads_or_the_run() {
     assert!(one == on(1), "a second run gave other bits");
     for threads in [2, 3, 7] {
         assert!(one == on(threads), "{threads} threads gave other bits");
+    }
+}
+
+#[test]
+fn sgd_is_its_definition() {
+    let dims = [3, 5, 7, 401];
+    let mut noise = Noise(5);
+    for (momentum, nesterov) in [(0.0, false), (0.9, false), (0.9, true)] {
+        let step = SgdStep { rate: 0.1, momentum, nesterov, weight_decay: 5e-3 };
+        let mut w = noise.array(dims);
+        let mut v: Option<Vec<f64>> = None;
+        let (mut tw, mut tv) = (tensor(&w).inner(), None);
+        for _ in 0..3 {
+            let g = noise.array(dims);
+            let decayed: Vec<f64> = w.data.iter().zip(&g.data).map(|(w, g)| g + 5e-3 * w).collect();
+            let velocity: Vec<f64> = match v {
+                Some(v) => v.iter().zip(&decayed).map(|(v, g)| momentum * v + g).collect(),
+                None => decayed.clone(),
+            };
+            for ((w, v), g) in w.data.iter_mut().zip(&velocity).zip(&decayed) {
+                *w -= 0.1
+                    * match (momentum > 0.0, nesterov) {
+                        (false, _) => *g,
+                        (true, false) => *v,
+                        (true, true) => g + momentum * v,
+                    };
+            }
+            v = Some(velocity);
+            let kept = tw.clone();
+            let before = kept.to_data();
+            let (weight, velocity) = crate::sgd_step(tw, tensor(&g).inner(), tv, step);
+            assert_eq!(kept.into_data(), before, "a shared weight was changed");
+            assert_close("weight", weight.clone(), &w.data, 1e-6);
+            (tw, tv) = (weight, Some(velocity));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod objective;
 mod optimiser;
 mod recipe;
 mod schedule;
+mod sgd;
 mod trainer;
 
 pub use evaluate::{Evaluation, all_logits, argmax, evaluate, log_probabilities, mean_scaled_kl};

@@ -1,6 +1,7 @@
 //! The computations of a convolution on slices, for a given instruction set and precision.
 
 use super::bias;
+use super::depthwise;
 use super::gather::Gather;
 use super::geometry::{ConvShape, Taps};
 use super::pack::WeightOrder;
@@ -17,9 +18,17 @@ pub(crate) struct Computation {
 }
 
 impl Computation {
+    /// One input and one output channel a group: bound by memory, and always computed in f32.
+    pub(crate) fn is_depthwise(&self) -> bool {
+        self.shape.groups == self.shape.cin && self.shape.groups == self.shape.cout
+    }
+
     /// y `[n, oh, ow, cout]`.
     pub(crate) fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let s = &self.shape;
+        if self.is_depthwise() {
+            return depthwise::forward(self.path, s, x, weight, bias);
+        }
         let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
         let order = WeightOrder {
             group: outputs * inputs * s.taps(),
@@ -43,6 +52,9 @@ impl Computation {
     /// dx `[n, h, w, cin]`.
     pub(crate) fn backward_input(&self, weight: &[f32], dy: &[f32]) -> Vec<f32> {
         let s = &self.shape;
+        if self.is_depthwise() {
+            return depthwise::backward_input(self.path, s, weight, dy);
+        }
         let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
         let order = WeightOrder {
             group: outputs * inputs * s.taps(),
@@ -65,6 +77,9 @@ impl Computation {
 
     /// dw as the weight.
     pub(crate) fn backward_weight(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        if self.is_depthwise() {
+            return depthwise::backward_weight(self.path, &self.shape, x, dy);
+        }
         match self.precision {
             Precision::F32 => weight::backward_weight::<f32>(self.path, &self.shape, x, dy),
             Precision::Bf16 => weight::backward_weight::<Pair>(self.path, &self.shape, x, dy),

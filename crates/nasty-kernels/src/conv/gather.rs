@@ -351,7 +351,7 @@ impl Band {
 
 /// Loads a vector from `at` on of `len` values, zeros behind them.
 #[inline(always)]
-unsafe fn load_part<I: Isa>(from: *const f32, at: usize, len: usize) -> I::V {
+pub(super) unsafe fn load_part<I: Isa>(from: *const f32, at: usize, len: usize) -> I::V {
     let mut values = [0.0; 16];
     // SAFETY: `len` values are valid; a vector is no longer than the array.
     unsafe {
@@ -364,7 +364,7 @@ unsafe fn load_part<I: Isa>(from: *const f32, at: usize, len: usize) -> I::V {
 
 /// Stores what of a vector lies before `len`.
 #[inline(always)]
-unsafe fn store_part<I: Isa>(to: *mut f32, at: usize, len: usize, v: I::V) {
+pub(super) unsafe fn store_part<I: Isa>(to: *mut f32, at: usize, len: usize, v: I::V) {
     let mut values = [0.0; 16];
     // SAFETY: `len` values are valid; a vector is no longer than the array.
     unsafe {

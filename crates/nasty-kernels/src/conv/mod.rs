@@ -3,6 +3,7 @@
 
 mod bias;
 mod compute;
+mod depthwise;
 mod gather;
 mod geometry;
 mod output;

@@ -12,6 +12,7 @@
 //!
 //! Shapes that do not fit together are a bug of the caller and panic, as Burn's own operations do.
 
+mod allocator;
 mod buffers;
 mod channels;
 mod conv;
@@ -30,6 +31,7 @@ mod tests;
 
 use burn::tensor::Tensor;
 
+pub use self::allocator::Allocator;
 use self::channels::Move;
 
 /// The instruction set that the CPU's kernels run on: `avx512bf16`, `avx512`, `avx2` or `baseline`. The machine's best, or
@@ -125,6 +127,29 @@ pub fn scale_shift(
         return norm::scale_shift(x, scale, shift, residual, activation);
     }
     portable::scale_shift(x, scale, shift, residual, activation)
+}
+
+/// [`scale_shift`] of [`conv2d`]: what evaluation-mode batch-norm behind a convolution comes to. One pass over the
+/// result where no gradient is asked for: on the CPU backend without autodiff.
+#[expect(clippy::too_many_arguments, reason = "two operations' arguments")]
+pub fn conv2d_scale_shift(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    activation: Activation,
+) -> Tensor<4> {
+    let graph = x.device().is_autodiff()
+        || weight.device().is_autodiff()
+        || residual.as_ref().is_some_and(|r| r.device().is_autodiff());
+    if graph || !flex::is_flex(&x) {
+        return scale_shift(conv2d(x, weight, bias, options), scale, shift, residual, activation);
+    }
+    check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
+    norm::conv2d_scale_shift(x, weight, bias, options, [scale, shift], residual, activation)
 }
 
 /// The activation alone, x of any shape `[n, h, w, c]`.

@@ -360,6 +360,24 @@ proptest! {
     }
 
     #[test]
+    fn scale_shift_behind_a_convolution_is_both(
+        case in conv_case(),
+        residual: bool,
+        activation in prop_oneof![Just(Activation::None), Just(Activation::Relu), Just(Activation::Relu6)],
+    ) {
+        let mut noise = Noise(case.seed);
+        let plain = |t: Tensor<4>| t.inner();
+        let (x, weight) = (plain(tensor(&noise.array(case.x))), plain(tensor(&noise.array(case.weight))));
+        let mut channels = || vector(&noise.vector(case.weight[0])).inner();
+        let (scale, shift, bias) = (channels(), channels(), case.bias.then(&mut channels));
+        let y = crate::conv2d(x.clone(), weight.clone(), bias.clone(), case.options);
+        let r = residual.then(|| plain(tensor(&noise.array(y.dims()))));
+        let two = crate::scale_shift(y, scale.clone(), shift.clone(), r.clone(), activation);
+        let one = crate::conv2d_scale_shift(x, weight, bias, case.options, scale, shift, r, activation);
+        prop_assert_eq!(one.into_data(), two.into_data());
+    }
+
+    #[test]
     fn moved_channels_are_the_portable_ones((how, dims, seed) in moves()) {
         let ours = bits(seed, &[dims], |t| channels::move_channels(t[0].clone(), how));
         prop_assert_eq!(ours, bits(seed, &[dims], |t| portable::move_channels(t[0].clone(), how)));

@@ -1,7 +1,10 @@
 //! The computations of a convolution on slices, for a given instruction set and precision.
 
+use rayon::prelude::*;
+
 use super::bias;
 use super::depthwise;
+pub(crate) use super::gather::Epilogue;
 use super::gather::Gather;
 use super::geometry::{ConvShape, Taps};
 use super::pack::WeightOrder;
@@ -25,9 +28,25 @@ impl Computation {
 
     /// y `[n, oh, ow, cout]`.
     pub(crate) fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        self.forward_then(x, weight, bias, None)
+    }
+
+    /// [`forward`](Self::forward), with an epilogue over all pixels.
+    pub(crate) fn forward_then(
+        &self,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        epilogue: Option<&Epilogue<'_>>,
+    ) -> Vec<f32> {
         let s = &self.shape;
         if self.is_depthwise() {
-            return depthwise::forward(self.path, s, x, weight, bias);
+            let mut y = depthwise::forward(self.path, s, x, weight, bias);
+            if let Some(epilogue) = epilogue {
+                let image = (s.oh * s.ow * s.cout).max(1);
+                y.par_chunks_mut(image).enumerate().for_each(|(i, y)| epilogue(i * image, y));
+            }
+            return y;
         }
         let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
         let order = WeightOrder {
@@ -45,6 +64,7 @@ impl Computation {
             kernel: [s.kh, s.kw],
             order,
             bias,
+            epilogue,
         };
         self.gather(&gather, x, weight)
     }
@@ -71,6 +91,7 @@ impl Computation {
             kernel: [s.kh, s.kw],
             order,
             bias: None,
+            epilogue: None,
         };
         self.gather(&gather, dy, weight)
     }

@@ -28,7 +28,12 @@ pub(super) struct Gather<'a> {
     pub(super) kernel: [usize; 2],
     pub(super) order: WeightOrder,
     pub(super) bias: Option<&'a [f32]>,
+    /// Done to every part of the destination while it is in the cache.
+    pub(super) epilogue: Option<&'a Epilogue<'a>>,
 }
+
+/// Changes whole pixels of the destination, given with the index of their first element.
+pub(crate) type Epilogue<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
 
 /// Images in the lanes of a buffer.
 const IMAGES: usize = 8;
@@ -158,6 +163,16 @@ impl<E: Element> Job for TaskJob<'_, E> {
             band.fill(run, first, count, part);
         }
         let gather = run.gather;
+        let finish = || {
+            let Some(epilogue) = gather.epilogue else { return };
+            let [rows, columns, channels] = gather.destination;
+            let len = task.rows.len() * columns * channels;
+            for image in task.first_image..task.first_image + task.images {
+                let at = (image * rows + task.rows.start) * columns * channels;
+                // SAFETY: these pixels are this task's alone, and all its passes have written them.
+                epilogue(at, unsafe { std::slice::from_raw_parts_mut(run.y.at(at, len), len) });
+            }
+        };
         for group in 0..gather.groups {
             for tile in &run.layout.tiles {
                 let per_pass = (PANEL / (run.layout.chunk(tile) * 4)).max(1);
@@ -187,6 +202,7 @@ impl<E: Element> Job for TaskJob<'_, E> {
                 }
             }
         }
+        finish();
     }
 }
 

@@ -51,6 +51,14 @@ impl Maps {
         }
     }
 
+    /// Real activations.
+    pub(super) fn into_tensor(self) -> Tensor<4> {
+        match self.0 {
+            Value::Real { x, .. } => x,
+            Value::Symbol { .. } => unreachable!("a pass is either real or symbolic"),
+        }
+    }
+
     /// The number of this value in its graph; `None` for real activations.
     pub(crate) fn id(&self) -> Option<usize> {
         match &self.0 {

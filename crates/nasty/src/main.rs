@@ -2,6 +2,11 @@
 //!
 //! The way in: [`run`] parses what was typed and calls one file of [`commands`]; all work is in the library.
 
+#![expect(
+    unreachable_pub,
+    reason = "nothing outside sees a program's items: `pub` says what a module offers"
+)]
+
 mod commands;
 mod failure;
 mod run;

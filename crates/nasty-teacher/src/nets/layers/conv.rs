@@ -112,7 +112,16 @@ impl ConvBn {
     }
 
     pub(crate) fn relu(&self, x: Maps) -> Maps {
-        self.apply(x, None, Activation::Relu)
+        self.activate(x, Activation::Relu)
+    }
+
+    pub(crate) fn activate(&self, x: Maps, activation: Activation) -> Maps {
+        self.apply(x, None, activation)
+    }
+
+    /// `bn(conv(x)) + residual`.
+    pub(crate) fn add(&self, x: Maps, residual: Maps) -> Maps {
+        self.apply(x, Some(residual), Activation::None)
     }
 
     /// `relu(bn(conv(x)) + residual)`.

@@ -45,7 +45,11 @@ pub(crate) fn is_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
 
 /// The tensor with its elements in order from the start of its storage.
 pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    if tensor.is_contiguous() && tensor.layout().start_offset() == 0 { tensor } else { tensor.to_contiguous() }
+    if tensor.is_contiguous() && tensor.layout().start_offset() == 0 {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
 }
 
 /// The elements of a tensor made [`contiguous`].

@@ -14,6 +14,7 @@
 
 mod conv;
 mod flex;
+pub mod measure;
 mod portable;
 #[cfg(test)]
 mod reference;

@@ -188,10 +188,13 @@ impl<E: Element> Job for TaskJob<'_, E> {
                         rows: &task.rows,
                     };
                     for &(first, count) in &parts {
-                        let part = &buffer[(first - task.first_image) * band.image()..][..count * band.image()];
+                        let part =
+                            &buffer[(first - task.first_image) * band.image()..][..count * band.image()];
                         match (count, tile.vectors) {
                             (8, 1) => band.pass::<I, E, 8, 1>(run, &pass, first, count, part),
-                            (8, _) if I::IMAGES == 8 => band.pass::<I, E, 8, 2>(run, &pass, first, count, part),
+                            (8, _) if I::IMAGES == 8 => {
+                                band.pass::<I, E, 8, 2>(run, &pass, first, count, part)
+                            }
                             (4, 1) => band.pass::<I, E, 4, 1>(run, &pass, first, count, part),
                             (8 | 4, _) => band.pass::<I, E, 4, 2>(run, &pass, first, count, part),
                             (2, 1) => band.pass::<I, E, 2, 1>(run, &pass, first, count, part),
@@ -263,7 +266,8 @@ impl Band {
                 continue;
             }
             for image in 0..count {
-                let from = &run.x[((first + image) * rows + row) * columns * channels..][..columns * channels];
+                let from =
+                    &run.x[((first + image) * rows + row) * columns * channels..][..columns * channels];
                 for (column, pixel) in from.chunks_exact(channels).enumerate() {
                     if !run.read_columns[column] {
                         continue;
@@ -298,8 +302,8 @@ impl Band {
         let row_step = self.columns * count * CHUNK;
         let plane = self.rows.len() * row_step;
         let source = &buffer[(pass.group * run.layout.chunks + pass.chunks.start) * plane..];
-        let weights = &run.weights[run.layout.tile(pass.group, tile)..][..run.layout.chunks * run.layout.chunk(tile)]
-            [pass.chunks.start * run.layout.chunk(tile)..];
+        let weights = &run.weights[run.layout.tile(pass.group, tile)..]
+            [..run.layout.chunks * run.layout.chunk(tile)][pass.chunks.start * run.layout.chunk(tile)..];
         let bias = &run.bias[pass.group * run.layout.width + tile.offset..][..width];
         // Elements in the last of the pass's chunks.
         let elements = run.layout.sources.div_ceil(E::VALUES) - pass.chunks.start * CHUNK;
@@ -338,7 +342,9 @@ impl Band {
                             let top = (down.source - self.rows.start) * row_step;
                             Sum {
                                 source: source[top + (across.source * count + part) * CHUNK..].as_ptr(),
-                                weights: weights[(down.tap * gather.kernel[1] + across.tap) * CHUNK * width..].as_ptr(),
+                                weights: weights
+                                    [(down.tap * gather.kernel[1] + across.tap) * CHUNK * width..]
+                                    .as_ptr(),
                                 chunks: pass.chunks.len(),
                                 elements,
                                 down: down.count,
@@ -423,9 +429,9 @@ impl<E: Element> Sum<E> {
                         .source
                         .wrapping_add(chunk * self.plane)
                         .wrapping_offset(down as isize * self.row + across as isize * self.column);
-                    let weights = self
-                        .weights
-                        .wrapping_add(chunk * self.panel + down * self.kernel_row + across * self.kernel_column);
+                    let weights = self.weights.wrapping_add(
+                        chunk * self.panel + down * self.kernel_row + across * self.kernel_column,
+                    );
                     let (source, weights) = (source.cast::<f32>(), weights.cast::<f32>());
                     for e in 0..elements {
                         // SAFETY: the caller's promise: tap and chunk lie in the buffers.

@@ -96,9 +96,9 @@ mod tests {
 
     #[test]
     fn both_directions_list_the_products_of_the_definition() {
-        for (kernel, length, stride, padding) in
-            (1..=5).flat_map(|k| (1..=9).flat_map(move |l| (1..=3).flat_map(move |s| (0..=3).map(move |p| (k, l, s, p)))))
-        {
+        for (kernel, length, stride, padding) in (1..=5).flat_map(|k| {
+            (1..=9).flat_map(move |l| (1..=3).flat_map(move |s| (0..=3).map(move |p| (k, l, s, p))))
+        }) {
             if length + 2 * padding < kernel {
                 continue;
             }
@@ -113,10 +113,14 @@ mod tests {
                 }
             }
             let mut forward: Vec<_> = (0..outputs)
-                .flat_map(|o| Taps::forward(o, kernel, length, stride, padding).iter().map(move |(t, i)| (o, i, t)))
+                .flat_map(|o| {
+                    Taps::forward(o, kernel, length, stride, padding).iter().map(move |(t, i)| (o, i, t))
+                })
                 .collect();
             let mut backward: Vec<_> = (0..length)
-                .flat_map(|i| Taps::backward(i, kernel, outputs, stride, padding).iter().map(move |(t, o)| (o, i, t)))
+                .flat_map(|i| {
+                    Taps::backward(i, kernel, outputs, stride, padding).iter().map(move |(t, o)| (o, i, t))
+                })
                 .collect();
             forward.sort();
             backward.sort();

@@ -21,8 +21,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
-use self::compute::Computation;
-use self::geometry::ConvShape;
+pub(crate) use self::compute::Computation;
+pub(crate) use self::geometry::ConvShape;
 use crate::ConvOptions;
 use crate::flex::{self, Maybe};
 use crate::simd::Path;
@@ -64,7 +64,8 @@ impl ConvBackend for Flex {
         bias: Maybe<Self>,
         options: ConvOptions,
     ) -> FlexTensor {
-        let (x, weight, bias) = (flex::contiguous(x), flex::contiguous(weight), bias.into_option().map(flex::contiguous));
+        let (x, weight, bias) =
+            (flex::contiguous(x), flex::contiguous(weight), bias.into_option().map(flex::contiguous));
         let c = computation(&x, &weight, options);
         let y = c.forward(flex::elements(&x), flex::elements(&weight), bias.as_ref().map(flex::elements));
         flex::from_vec(y, c.shape.y())

@@ -88,7 +88,8 @@ impl WeightLayout {
             part.fill(E::default());
             let first = chunk * CHUNK * E::VALUES;
             let used = (self.sources - first).min(CHUNK * E::VALUES);
-            for (d, element) in (0..tile.len).flat_map(|d| (0..used.div_ceil(E::VALUES)).map(move |e| (d, e))) {
+            for (d, element) in (0..tile.len).flat_map(|d| (0..used.div_ceil(E::VALUES)).map(move |e| (d, e)))
+            {
                 let source = first + element * E::VALUES;
                 let at = group * order.group + (tile.start + d) * order.destination + source * order.source;
                 let one = &weight[at..at + self.taps];
@@ -120,5 +121,6 @@ pub(super) fn pack_channels<E: Element>(from: &[f32], to: &mut [E; CHUNK]) {
         return;
     }
     let at = |i: usize| from.get(i).copied().unwrap_or(0.0);
-    *to = std::array::from_fn(|i| E::pack(at(i * E::VALUES), if E::VALUES == 2 { at(2 * i + 1) } else { 0.0 }));
+    *to =
+        std::array::from_fn(|i| E::pack(at(i * E::VALUES), if E::VALUES == 2 { at(2 * i + 1) } else { 0.0 }));
 }

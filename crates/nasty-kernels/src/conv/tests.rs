@@ -55,7 +55,6 @@ pub(crate) fn conv_case() -> impl Strategy<Value = ConvCase> {
         })
 }
 
-
 /// y, dx, dw, db on a path.
 fn compute(case: &ConvCase, path: Path, precision: Precision) -> [Vec<f32>; 4] {
     let f32s = |v: &[f64]| -> Vec<f32> { v.iter().map(|v| *v as f32).collect() };
@@ -114,7 +113,14 @@ fn check(case: &ConvCase, precision: Precision, tolerance: f64) {
 }
 
 /// A case of the usual kind, large enough for several tasks.
-fn layer(n: usize, side: usize, [cin, cout]: [usize; 2], kernel: usize, stride: usize, groups: usize) -> ConvCase {
+fn layer(
+    n: usize,
+    side: usize,
+    [cin, cout]: [usize; 2],
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+) -> ConvCase {
     ConvCase {
         x: [n, side, side, cin],
         weight: [cout, cin / groups, kernel, kernel],
@@ -145,7 +151,9 @@ fn layers_of_the_networks_are_the_reference() {
 fn threads_change_no_bit_and_neither_does_running_again() {
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
     let (one, three) = (pool(1), pool(3));
-    for case in [layer(25, 10, [40, 72], 3, 2, 1), layer(20, 8, [64, 64], 1, 1, 1), layer(19, 8, [48, 48], 3, 1, 48)] {
+    for case in
+        [layer(25, 10, [40, 72], 3, 2, 1), layer(20, 8, [64, 64], 1, 1, 1), layer(19, 8, [48, 48], 3, 1, 48)]
+    {
         for (path, precision) in
             Path::supported().into_iter().flat_map(|p| [(p, Precision::F32), (p, Precision::Bf16)])
         {

@@ -253,7 +253,8 @@ impl<E: Element> TaskJob<'_, E> {
                     let column = across.start * stride + kx - padding;
                     let tap = Tap {
                         x: x[(row * shape.w + column) * steps * CHUNK..].as_ptr(),
-                        dy: dy[((down.start - rows.start) * shape.ow + across.start) * steps * width..].as_ptr(),
+                        dy: dy[((down.start - rows.start) * shape.ow + across.start) * steps * width..]
+                            .as_ptr(),
                         sums: sums.wrapping_add((ky * shape.kw + kx) * CHUNK * width),
                         rows: down.len(),
                         columns: across.len(),
@@ -308,7 +309,15 @@ impl<E: Element> TaskJob<'_, E> {
 
     /// As `[row][column][image][channel]`.
     #[inline(always)]
-    fn pack_dy(&self, tile: &Tile, first: usize, count: usize, rows: Range<usize>, width: usize, to: &mut [E]) {
+    fn pack_dy(
+        &self,
+        tile: &Tile,
+        first: usize,
+        count: usize,
+        rows: Range<usize>,
+        width: usize,
+        to: &mut [E],
+    ) {
         let shape = &self.plan.shape;
         let start = self.task.group * (shape.cout / shape.groups) + tile.start;
         let steps = count.div_ceil(E::VALUES);

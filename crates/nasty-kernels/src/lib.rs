@@ -18,6 +18,7 @@ mod channels;
 mod conv;
 mod flex;
 mod isa;
+pub mod measure;
 mod norm;
 mod pool;
 mod portable;

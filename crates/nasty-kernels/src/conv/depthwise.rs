@@ -56,7 +56,13 @@ struct Gather<'a> {
     y: Shared<'a>,
 }
 
-pub(super) fn forward(path: Path, s: &ConvShape, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+pub(super) fn forward(
+    path: Path,
+    s: &ConvShape,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
     let columns: Vec<Taps> = (0..s.ow).map(|o| Taps::forward(o, s.kw, s.w, s.stride, s.padding)).collect();
     let weight = by_tap(weight, s.taps());
     let mut y = Output::new(s.y().iter().product());
@@ -180,7 +186,11 @@ impl Gather<'_> {
         // `len` values, and loads of part of a vector read no more.
         unsafe {
             let load = |from: &[f32], v: usize| {
-                if whole { I::load(from.as_ptr().add(v * I::LANES)) } else { load_part::<I>(from.as_ptr(), 0, len) }
+                if whole {
+                    I::load(from.as_ptr().add(v * I::LANES))
+                } else {
+                    load_part::<I>(from.as_ptr(), 0, len)
+                }
             };
             let mut sums = [[I::zero(); V]; P];
             if !bias.is_empty() {
@@ -194,7 +204,10 @@ impl Gather<'_> {
                 for (kx, x) in run.taps.iter() {
                     let mut weights = [I::zero(); V];
                     for (v, w) in weights.iter_mut().enumerate() {
-                        *w = load(&self.weight[(ky * self.kernel_width + kx) * self.channels + channel..][..len], v);
+                        *w = load(
+                            &self.weight[(ky * self.kernel_width + kx) * self.channels + channel..][..len],
+                            v,
+                        );
                     }
                     let x = x + column * run.source_step;
                     let first = ((image * self.source[0] + y) * self.source[1] + x) * self.channels + channel;
@@ -208,10 +221,15 @@ impl Gather<'_> {
             }
             for (p, sums) in sums.iter().enumerate() {
                 let x = run.start + (column + p) * run.step;
-                let at = ((image * self.destination[0] + row) * self.destination[1] + x) * self.channels + channel;
+                let at =
+                    ((image * self.destination[0] + row) * self.destination[1] + x) * self.channels + channel;
                 let to = self.y.at(at, len);
                 for (v, sum) in sums.iter().enumerate() {
-                    if whole { I::store(to.add(v * I::LANES), *sum) } else { store_part::<I>(to, 0, len, *sum) }
+                    if whole {
+                        I::store(to.add(v * I::LANES), *sum)
+                    } else {
+                        store_part::<I>(to, 0, len, *sum)
+                    }
                 }
             }
         }
@@ -313,7 +331,11 @@ impl Products<'_> {
         // SAFETY: as in `Gather::tile`.
         unsafe {
             let load = |from: &[f32], v: usize| {
-                if whole { I::load(from.as_ptr().add(v * I::LANES)) } else { load_part::<I>(from.as_ptr(), 0, len) }
+                if whole {
+                    I::load(from.as_ptr().add(v * I::LANES))
+                } else {
+                    load_part::<I>(from.as_ptr(), 0, len)
+                }
             };
             let mut total = [[I::zero(); V]; T];
             for column in 0..run.len {

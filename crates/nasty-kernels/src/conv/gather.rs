@@ -39,8 +39,8 @@ pub(crate) type Epilogue<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
 const IMAGES: usize = 8;
 /// Bytes of a thread's buffer, about; half of a usual second-level cache.
 const BUFFER: usize = 448 << 10;
-/// Bytes of the weights that one pass over a band uses, about; half of a usual first-level cache.
-const PANEL: usize = 18 << 10;
+/// Bytes of the weights that one pass over a band uses, about: they stream from the second-level cache.
+const PANEL: usize = 144 << 10;
 
 /// Some destination rows of some images.
 struct Task {
@@ -51,6 +51,9 @@ struct Task {
 
 /// What is the same for all tasks.
 struct Run<'a, E> {
+    /// Whether any tap reads the source's rows and columns.
+    read_rows: Vec<bool>,
+    read_columns: Vec<bool>,
     gather: &'a Gather<'a>,
     x: &'a [f32],
     layout: &'a WeightLayout,
@@ -81,7 +84,16 @@ impl Gather<'_> {
 
         let mut y = Output::new(self.images * rows * columns * channels);
         let tasks = self.tasks(layout.chunks);
-        let run = Run { gather: self, x, layout: &layout, weights, bias: &bias, y: y.share() };
+        let run = Run {
+            read_rows: read(&self.rows, self.source[0]),
+            read_columns: read(&self.columns, self.source[1]),
+            gather: self,
+            x,
+            layout: &layout,
+            weights,
+            bias: &bias,
+            y: y.share(),
+        };
         tasks.par_iter().for_each(|task| path.run(TaskJob { run: &run, task }));
         // SAFETY: the tasks cover all images and rows, and every task writes all pixels and channels of its part.
         unsafe { y.finish() }
@@ -141,6 +153,13 @@ impl Gather<'_> {
         })
         .unwrap_or(0..0)
     }
+}
+
+/// Whether any of the taps reads a position, for all positions.
+fn read(taps: &[Taps], len: usize) -> Vec<bool> {
+    let mut read = vec![false; len];
+    taps.iter().flat_map(|t| t.iter()).for_each(|(_, position)| read[position] = true);
+    read
 }
 
 struct TaskJob<'a, E> {
@@ -259,10 +278,16 @@ impl Band {
         let (lines, _) = buffer.as_chunks_mut::<CHUNK>();
         let plane = self.rows.len() * columns * count;
         for (r, row) in self.rows.clone().enumerate() {
+            if !run.read_rows[row] {
+                continue;
+            }
             for image in 0..count {
                 let from =
                     &run.x[((first + image) * rows + row) * columns * channels..][..columns * channels];
                 for (column, pixel) in from.chunks_exact(channels).enumerate() {
+                    if !run.read_columns[column] {
+                        continue;
+                    }
                     let mut to = (r * columns + column) * count + image;
                     for group in pixel.chunks_exact(per_group) {
                         for values in group.chunks(from_chunk) {

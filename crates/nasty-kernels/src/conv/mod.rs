@@ -21,8 +21,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
-use self::compute::{Computation, Epilogue};
-use self::geometry::ConvShape;
+pub(crate) use self::compute::{Computation, Epilogue};
+pub(crate) use self::geometry::ConvShape;
 use crate::ConvOptions;
 use crate::flex::{self, Maybe};
 use crate::simd::Path;

@@ -195,16 +195,12 @@ impl Maps {
 
     /// The channels of the other maps behind these.
     pub(crate) fn concat(self, other: Self) -> Self {
-        self.join(other, Op::Concat, |[h, w, a], [_, _, b]| [h, w, a + b], |x, y| Tensor::cat(vec![x, y], 3))
+        self.join(other, Op::Concat, |[h, w, a], [_, _, b]| [h, w, a + b], kernels::concat_channels)
     }
 
     /// Channel shuffle (Zhang et al., CVPR 2018): channels `[groups, c / groups]` become `[c / groups, groups]`.
     pub(crate) fn shuffle_channels(self, groups: usize) -> Self {
-        self.apply(
-            || Op::ShuffleChannels { groups },
-            |s| s,
-            |x, _| kernels::shuffle_channels(x, groups),
-        )
+        self.apply(|| Op::ShuffleChannels { groups }, |s| s, |x, _| kernels::shuffle_channels(x, groups))
     }
 
     /// Mean over the whole map: vectors.

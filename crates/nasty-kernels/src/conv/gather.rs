@@ -28,14 +28,19 @@ pub(super) struct Gather<'a> {
     pub(super) kernel: [usize; 2],
     pub(super) order: WeightOrder,
     pub(super) bias: Option<&'a [f32]>,
+    /// Done to every part of the destination while it is in the cache.
+    pub(super) epilogue: Option<&'a Epilogue<'a>>,
 }
+
+/// Changes whole pixels of the destination, given with the index of their first element.
+pub(crate) type Epilogue<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
 
 /// Images in the lanes of a buffer.
 const IMAGES: usize = 8;
 /// Bytes of a thread's buffer, about; half of a usual second-level cache.
 const BUFFER: usize = 448 << 10;
-/// Bytes of the weights that one pass over a band uses, about; half of a usual first-level cache.
-const PANEL: usize = 18 << 10;
+/// Bytes of the weights that one pass over a band uses, about: they stream from the second-level cache.
+const PANEL: usize = 144 << 10;
 
 /// Some destination rows of some images.
 struct Task {
@@ -46,6 +51,9 @@ struct Task {
 
 /// What is the same for all tasks.
 struct Run<'a, E> {
+    /// Whether any tap reads the source's rows and columns.
+    read_rows: Vec<bool>,
+    read_columns: Vec<bool>,
     gather: &'a Gather<'a>,
     x: &'a [f32],
     layout: &'a WeightLayout,
@@ -76,7 +84,16 @@ impl Gather<'_> {
 
         let mut y = Output::new(self.images * rows * columns * channels);
         let tasks = self.tasks(layout.chunks);
-        let run = Run { gather: self, x, layout: &layout, weights, bias: &bias, y: y.share() };
+        let run = Run {
+            read_rows: read(&self.rows, self.source[0]),
+            read_columns: read(&self.columns, self.source[1]),
+            gather: self,
+            x,
+            layout: &layout,
+            weights,
+            bias: &bias,
+            y: y.share(),
+        };
         tasks.par_iter().for_each(|task| path.run(TaskJob { run: &run, task }));
         // SAFETY: the tasks cover all images and rows, and every task writes all pixels and channels of its part.
         unsafe { y.finish() }
@@ -138,6 +155,13 @@ impl Gather<'_> {
     }
 }
 
+/// Whether any of the taps reads a position, for all positions.
+fn read(taps: &[Taps], len: usize) -> Vec<bool> {
+    let mut read = vec![false; len];
+    taps.iter().flat_map(|t| t.iter()).for_each(|(_, position)| read[position] = true);
+    read
+}
+
 struct TaskJob<'a, E> {
     run: &'a Run<'a, E>,
     task: &'a Task,
@@ -158,6 +182,16 @@ impl<E: Element> Job for TaskJob<'_, E> {
             band.fill(run, first, count, part);
         }
         let gather = run.gather;
+        let finish = || {
+            let Some(epilogue) = gather.epilogue else { return };
+            let [rows, columns, channels] = gather.destination;
+            let len = task.rows.len() * columns * channels;
+            for image in task.first_image..task.first_image + task.images {
+                let at = (image * rows + task.rows.start) * columns * channels;
+                // SAFETY: these pixels are this task's alone, and all its passes have written them.
+                epilogue(at, unsafe { std::slice::from_raw_parts_mut(run.y.at(at, len), len) });
+            }
+        };
         for group in 0..gather.groups {
             for tile in &run.layout.tiles {
                 let per_pass = (PANEL / (run.layout.chunk(tile) * 4)).max(1);
@@ -187,6 +221,7 @@ impl<E: Element> Job for TaskJob<'_, E> {
                 }
             }
         }
+        finish();
     }
 }
 
@@ -243,10 +278,16 @@ impl Band {
         let (lines, _) = buffer.as_chunks_mut::<CHUNK>();
         let plane = self.rows.len() * columns * count;
         for (r, row) in self.rows.clone().enumerate() {
+            if !run.read_rows[row] {
+                continue;
+            }
             for image in 0..count {
                 let from =
                     &run.x[((first + image) * rows + row) * columns * channels..][..columns * channels];
                 for (column, pixel) in from.chunks_exact(channels).enumerate() {
+                    if !run.read_columns[column] {
+                        continue;
+                    }
                     let mut to = (r * columns + column) * count + image;
                     for group in pixel.chunks_exact(per_group) {
                         for values in group.chunks(from_chunk) {
@@ -351,7 +392,7 @@ impl Band {
 
 /// Loads a vector from `at` on of `len` values, zeros behind them.
 #[inline(always)]
-unsafe fn load_part<I: Isa>(from: *const f32, at: usize, len: usize) -> I::V {
+pub(super) unsafe fn load_part<I: Isa>(from: *const f32, at: usize, len: usize) -> I::V {
     let mut values = [0.0; 16];
     // SAFETY: `len` values are valid; a vector is no longer than the array.
     unsafe {
@@ -364,7 +405,7 @@ unsafe fn load_part<I: Isa>(from: *const f32, at: usize, len: usize) -> I::V {
 
 /// Stores what of a vector lies before `len`.
 #[inline(always)]
-unsafe fn store_part<I: Isa>(to: *mut f32, at: usize, len: usize, v: I::V) {
+pub(super) unsafe fn store_part<I: Isa>(to: *mut f32, at: usize, len: usize, v: I::V) {
     let mut values = [0.0; 16];
     // SAFETY: `len` values are valid; a vector is no longer than the array.
     unsafe {

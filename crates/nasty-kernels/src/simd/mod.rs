@@ -12,7 +12,9 @@ mod x86;
 
 use std::sync::OnceLock;
 
-pub(crate) use self::element::{Element, Pair, round_to_bf16};
+#[cfg(test)]
+pub(crate) use self::element::round_to_bf16;
+pub(crate) use self::element::{Element, Pair};
 pub(crate) use self::plain::Plain;
 
 /// An instruction set with kernels of its own, the weakest first.

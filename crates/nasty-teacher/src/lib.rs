@@ -1,8 +1,10 @@
 //! Undistillable image classifiers: train them, attack them, measure them.
 //!
 //! The rooms, from the ground up (each uses only those below it): [`data`], [`random`] · [`nets`], [`losses`] ·
-//! `training` · `attacks` · `lab` · [`report`].
+//! [`training`] · [`attacks`], [`analysis`] · [`lab`] · [`report`].
 
+pub mod analysis;
+pub mod attacks;
 pub mod data;
 pub mod device;
 mod files;
@@ -13,4 +15,5 @@ pub mod nets;
 mod protobuf;
 pub mod random;
 pub mod report;
+pub mod tensorboard;
 pub mod training;

@@ -3,6 +3,7 @@
 use miette::Report;
 use nasty_teacher::data::DataError;
 use nasty_teacher::device::DeviceError;
+use nasty_teacher::lab::experiment::{ExperimentError, ResolveError};
 use nasty_teacher::lab::{JobError, OverrideError, StoreError};
 use nasty_teacher::nets::{ExportError, ImportError, NetError};
 use nasty_teacher::training::TrainError;
@@ -56,8 +57,15 @@ fn code(report: &Report) -> u8 {
         return USAGE;
     }
     let weights = report.is::<ImportError>() || report.is::<ExportError>();
-    let usage = report.is::<OverrideError>() || report.is::<DeviceError>() || report.is::<Usage>();
-    let data = report.is::<DataError>() || report.is::<NetError>() || report.is::<StoreError>() || weights;
+    let in_data = matches!(report.downcast_ref(), Some(ResolveError::Data(_)));
+    let experiment = report.is::<ExperimentError>() || report.is::<ResolveError>() && !in_data;
+    let usage =
+        experiment || report.is::<OverrideError>() || report.is::<DeviceError>() || report.is::<Usage>();
+    let data = in_data
+        || weights
+        || report.is::<DataError>()
+        || report.is::<NetError>()
+        || report.is::<StoreError>();
     match (usage, data) {
         (true, _) => USAGE,
         (_, true) => BAD_DATA,

@@ -1,6 +1,9 @@
 //! From what was typed to the command that does it.
 
-use crate::commands::{devices, evaluate, export, import, networks, quickstart, single};
+use crate::commands::{
+    data, devices, evaluate, experiments, export, import, networks, quickstart, report, run as run_, single,
+};
+
 use crate::failure::{End, STOPPED, show};
 use crate::signals::Stop;
 use clap::{Parser, Subcommand};
@@ -21,6 +24,12 @@ struct Cli {
 enum Command {
     /// See the whole idea on embedded real images, in minutes
     Quickstart(quickstart::QuickstartArgs),
+    /// Run an experiment of the paper, or one of your own, and write its report
+    Run(run_::RunArgs),
+    /// List the experiments with what they show and what they cost
+    Experiments(experiments::ExperimentsArgs),
+    /// Write the report of experiments that were run
+    Report(report::ReportArgs),
     /// Train a network: a normal teacher, or a student alone
     Train(single::TrainArgs),
     /// Train a nasty teacher against a normally trained adversarial network
@@ -35,6 +44,8 @@ enum Command {
     Export(export::ExportArgs),
     /// List the networks with their sizes, or the layers of one
     Networks(networks::NetworksArgs),
+    /// List, download and check data sets
+    Data(data::DataArgs),
     /// List the devices that this binary can use on this machine
     Devices,
 }
@@ -54,6 +65,9 @@ pub fn run() -> ExitCode {
         .map_err(|e| miette::miette!("signals cannot be listened to: {e}"))
         .and_then(|stop| match &cli.command {
             Command::Quickstart(args) => quickstart::run(args, &stop),
+            Command::Run(args) => run_::run(args, &stop),
+            Command::Experiments(args) => experiments::run(args),
+            Command::Report(args) => report::run(args),
             Command::Train(args) => single::train(args, &stop),
             Command::Undermine(args) => single::undermine(args, &stop),
             Command::Distill(args) => single::distill(args, &stop),
@@ -61,6 +75,7 @@ pub fn run() -> ExitCode {
             Command::Import(args) => import::run(args),
             Command::Export(args) => export::run(args),
             Command::Networks(args) => networks::run(args),
+            Command::Data(args) => data::run(args, &stop),
             Command::Devices => devices::run(),
         });
     match ended {

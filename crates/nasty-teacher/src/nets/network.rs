@@ -1,16 +1,16 @@
 //! A built network: forward passes, and its tensors by name.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
 
 use super::body::{Body, scheme};
 use super::graph::{Graph, LayerSummary, Op};
 use super::layers::{Builder, Maps, NormStatistics, Pass, TensorEntry};
+use super::state_dict::{self, elements};
 use super::{Architecture, Input, NetError};
 
 /// How batch-norm normalises.
@@ -169,14 +169,7 @@ impl Network {
     /// All tensors, running statistics included, in the order and under the names of the published PyTorch
     /// definition (`num_batches_tracked`, which takes no part in the computation, is left out).
     pub fn state_dict(&self) -> Vec<NamedTensor> {
-        let mut reader = Reader(HashMap::new());
-        self.body.visit(&mut reader);
-        let tensor = |(number, entry): (usize, &TensorEntry)| NamedTensor {
-            name: entry.name.clone(),
-            shape: entry.shape.clone(),
-            data: reader.0.remove(&(number as u64)).expect("every registered tensor is in the module"),
-        };
-        self.about.tensors.iter().enumerate().map(tensor).collect()
+        state_dict::read(&self.body, &self.about.tensors)
     }
 
     /// The network with the values of `tensors`, in any order. Whether parameters are tracked for gradients stays.
@@ -184,69 +177,10 @@ impl Network {
     /// # Errors
     /// [`NetError::State`] unless names and shapes match one to one; [`NetError::NotFinite`] for a value that is not.
     pub fn load_state_dict(self, tensors: &[NamedTensor]) -> Result<Self, NetError> {
-        self.check_state_dict(tensors)?;
-        let numbers: HashMap<&str, u64> =
-            self.about.tensors.iter().zip(0..).map(|(t, number)| (t.name.as_str(), number)).collect();
-        let by_number = tensors.iter().map(|t| (numbers[t.name.as_str()], t)).collect();
-        Ok(Self { body: self.body.map(&mut Writer(by_number)), about: self.about })
-    }
-
-    fn check_state_dict(&self, tensors: &[NamedTensor]) -> Result<(), NetError> {
-        let mut given: HashMap<&str, &NamedTensor> = HashMap::new();
-        let (mut missing, mut left_over, mut misshapen) = (Vec::new(), Vec::new(), Vec::new());
-        for tensor in tensors {
-            if given.insert(&tensor.name, tensor).is_some() {
-                left_over.push(format!("{} (given twice)", tensor.name));
-            }
-        }
-        for entry in &self.about.tensors {
-            match given.remove(entry.name.as_str()) {
-                None => missing.push(entry.name.clone()),
-                Some(t) if t.shape != entry.shape || t.data.len() != elements(entry) => {
-                    misshapen.push(format!("{} (expected {:?}, found {:?})", t.name, entry.shape, t.shape));
-                }
-                Some(_) => {}
-            }
-        }
-        left_over
-            .extend(tensors.iter().filter(|t| given.contains_key(t.name.as_str())).map(|t| t.name.clone()));
-        if !(missing.is_empty() && left_over.is_empty() && misshapen.is_empty()) {
-            let architecture = self.about.architecture.to_string();
-            return Err(NetError::State { architecture, missing, left_over, misshapen });
-        }
-        for tensor in tensors {
-            if let Some(index) = tensor.data.iter().position(|v| !v.is_finite()) {
-                let (name, value) = (tensor.name.clone(), tensor.data[index]);
-                return Err(NetError::NotFinite { name, index, value });
-            }
-        }
-        Ok(())
-    }
-}
-
-fn elements(entry: &TensorEntry) -> usize {
-    entry.shape.iter().product()
-}
-
-/// Collects values by parameter id.
-struct Reader(HashMap<u64, Vec<f32>>);
-
-impl ModuleVisitor for Reader {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let values =
-            param.val().into_data().convert::<f32>().try_into_vec().expect("the data was converted to f32");
-        self.0.insert(param.id.val(), values);
-    }
-}
-
-/// Replaces values by parameter id.
-struct Writer<'a>(HashMap<u64, &'a NamedTensor>);
-
-impl ModuleMapper for Writer<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let tensor = self.0[&param.id.val()];
-        let data = TensorData::new(tensor.data.clone(), tensor.shape.clone());
-        let (id, device) = (param.id, param.lazy_device());
-        param.transform_for_load(Tensor::from_data(data, &device), id)
+        let name = self.about.architecture.to_string();
+        Ok(Self {
+            body: state_dict::write(self.body, &name, &self.about.tensors, tensors)?,
+            about: self.about,
+        })
     }
 }

@@ -4,16 +4,20 @@
 pub mod checkpoint;
 mod evaluate;
 mod frozen;
+pub mod logits;
 mod objective;
 mod optimiser;
 mod recipe;
 mod schedule;
+pub(crate) mod state_file;
 mod trainer;
 
+pub use checkpoint::StateError;
 pub use evaluate::{Evaluation, all_logits, argmax, evaluate, log_probabilities, mean_scaled_kl};
 pub use frozen::{Frozen, forward, host};
+pub use logits::{LogitTables, TableKey};
 pub use objective::{NetworkRef, Objective};
 pub use optimiser::{Optimiser, clip_global_norm};
-pub use recipe::{DataRecipe, Parity, RECIPE_FORMAT, Recipe};
+pub use recipe::{DataRecipe, Parity, RECIPE_FORMAT, Recipe, identity};
 pub use schedule::Schedule;
 pub use trainer::{EpochRow, Observer, Outcome, Partial, Selection, TrainError, Trainer};

@@ -38,6 +38,25 @@ impl Optimiser {
         })
     }
 
+    /// What is impossible about the settings; `None` if they can be used.
+    pub fn problem(&self) -> Option<String> {
+        let decays = |penalty: f64| penalty.is_finite() && penalty >= 0.0;
+        match *self {
+            Self::Sgd { momentum, weight_decay, .. }
+                if !(0.0..1.0).contains(&momentum) || !decays(weight_decay) =>
+            {
+                Some("optimiser.momentum must be from 0 to below 1, optimiser.weight_decay 0 or above".into())
+            }
+            Self::Sgd { nesterov: true, momentum: 0.0, .. } => {
+                Some("optimiser.nesterov needs a momentum above 0".into())
+            }
+            Self::Adam { weight_decay } if !decays(weight_decay) => {
+                Some("optimiser.weight_decay must be 0 or above".into())
+            }
+            _ => None,
+        }
+    }
+
     /// Burn's optimiser for these settings.
     pub fn build(&self) -> ModuleOptimizer {
         let decay = |penalty: f64| (penalty > 0.0).then(|| WeightDecayConfig::new(penalty as f32));

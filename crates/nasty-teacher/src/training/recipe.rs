@@ -71,12 +71,17 @@ pub enum Parity {
     Published,
 }
 
+/// A recipe's identity, whatever its kind: the first 16 hexadecimal digits of the SHA-256 of its canonical JSON.
+pub fn identity(recipe: &impl Serialize) -> String {
+    let json = serde_json::to_string(recipe).expect("a recipe is plain data");
+    let digest = Sha256::digest(json.as_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Recipe {
     /// The identity: the first 16 hexadecimal digits of the SHA-256 of the recipe's canonical JSON.
     pub fn hash(&self) -> String {
-        let json = serde_json::to_string(self).expect("a recipe is plain data");
-        let digest = Sha256::digest(json.as_bytes());
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        identity(self)
     }
 
     /// What is impossible about the recipe, with what to change; `None` if it can run.
@@ -111,27 +116,11 @@ impl Recipe {
                 "objective.label_smoothing must be from 0 to below 1".into(),
             ),
             (
-                !matches!(self.schedule, Schedule::OneCycle { rise } if !share(rise)),
-                "schedule.rise must be a share from 0 to 1".into(),
-            ),
-            (
-                match self.optimiser {
-                    Optimiser::Sgd { momentum, weight_decay, .. } => {
-                        (0.0..1.0).contains(&momentum) && weight_decay.is_finite() && weight_decay >= 0.0
-                    }
-                    Optimiser::Adam { weight_decay } => weight_decay.is_finite() && weight_decay >= 0.0,
-                },
-                "optimiser.momentum must be from 0 to below 1, optimiser.weight_decay 0 or above".into(),
-            ),
-            (
-                !matches!(self.optimiser, Optimiser::Sgd { nesterov: true, momentum, .. } if momentum == 0.0),
-                "optimiser.nesterov needs a momentum above 0".into(),
-            ),
-            (
                 self.parity == Parity::Exact || self.data.validation == 0,
                 "parity = \"published\" chooses the epoch on the test set: data.validation must be 0".into(),
             ),
         ];
-        checks.into_iter().find_map(|(fine, what)| (!fine).then_some(what))
+        let own = checks.into_iter().find_map(|(fine, what)| (!fine).then_some(what));
+        own.or_else(|| self.optimiser.problem()).or_else(|| self.schedule.problem())
     }
 }

@@ -36,6 +36,19 @@ impl Schedule {
         })
     }
 
+    /// What is impossible about the schedule; `None` if it can be used.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self::OneCycle { rise } if !(0.0..=1.0).contains(rise) => {
+                Some("schedule.rise must be a share from 0 to 1".into())
+            }
+            Self::Step { factor, .. } if !(factor.is_finite() && *factor > 0.0) => {
+                Some(format!("schedule.factor is {factor}, expected above 0"))
+            }
+            _ => None,
+        }
+    }
+
     /// The learning rate at 0-based `step` of `steps`, `per_epoch` steps to an epoch. The first
     /// `warmup` share of all steps rises linearly to the schedule's value.
     pub fn rate(&self, peak: f64, warmup: f64, step: usize, per_epoch: usize, steps: usize) -> f64 {

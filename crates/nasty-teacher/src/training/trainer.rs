@@ -66,6 +66,8 @@ pub trait Observer {
     fn epoch(&mut self, row: &EpochRow, epochs: usize);
     /// Whether to save the state and stop now.
     fn stop(&self) -> bool;
+    /// Called once at the start, with the epochs that an earlier sitting finished.
+    fn resumed(&mut self, _rows: &[EpochRow]) {}
 }
 
 /// A run that cannot go on.
@@ -131,10 +133,11 @@ struct Progress {
 
 impl Trainer<'_> {
     /// Trains `network` (built for this recipe on the autodiff device), from the saved state if there is one.
-    pub fn run(mut self, network: Network, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    pub fn run(self, network: Network, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         let hash = self.recipe.hash();
         let mut progress = self.start_or_resume(network, &hash)?;
         let batches = self.train.len().div_ceil(self.recipe.batch);
+        observer.resumed(&progress.position.rows);
         let earlier = progress.position.seconds;
         let begun = Instant::now();
         while progress.position.epoch < self.recipe.epochs {
@@ -210,7 +213,7 @@ impl Trainer<'_> {
     }
 
     fn step(
-        &mut self,
+        &self,
         progress: Progress,
         batch: Batch,
         step: usize,
@@ -225,7 +228,7 @@ impl Trainer<'_> {
         let images = Tensor::<4>::from_data(TensorData::new(batch.pixels, shape), &device);
         let labels: Vec<i32> = batch.labels.iter().map(|&l| i32::from(l)).collect();
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [count]), &device);
-        let frozen = self.frozen.as_mut().map(|frozen| {
+        let frozen = self.frozen.as_ref().map(|frozen| {
             let items: Vec<_> = batch.indices.iter().copied().zip(batch.views.iter().copied()).collect();
             let classes = frozen.classes();
             Tensor::<2>::from_data(TensorData::new(frozen.logits(&items), [count, classes]), &device)

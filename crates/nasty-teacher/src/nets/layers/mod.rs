@@ -3,6 +3,7 @@
 
 mod builder;
 mod conv;
+mod generative;
 mod linear;
 mod maps;
 mod norm;
@@ -10,6 +11,7 @@ mod running;
 
 pub(crate) use builder::{Builder, Scheme, Spread, TensorEntry};
 pub(crate) use conv::{Conv, ConvBn, Kernel};
+pub(crate) use generative::Standardise;
 pub(crate) use linear::Linear;
 pub(crate) use maps::{Maps, Pass};
 pub(crate) use norm::BatchNorm;

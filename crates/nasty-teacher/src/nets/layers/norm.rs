@@ -10,8 +10,8 @@ use super::{Builder, Maps, Pass, Running};
 use crate::nets::Mode;
 use crate::nets::graph::Op;
 
-const EPSILON: f64 = 1e-5;
-const MOMENTUM: f64 = 0.1;
+pub(super) const EPSILON: f64 = 1e-5;
+pub(super) const MOMENTUM: f64 = 0.1;
 
 /// Statistics of what entered one batch-norm, beside what it saw in training: what DeepInversion
 /// (Yin et al., CVPR 2020) draws together. All `[channels]`; `mean` and `variance` carry gradients.
@@ -34,6 +34,9 @@ pub(crate) struct BatchNorm {
     beta: Param<Tensor<1>>,
     mean: Running,
     variance: Running,
+    /// Added to the variance.
+    #[module(skip)]
+    epsilon: f64,
 }
 
 impl BatchNorm {
@@ -44,7 +47,13 @@ impl BatchNorm {
             beta: b.parameter("bias", [channels], Init::Constant(0.0)),
             mean: b.running("running_mean", channels, 0.0),
             variance: b.running("running_var", channels, 1.0),
+            epsilon: EPSILON,
         }
+    }
+
+    /// With another ε than 1e-5.
+    pub(crate) fn epsilon(self, epsilon: f64) -> Self {
+        Self { epsilon, ..self }
     }
 
     /// `activation(bn(x) + residual)`.
@@ -84,8 +93,14 @@ impl BatchNorm {
     fn train(&self, x: Tensor<4>, residual: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
         let [n, h, w, _] = x.dims();
         let samples = (n * h * w) as f64;
-        let out =
-            kernels::batch_norm_train(x, self.gamma.val(), self.beta.val(), EPSILON, residual, activation);
+        let out = kernels::batch_norm_train(
+            x,
+            self.gamma.val(),
+            self.beta.val(),
+            self.epsilon,
+            residual,
+            activation,
+        );
         self.mean.update(out.mean, MOMENTUM);
         // One value a channel has no unbiased variance; its biased one is 0.
         self.variance.update(out.variance * (samples / (samples - 1.0).max(1.0)), MOMENTUM);
@@ -93,7 +108,7 @@ impl BatchNorm {
     }
 
     fn eval(&self, x: Tensor<4>, residual: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
-        let scale = self.gamma.val() / (self.variance.value() + EPSILON).sqrt();
+        let scale = self.gamma.val() / (self.variance.value() + self.epsilon).sqrt();
         let shift = self.beta.val() - self.mean.value() * scale.clone();
         kernels::scale_shift(x, scale, shift, residual, activation)
     }

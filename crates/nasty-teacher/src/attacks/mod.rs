@@ -1,0 +1,21 @@
+//! What a thief does with a trained network: distillation without any image ([`data_free`]), and pulling images
+//! out of the network ([`inversion`]). Distillation with images is a training objective.
+
+pub mod data_free;
+pub mod inversion;
+mod noise;
+
+use crate::data::DataName;
+use serde::{Deserialize, Serialize};
+
+/// A data set of which only the test images, the class names and the normalisation are used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestData {
+    /// The data set.
+    pub name: DataName,
+    /// First 16 hexadecimal digits of the SHA-256 of all its images and labels, as in a training recipe.
+    pub digest: String,
+    /// Side that images of a folder are resized to.
+    pub side: Option<usize>,
+}

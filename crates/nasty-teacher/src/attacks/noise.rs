@@ -1,0 +1,67 @@
+//! Random numbers for batches, images from pixels, and finite losses: what the attacks share.
+
+use crate::data::{ImageSet, Normalisation};
+use crate::nets::Network;
+use crate::random::{Purpose, Stream};
+use crate::training::{StateError, TrainError};
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::{Bytes, Tensor};
+use rayon::prelude::*;
+
+/// Standard normal numbers `[images, each]`: those of an image depend on (seed, step, image) alone.
+pub(super) fn normal(seed: u64, step: u64, images: usize, each: usize) -> Vec<f32> {
+    let mut noise = vec![0.0; images * each];
+    noise.par_chunks_exact_mut(each).enumerate().for_each(|(image, noise)| {
+        let mut stream = Stream::new(seed, Purpose::Noise, step, image as u64);
+        noise.iter_mut().for_each(|value| *value = stream.normal());
+    });
+    noise
+}
+
+/// A network of plain tensors as one that passes gradients on to its input and takes none itself.
+pub(super) fn transparent(network: Network) -> Network {
+    network.train().no_grad()
+}
+
+/// 8-bit images of normalised pixels `[images, side, side, channels]`, row-major; values outside 0..255 are cut.
+pub(super) fn images(
+    pixels: &[f32],
+    normalisation: &Normalisation,
+    side: usize,
+    labels: Vec<u16>,
+) -> ImageSet {
+    let channels = normalisation.mean.len();
+    let byte = |(i, &value): (usize, &f32)| {
+        let c = i % channels;
+        // A float as u8 saturates.
+        ((value * normalisation.std[c] + normalisation.mean[c]) * 255.0).round() as u8
+    };
+    ImageSet {
+        height: side,
+        width: side,
+        channels,
+        pixels: pixels.iter().enumerate().map(byte).collect(),
+        labels,
+    }
+}
+
+/// A scalar's value.
+pub(super) fn value(scalar: Tensor<1>) -> f64 {
+    f64::from(scalar.into_scalar::<f32>())
+}
+
+/// An optimiser with a saved record.
+pub(super) fn restore(
+    optimiser: ModuleOptimizer,
+    record: Vec<u8>,
+    damaged: impl FnOnce(&dyn std::fmt::Display) -> StateError,
+) -> Result<ModuleOptimizer, TrainError> {
+    let restored = optimiser.from_bytes(Bytes::from_bytes_vec(record));
+    Ok(restored.map_err(|e| damaged(&format!("an optimiser record that cannot be read ({e})")))?)
+}
+
+/// An optimiser's record.
+pub(super) fn record(optimiser: &ModuleOptimizer) -> Vec<u8> {
+    optimiser.into_bytes().expect("an optimiser record in memory can be written").to_vec()
+}

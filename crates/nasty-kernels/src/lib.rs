@@ -31,6 +31,7 @@ mod simd;
 mod tests;
 
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 pub use self::allocator::Allocator;
 use self::channels::Move;
@@ -55,7 +56,8 @@ pub struct ConvOptions {
 }
 
 /// The factors of a convolution's products, in all three of its computations. Tensors and sums are always f32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// f32.
     #[default]

@@ -215,6 +215,15 @@ fn wrong_expectations_are_told_from_the_file() {
         });
     }
 
+    let mut none = tensors.clone();
+    for tensor in none.iter_mut().filter(|t| t.name.starts_with("fc2.")) {
+        tensor.shape[0] = 0;
+        tensor.data.clear();
+    }
+    let error =
+        bench.import_as(&safetensors(&none), &ImportOptions::default()).expect_err("no classes").to_string();
+    assert!(error.contains("class count") || error.contains("fc2"), "{error}");
+
     let less: Vec<_> = tensors.iter().filter(|t| t.name != "bn2.running_var").cloned().collect();
     let state_dict = plain(&less);
     bench.refuses(&legacy(&state_dict.dict(), &state_dict.storages), &["cnn1", "1 missing: bn2.running_var"]);

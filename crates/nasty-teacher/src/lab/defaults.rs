@@ -1,7 +1,7 @@
 //! The published recipes as defaults (paper.md of the reference, §2), so that what is typed is a difference from them.
 
 use crate::data::{Augmentation, DataName, DataSet};
-use crate::nets::Architecture;
+use crate::nets::{Architecture, Precision};
 use crate::training::{
     DataRecipe, NetworkRef, Objective, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule,
 };
@@ -80,6 +80,7 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
         batch: 128,
         augmentation,
         clip_norm: None,
+        precision: Precision::F32,
         parity: Parity::Exact,
         seed: 0,
     };

@@ -86,9 +86,10 @@ impl Conv {
                 let length = |l: usize| (l + 2 * padding - side) / stride + 1;
                 [length(h), length(w), output]
             },
-            |x, _| {
+            |x, pass| {
                 let bias = self.bias.as_ref().map(|b| b.val());
-                kernels::conv2d(x, self.weight.val(), bias, self.options)
+                let options = ConvOptions { precision: pass.precision, ..self.options };
+                kernels::conv2d(x, self.weight.val(), bias, options)
             },
         )
     }

@@ -11,12 +11,13 @@ use burn::tensor::Tensor;
 use nasty_kernels::{self as kernels, Activation};
 
 use super::NormStatistics;
-use crate::nets::Mode;
 use crate::nets::graph::{Graph, Op};
+use crate::nets::{Mode, Precision};
 
 /// What holds for one forward pass through all layers.
 pub(crate) struct Pass {
     pub(crate) mode: Mode,
+    pub(crate) precision: Precision,
     /// Where batch-norms leave the statistics of their inputs, if someone wants them.
     pub(crate) statistics: Option<RefCell<Vec<NormStatistics>>>,
 }

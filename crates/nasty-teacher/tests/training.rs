@@ -35,7 +35,12 @@ impl Observer for StopAfter {
 
 fn workplace(store: &Path) -> Workplace {
     let roots = DataRoots::resolve(Some(store.to_owned())).expect("a folder was given");
-    Workplace::new(Store::open(store).expect("a writable folder"), roots, device("flex").expect("flex"), "flex")
+    Workplace::new(
+        Store::open(store).expect("a writable folder"),
+        roots,
+        device("flex").expect("flex"),
+        "flex",
+    )
 }
 
 fn recipe(workplace: &Workplace, kind: Kind, changes: &[&str]) -> Recipe {
@@ -58,7 +63,8 @@ fn finish(workplace: &Workplace, recipe: &Recipe) -> RunResult {
 /// Everything that must not depend on how a run went: weights, course, result.
 fn essence(run: &Run) -> (Vec<u8>, String, String) {
     let weights = std::fs::read(run.folder.join("model.safetensors")).expect("a finished run has weights");
-    let rows = run.rows().expect("rows").into_iter().map(|row| format!("{:?}", EpochRow { seconds: 0.0, ..row }));
+    let rows =
+        run.rows().expect("rows").into_iter().map(|row| format!("{:?}", EpochRow { seconds: 0.0, ..row }));
     let result = run.result().expect("readable").expect("finished");
     let events = EventWriter::read(&run.folder).expect("an event file").into_iter().map(|s| (s.tag, s.step, s.value));
     let losses = run.rows().expect("rows").into_iter().map(|row| (row.step as u64, row.train_loss as f32));
@@ -117,7 +123,8 @@ fn threads_and_the_logit_table_do_not_change_a_result() {
             here.keep_logits = keep_logits;
             let (_, nasty) = teachers(&here, &[]);
             finish(&here, &nasty);
-            let student = recipe(&here, Kind::Distill(NetworkRef(nasty.hash())), &["augmentation.crop_padding=1"]);
+            let student =
+                recipe(&here, Kind::Distill(NetworkRef(nasty.hash())), &["augmentation.crop_padding=1"]);
             finish(&here, &student);
             [essence(&here.store.run(&nasty.hash())), essence(&here.store.run(&student.hash()))]
         }));
@@ -177,7 +184,9 @@ fn a_loss_that_is_not_finite_stops_the_run_with_advice() {
     let here = workplace(folder.path());
     let wild = recipe(&here, Kind::Train, &["learning_rate=1e30", "warmup=0", "schedule.kind=constant"]);
     let Err(error) = here.carry_out(&wild, &mut StopAfter::new(NEVER)) else { panic!("must fail") };
-    let JobError::Train(TrainError::NotFinite { epoch, ref recipe, ref advice, .. }) = error else { panic!("{error}") };
+    let JobError::Train(TrainError::NotFinite { epoch, ref recipe, ref advice, .. }) = error else {
+        panic!("{error}")
+    };
     assert_eq!((epoch, recipe), (0, &wild.hash()));
     assert!(advice.contains("clip_norm=1") && advice.contains("learning_rate"), "{advice}");
     let run = here.store.run(&wild.hash());
@@ -210,7 +219,9 @@ fn a_nasty_teacher_is_judged() {
 fn impossible_splits_and_foreign_states_are_refused() {
     let folder = tempfile::tempdir().expect("temp");
     let here = workplace(folder.path());
-    let run = |recipe: &Recipe| here.carry_out(recipe, &mut StopAfter::new(1)).map(|_| ()).map_err(|e| e.to_string());
+    let run = |recipe: &Recipe| {
+        here.carry_out(recipe, &mut StopAfter::new(1)).map(|_| ()).map_err(|e| e.to_string())
+    };
     let too_many = recipe(&here, Kind::Train, &["data.subset=100000"]);
     assert!(run(&too_many).expect_err("too many").contains("data.subset is 100000, but"));
     let missing = recipe(&here, Kind::Distill(NetworkRef("0000".into())), &[]);

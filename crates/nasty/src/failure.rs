@@ -5,7 +5,7 @@ use nasty_teacher::data::DataError;
 use nasty_teacher::device::DeviceError;
 use nasty_teacher::lab::experiment::{ExperimentError, ResolveError};
 use nasty_teacher::lab::{JobError, OverrideError, StoreError};
-use nasty_teacher::nets::NetError;
+use nasty_teacher::nets::{ExportError, ImportError, NetError};
 use nasty_teacher::training::TrainError;
 use std::process::ExitCode;
 

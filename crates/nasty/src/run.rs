@@ -35,6 +35,12 @@ enum Command {
     Distill(single::DistillArgs),
     /// Count what a network gets right on a data set's test images
     Evaluate(evaluate::EvaluateArgs),
+    /// Take in weights from PyTorch: a checkpoint or a safetensors file
+    Import(import::ImportArgs),
+    /// Give out weights: safetensors with PyTorch's names, or ONNX
+    Export(export::ExportArgs),
+    /// List the networks with their sizes, or the layers of one
+    Networks(networks::NetworksArgs),
     /// List the devices that this binary can use on this machine
     Devices,
 }
@@ -43,13 +49,16 @@ enum Command {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG").unwrap_or_else(|_| "warn".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG").unwrap_or_else(|_| "warn".into()),
+        )
         .with_writer(std::io::stderr)
         .without_time()
         .with_target(false)
         .init();
-    let ended = Stop::on_signals().map_err(|e| miette::miette!("signals cannot be listened to: {e}")).and_then(
-        |stop| match &cli.command {
+    let ended = Stop::on_signals()
+        .map_err(|e| miette::miette!("signals cannot be listened to: {e}"))
+        .and_then(|stop| match &cli.command {
             Command::Quickstart(args) => quickstart::run(args, &stop),
             Command::Run(args) => run_::run(args, &stop),
             Command::Experiments(args) => experiments::run(args),
@@ -58,9 +67,11 @@ pub fn run() -> ExitCode {
             Command::Undermine(args) => single::undermine(args, &stop),
             Command::Distill(args) => single::distill(args, &stop),
             Command::Evaluate(args) => evaluate::run(args),
+            Command::Import(args) => import::run(args),
+            Command::Export(args) => export::run(args),
+            Command::Networks(args) => networks::run(args),
             Command::Devices => devices::run(),
-        },
-    );
+        });
     match ended {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::Stopped) => ExitCode::from(STOPPED),

@@ -59,11 +59,19 @@ impl Observer for Watcher {
             self.bar.reset_eta();
         }
         self.bar.set_position((epoch * batches + batch) as u64);
-        self.bar.set_message(format!("epoch {}/{}, loss {loss:.3}{}", epoch + 1, self.epochs, self.selection));
+        self.bar.set_message(format!(
+            "epoch {}/{}, loss {loss:.3}{}",
+            epoch + 1,
+            self.epochs,
+            self.selection
+        ));
     }
 
     fn epoch(&mut self, row: &EpochRow, epochs: usize) {
-        self.selection = row.selection.as_ref().map_or_else(String::new, |s| format!(", held-out {:.1} %", 100.0 * s.accuracy));
+        self.selection = row
+            .selection
+            .as_ref()
+            .map_or_else(String::new, |s| format!(", held-out {:.1} %", 100.0 * s.accuracy));
         tracing::debug!("{}: epoch {}/{epochs}: {row:?}", self.name, row.epoch + 1);
     }
 

@@ -2,7 +2,9 @@
 
 use crate::data::{Augmentation, DataName};
 use crate::nets::Architecture;
-use crate::training::{DataRecipe, NetworkRef, Objective, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule};
+use crate::training::{
+    DataRecipe, NetworkRef, Objective, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule,
+};
 
 /// The kinds of training that one command starts.
 #[derive(Clone, Debug)]
@@ -48,7 +50,7 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
     let base = Recipe {
         format: RECIPE_FORMAT,
         data: DataRecipe { name: name.clone(), digest, side: None, validation, subset: None },
-        architecture: architecture.clone(),
+        architecture,
         objective,
         optimiser: Optimiser::of_kind("sgd").expect("a kind"),
         learning_rate: 0.1,
@@ -78,9 +80,11 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
             epochs: 100,
             ..base
         },
-        _ if hundred => {
-            Recipe { schedule: Schedule::Step { milestones: vec![60, 120, 160], factor: 0.2 }, epochs: 200, ..base }
-        }
+        _ if hundred => Recipe {
+            schedule: Schedule::Step { milestones: vec![60, 120, 160], factor: 0.2 },
+            epochs: 200,
+            ..base
+        },
         _ => base,
     }
 }

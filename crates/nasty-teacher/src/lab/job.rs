@@ -94,7 +94,10 @@ impl Workplace {
         let (data, found) = self.data_and_digest(&recipe.data.name, recipe.data.side)?;
         if found != recipe.data.digest {
             let name = &recipe.data.name;
-            return Err(refuse(format!("its data set {name} had digest {}, the one here has {found}", recipe.data.digest)));
+            return Err(refuse(format!(
+                "its data set {name} had digest {}, the one here has {found}",
+                recipe.data.digest
+            )));
         }
         recipe.augmentation.check(data.train.height, data.train.width)?;
         let split = Split::of(recipe, &data).map_err(refuse)?;
@@ -202,11 +205,14 @@ impl Workplace {
         held_out: Option<&ImageSet>,
         test: &crate::training::Evaluation,
     ) -> Result<Option<Nastiness>, JobError> {
-        let Objective::SelfUndermining { adversary, temperature, .. } = &recipe.objective else { return Ok(None) };
+        let Objective::SelfUndermining { adversary, temperature, .. } = &recipe.objective else {
+            return Ok(None);
+        };
         let (adversary, config) = self.network(adversary)?;
         let classes = data.classes.len();
         let (images, on) = held_out.map_or((&data.test, "test"), |images| (images, "held-out"));
-        let of_adversary = |images: &ImageSet| all_logits(&adversary, &normalisation_of(&config), images, &self.device);
+        let of_adversary =
+            |images: &ImageSet| all_logits(&adversary, &normalisation_of(&config), images, &self.device);
         let nasty = all_logits(network, &data.normalisation, images, &self.device);
         let distance = mean_scaled_kl(&nasty, &of_adversary(images), classes, *temperature);
         let adversary = evaluate(&of_adversary(&data.test), &data.test.labels, classes);

@@ -164,8 +164,14 @@ mod tests {
 
     #[test]
     fn changes_reach_every_depth() {
-        let r = with(&["epochs=3", "data.subset=2000", "schedule.kind=cosine", "clip_norm=1", "objective.alpha=0.5"])
-            .expect("all keys are known");
+        let r = with(&[
+            "epochs=3",
+            "data.subset=2000",
+            "schedule.kind=cosine",
+            "clip_norm=1",
+            "objective.alpha=0.5",
+        ])
+        .expect("all keys are known");
         assert_eq!((r.epochs, r.data.subset, r.clip_norm), (3, Some(2000), Some(1.0)));
         assert_eq!(r.schedule, Schedule::Cosine);
         assert_ne!(r.hash(), base().hash());

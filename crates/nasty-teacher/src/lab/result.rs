@@ -184,7 +184,13 @@ pub enum Verdict {
 
 impl Nastiness {
     /// Judges a nasty teacher with test evaluation `nasty` against its adversary's.
-    pub fn judge(recipe: &Recipe, nasty: &Evaluation, adversary: Evaluation, scaled_kl: f64, on: &str) -> Self {
+    pub fn judge(
+        recipe: &Recipe,
+        nasty: &Evaluation,
+        adversary: Evaluation,
+        scaled_kl: f64,
+        on: &str,
+    ) -> Self {
         let verdict = if adversary.accuracy - nasty.accuracy > ACCURACY_LOST {
             Verdict::AccuracyBroken
         } else if nasty.loss > LOSS_BLOWN_UP * adversary.loss.max(0.2) {
@@ -206,10 +212,13 @@ impl Nastiness {
     /// The verdict for a person, with what to try.
     pub fn explain(&self, nasty: &Evaluation, objective: &Objective) -> String {
         let Objective::SelfUndermining { omega, .. } = objective else { return String::new() };
-        let distance = format!("τ²·KL to the adversary is {:.1} on {} images", self.scaled_kl, self.measured_on);
+        let distance =
+            format!("τ²·KL to the adversary is {:.1} on {} images", self.scaled_kl, self.measured_on);
         let lost = 100.0 * (self.adversary.accuracy - nasty.accuracy);
         match self.verdict {
-            Verdict::Nasty => format!("the teacher became nasty: {distance}, accuracy changed by {:+.2} points", -lost),
+            Verdict::Nasty => {
+                format!("the teacher became nasty: {distance}, accuracy changed by {:+.2} points", -lost)
+            }
             Verdict::NotNasty => format!(
                 "the teacher did not become nasty: {distance} (about 1 is what two honest networks differ by); \
                  try more epochs, a higher objective.temperature, or objective.omega above {omega}"

@@ -55,8 +55,12 @@ pub enum StoreError {
         found: String,
     },
     /// A reference to a network that the store does not have.
-    #[error("no finished run `{reference}` in the store {store}, and no folder of that name with a config.json")]
-    #[diagnostic(help("give the hash that `nasty train` printed, a run's folder, or a folder made by `nasty import`"))]
+    #[error(
+        "no finished run `{reference}` in the store {store}, and no folder of that name with a config.json"
+    )]
+    #[diagnostic(help(
+        "give the hash that `nasty train` printed, a run's folder, or a folder made by `nasty import`"
+    ))]
     NoNetwork {
         /// What was asked for.
         reference: String,
@@ -263,10 +267,15 @@ impl Run {
                     return Ok(RunLock(file));
                 }
                 Err(TryLockError::Error(source)) => return Err(StoreError::Io { path, source }),
-                Err(TryLockError::WouldBlock) if stop() => return Err(StoreError::Stopped(self.hash.clone())),
+                Err(TryLockError::WouldBlock) if stop() => {
+                    return Err(StoreError::Stopped(self.hash.clone()));
+                }
                 Err(TryLockError::WouldBlock) => {
                     if !told {
-                        tracing::info!("run {} is being worked on by another process; waiting for it", self.hash);
+                        tracing::info!(
+                            "run {} is being worked on by another process; waiting for it",
+                            self.hash
+                        );
                         told = true;
                     }
                     std::thread::sleep(Duration::from_millis(200));

@@ -118,6 +118,11 @@ impl Network {
         self.about.input
     }
 
+    /// The tensors of the state dictionary, by number.
+    pub(super) fn tensors(&self) -> &[TensorEntry] {
+        &self.about.tensors
+    }
+
     /// The number of trainable parameters.
     pub fn parameters(&self) -> usize {
         self.about.tensors.iter().filter(|t| t.trainable).map(elements).sum()

@@ -149,7 +149,9 @@ impl Trainer<'_> {
                 batch_size: self.recipe.batch,
                 start_batch: progress.position.batch,
             };
-            for batch in epoch_batches(self.train.clone(), self.normalisation, &self.recipe.augmentation, plan) {
+            for batch in
+                epoch_batches(self.train.clone(), self.normalisation, &self.recipe.augmentation, plan)
+            {
                 // A batch of one image has no batch statistics; it is passed over, as it must be in any framework.
                 if batch.labels.len() > 1 {
                     let step = epoch * batches + progress.position.batch;
@@ -157,7 +159,12 @@ impl Trainer<'_> {
                 }
                 progress.position.batch += 1;
                 let partial = progress.position.partial;
-                observer.batch(epoch, progress.position.batch, batches, partial.loss / partial.seen.max(1) as f64);
+                observer.batch(
+                    epoch,
+                    progress.position.batch,
+                    batches,
+                    partial.loss / partial.seen.max(1) as f64,
+                );
                 let unfinished = progress.position.batch < batches;
                 if unfinished && (observer.stop() || saved.elapsed() > SAVE_EVERY) {
                     progress.position.seconds = earlier + begun.elapsed().as_secs_f64();
@@ -197,7 +204,9 @@ impl Trainer<'_> {
         };
         Ok(Progress {
             network: network.load_state_dict(&state.network)?,
-            optimiser: optimiser.from_bytes(Bytes::from_bytes_vec(state.optimiser)).map_err(|e| damaged(&e))?,
+            optimiser: optimiser
+                .from_bytes(Bytes::from_bytes_vec(state.optimiser))
+                .map_err(|e| damaged(&e))?,
             best: state.best,
             position: state.position,
         })
@@ -231,7 +240,13 @@ impl Trainer<'_> {
         let value = f64::from(loss.clone().into_scalar::<f32>());
         if !value.is_finite() {
             let (loss, epoch, recipe_hash) = (value, position.epoch, hash.to_owned());
-            return Err(TrainError::NotFinite { loss, epoch, step, recipe: recipe_hash, advice: advice(recipe) });
+            return Err(TrainError::NotFinite {
+                loss,
+                epoch,
+                step,
+                recipe: recipe_hash,
+                advice: advice(recipe),
+            });
         }
         let mut gradients = GradientsParams::from_grads(loss.backward(), &network);
         if let Some(limit) = recipe.clip_norm {
@@ -245,7 +260,8 @@ impl Trainer<'_> {
         position.partial.seen += count;
         let right = |(row, &label): (&[f32], &u16)| argmax(row) == usize::from(label);
         let classes = answers.len() / count;
-        position.partial.correct += answers.chunks_exact(classes).zip(&batch.labels).filter(|p| right(*p)).count();
+        position.partial.correct +=
+            answers.chunks_exact(classes).zip(&batch.labels).filter(|p| right(*p)).count();
         Ok(Progress { network, optimiser, best, position })
     }
 
@@ -289,7 +305,8 @@ impl Trainer<'_> {
     }
 
     fn save(&self, progress: &Progress, hash: &str) -> Result<(), TrainError> {
-        let optimiser = progress.optimiser.into_bytes().expect("an optimiser record in memory can be written");
+        let optimiser =
+            progress.optimiser.into_bytes().expect("an optimiser record in memory can be written");
         let state = State {
             network: progress.network.state_dict(),
             best: progress.best.clone(),

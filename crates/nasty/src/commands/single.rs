@@ -114,9 +114,10 @@ fn carry_out(args: &RecipeArgs, workplace: &Workplace, kind: Kind, stop: &Stop) 
 /// The published recipe with what was typed changed.
 fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind) -> Result<Recipe> {
     // The size that a folder's images are resized to decides what its digest is of.
-    let side = args.changes.iter().rev().find_map(|c| c.strip_prefix("data.side=")).and_then(|s| s.parse().ok());
+    let side =
+        args.changes.iter().rev().find_map(|c| c.strip_prefix("data.side=")).and_then(|s| s.parse().ok());
     let data = workplace.data(&args.data, side)?;
-    let recipe = defaults::recipe(args.data.clone(), digest(&data), args.architecture.clone(), kind);
+    let recipe = defaults::recipe(args.data.clone(), digest(&data), args.architecture, kind);
     Ok(apply(recipe, &args.changes)?)
 }
 

@@ -110,7 +110,16 @@ impl ConvBn {
     }
 
     pub(crate) fn relu(&self, x: Maps) -> Maps {
-        self.norm.forward(self.conv.forward(x), None, Activation::Relu)
+        self.activate(x, Activation::Relu)
+    }
+
+    pub(crate) fn activate(&self, x: Maps, activation: Activation) -> Maps {
+        self.norm.forward(self.conv.forward(x), None, activation)
+    }
+
+    /// `bn(conv(x)) + residual`.
+    pub(crate) fn add(&self, x: Maps, residual: Maps) -> Maps {
+        self.norm.forward(self.conv.forward(x), Some(residual), Activation::None)
     }
 
     /// `relu(bn(conv(x)) + residual)`.

@@ -7,8 +7,8 @@ use std::f64::consts::TAU;
 use std::path::PathBuf;
 
 use nasty_teacher::report::{
-    Axis, BarGroup, BarPlot, Block, Cell, Column, Figure, ImageGrid, ImagePanel, LinePlot, Mark,
-    Page, Pixels, Plot, Response, ScatterPanel, ScatterPlot, Section, Series, Table, Tone,
+    Axis, BarGroup, BarPlot, Block, Cell, Column, Figure, ImageGrid, ImagePanel, LinePlot, Mark, Page,
+    Pixels, Plot, Response, ScatterPanel, ScatterPlot, Section, Series, Table, Tone,
 };
 use nasty_teacher::tensorboard::EventWriter;
 

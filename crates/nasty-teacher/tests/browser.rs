@@ -39,7 +39,13 @@ fn look(browser: &str, page: &Path, width: usize, folder: &Path) -> (serde_json:
     std::fs::write(&wrapper, frame(page, width)).expect("writable");
     let profile = folder.join("profile");
     let output = Command::new(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--enable-logging=stderr"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--allow-file-access-from-files",
+            "--enable-logging=stderr",
+        ])
         .args(["--virtual-time-budget=20000", "--dump-dom"])
         .arg(format!("--user-data-dir={}", profile.display()))
         .arg(format!("--window-size={},1000", width.max(600)))
@@ -50,7 +56,8 @@ fn look(browser: &str, page: &Path, width: usize, folder: &Path) -> (serde_json:
     let talk = String::from_utf8_lossy(&output.stderr);
     let console: String = talk.lines().filter(|line| line.contains("CONSOLE")).collect();
     let found = dom.split("data-found=\"").nth(1).and_then(|rest| rest.split('"').next());
-    let found = found.unwrap_or_else(|| panic!("the page did not load:\n{dom}\n{talk}")).replace("&quot;", "\"");
+    let found =
+        found.unwrap_or_else(|| panic!("the page did not load:\n{dom}\n{talk}")).replace("&quot;", "\"");
     (serde_json::from_str(&found).expect("JSON"), console)
 }
 
@@ -59,8 +66,14 @@ fn check(browser: &str, page: &Path, tables: u64, figures: u64) {
     for width in [390, 1280] {
         let (found, console) = look(browser, page, width, folder.path());
         assert_eq!(console, "", "{} at {width}", page.display());
-        assert!(found["width"].as_u64().expect("a number") <= width as u64, "{width}: wider than the screen: {found}");
-        assert!(found["tables"].as_u64() >= Some(tables) && found["rows"].as_u64() > Some(0), "{width}: {found}");
+        assert!(
+            found["width"].as_u64().expect("a number") <= width as u64,
+            "{width}: wider than the screen: {found}"
+        );
+        assert!(
+            found["tables"].as_u64() >= Some(tables) && found["rows"].as_u64() > Some(0),
+            "{width}: {found}"
+        );
         assert!(found["drawn"].as_u64() >= Some(figures), "{width}: {found}");
         assert_eq!((found["images"].as_bool(), found["scripts"].as_u64()), (Some(true), Some(0)), "{found}");
     }

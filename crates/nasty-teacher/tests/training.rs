@@ -5,8 +5,8 @@ use nasty_teacher::data::{DataName, DataRoots};
 use nasty_teacher::device::device;
 use nasty_teacher::lab::defaults::{self, Kind};
 use nasty_teacher::lab::{JobEnd, JobError, Run, RunResult, State, Store, Verdict, Workplace, apply, digest};
-use nasty_teacher::training::{EpochRow, NetworkRef, Observer, Recipe, TrainError};
 use nasty_teacher::tensorboard::EventWriter;
+use nasty_teacher::training::{EpochRow, NetworkRef, Observer, Recipe, TrainError};
 use std::path::Path;
 
 /// Stops after a number of batches; counts them.
@@ -66,9 +66,11 @@ fn essence(run: &Run) -> (Vec<u8>, String, String) {
     let rows =
         run.rows().expect("rows").into_iter().map(|row| format!("{:?}", EpochRow { seconds: 0.0, ..row }));
     let result = run.result().expect("readable").expect("finished");
-    let events = EventWriter::read(&run.folder).expect("an event file").into_iter().map(|s| (s.tag, s.step, s.value));
+    let events =
+        EventWriter::read(&run.folder).expect("an event file").into_iter().map(|s| (s.tag, s.step, s.value));
     let losses = run.rows().expect("rows").into_iter().map(|row| (row.step as u64, row.train_loss as f32));
-    let told: Vec<_> = events.filter(|(tag, ..)| tag == "train/loss").map(|(_, step, loss)| (step, loss)).collect();
+    let told: Vec<_> =
+        events.filter(|(tag, ..)| tag == "train/loss").map(|(_, step, loss)| (step, loss)).collect();
     assert_eq!(told, losses.collect::<Vec<_>>(), "the event file says what metrics.jsonl says");
     (weights, rows.collect(), format!("{:?} {:?} {}", result.test, result.nastiness, result.epoch))
 }

@@ -1,6 +1,9 @@
 //! From what was typed to the command that does it.
 
-use crate::commands::{devices, evaluate, experiments, quickstart, report, run as run_, single};
+use crate::commands::{
+    data, devices, evaluate, experiments, export, import, networks, quickstart, report, run as run_, single,
+};
+
 use crate::failure::{End, STOPPED, show};
 use crate::signals::Stop;
 use clap::{Parser, Subcommand};
@@ -41,6 +44,8 @@ enum Command {
     Export(export::ExportArgs),
     /// List the networks with their sizes, or the layers of one
     Networks(networks::NetworksArgs),
+    /// List, download and check data sets
+    Data(data::DataArgs),
     /// List the devices that this binary can use on this machine
     Devices,
 }
@@ -70,6 +75,7 @@ pub fn run() -> ExitCode {
             Command::Import(args) => import::run(args),
             Command::Export(args) => export::run(args),
             Command::Networks(args) => networks::run(args),
+            Command::Data(args) => data::run(args, &stop),
             Command::Devices => devices::run(),
         });
     match ended {

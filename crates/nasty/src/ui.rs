@@ -2,6 +2,7 @@
 
 use crate::signals::Stop;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nasty_teacher::data::fetch::Progress;
 use nasty_teacher::lab::{Planned, TaskEnd, Watch};
 use nasty_teacher::training::{EpochRow, Observer};
 use std::io::{IsTerminal, Write};
@@ -38,7 +39,9 @@ impl Watcher {
     }
 
     fn on(bar: ProgressBar, name: &str, epochs: usize, stop: Stop) -> Self {
-        let style = ProgressStyle::with_template("{prefix:28!} {bar:24} {percent:>3} %  {elapsed_precise} left {eta}  {wide_msg}");
+        let style = ProgressStyle::with_template(
+            "{prefix:28!} {bar:24} {percent:>3} %  {elapsed_precise} left {eta}  {wide_msg}",
+        );
         bar.set_style(style.expect("the template is a valid one"));
         bar.set_prefix(name.to_owned());
         Self { bar, name: name.to_owned(), epochs, selection: String::new(), stop }
@@ -95,7 +98,14 @@ impl<'a> PlanWatcher<'a> {
     pub fn new(tasks: usize, quiet: bool, stop: Stop, told: &'a (dyn Fn(&Planned) -> String + Sync)) -> Self {
         let hidden = quiet || !std::io::stderr().is_terminal();
         let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { bars: MultiProgress::with_draw_target(target), quiet, stop, ended: AtomicUsize::new(0), tasks, told }
+        Self {
+            bars: MultiProgress::with_draw_target(target),
+            quiet,
+            stop,
+            ended: AtomicUsize::new(0),
+            tasks,
+            told,
+        }
     }
 
     /// Takes the bars away.
@@ -121,6 +131,50 @@ impl Watch for PlanWatcher<'_> {
         let width = self.tasks.to_string().len();
         let line = format!("{nth:>width$}/{} {:<44} {text}", self.tasks, planned.name);
         self.bars.suspend(|| say(self.quiet, &line));
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.requested()
+    }
+}
+
+/// A progress bar for downloads, and their stop button. Silent when standard error is not a terminal.
+pub struct Transfer {
+    bar: ProgressBar,
+    stop: Stop,
+}
+
+impl Transfer {
+    /// Watches downloads.
+    pub fn new(quiet: bool, stop: Stop) -> Self {
+        let hidden = quiet || !std::io::stderr().is_terminal();
+        let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        Self { bar: ProgressBar::with_draw_target(None, target), stop }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Progress for Transfer {
+    fn begin(&mut self, what: &str, total: u64) {
+        let template = match total {
+            0 => "{prefix} {decimal_bytes}  {elapsed_precise}",
+            _ => {
+                "{prefix} {bar:24} {decimal_bytes} of {decimal_total_bytes}, {decimal_bytes_per_sec}, left {eta}"
+            }
+        };
+        self.bar.set_style(ProgressStyle::with_template(template).expect("the template is a valid one"));
+        self.bar.set_prefix(what.to_owned());
+        self.bar.set_length(total);
+        self.bar.set_position(0);
+        self.bar.reset();
+    }
+
+    fn position(&mut self, bytes: u64) {
+        self.bar.set_position(bytes);
     }
 
     fn stop(&self) -> bool {

@@ -104,7 +104,10 @@ fn an_experiment_runs_once_and_is_reported() {
     let again = output(here, &["run", "tiny.toml", "--quiet"]);
     assert_eq!(text(&again.stdout), out);
     let other = place();
-    let side_by_side = output(other.path(), &["run", "tiny.toml", "--jobs", "3", "--threads", "3", "--quiet", "--no-logit-cache"]);
+    let side_by_side = output(
+        other.path(),
+        &["run", "tiny.toml", "--jobs", "3", "--threads", "3", "--quiet", "--no-logit-cache"],
+    );
     assert!(side_by_side.status.success(), "{}", text(&side_by_side.stderr));
     assert!(essence(here) == essence(other.path()), "--jobs or the cache changed a result");
     assert!(here.join("runs/logits").is_dir() && !other.path().join("runs/logits").exists());
@@ -112,7 +115,8 @@ fn an_experiment_runs_once_and_is_reported() {
     let report = here.join("runs/reports/tiny-small");
     let page = std::fs::read_to_string(report.join("index.html")).expect("a page");
     assert!(page.contains("<table") && page.contains("<svg") && page.contains("nasty run tiny.toml"));
-    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(report.join("report.json")).expect("JSON")).expect("JSON");
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(report.join("report.json")).expect("JSON")).expect("JSON");
     assert_eq!(json["experiments"][0]["cells"].as_array().expect("cells").len(), 2 + 6);
     let csv = std::fs::read_to_string(report.join("tables/tiny-small-students.csv")).expect("a table");
     assert!(csv.starts_with("student,") && csv.lines().count() == 3, "{csv}");
@@ -122,7 +126,8 @@ fn an_experiment_runs_once_and_is_reported() {
     assert!(more.status.success() && text(&more.stdout).contains('±'), "{}", text(&more.stderr));
     let all = output(here, &["report", "runs", "-o", "all"]);
     assert!(all.status.success(), "{}", text(&all.stderr));
-    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(here.join("all/report.json")).expect("JSON")).expect("JSON");
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(here.join("all/report.json")).expect("JSON")).expect("JSON");
     assert_eq!(json["experiments"].as_array().expect("a list").len(), 2);
     assert!(output(here, &["report", "tiny", "-o", "one"]).status.success());
     assert_eq!(output(here, &["report", "cifar10", "-o", "none"]).status.code(), Some(2));
@@ -132,7 +137,9 @@ fn an_experiment_runs_once_and_is_reported() {
 fn what_is_printed_runs_the_same() {
     let folder = place();
     let here = folder.path();
-    let printed = output(here, &["run", "tiny.toml", "student.alpha=0.5", "recipe.clip_norm=none", "--print-config"]).stdout;
+    let printed =
+        output(here, &["run", "tiny.toml", "student.alpha=0.5", "recipe.clip_norm=none", "--print-config"])
+            .stdout;
     std::fs::write(here.join("printed.toml"), &printed).expect("writable");
     let plan = |arguments: &[&str]| text(&output(here, &[arguments, &["--dry-run"]].concat()).stdout);
     let printed = plan(&["run", "printed.toml"]);
@@ -148,7 +155,10 @@ fn wrong_experiments_are_explained() {
         let output = output(folder.path(), arguments);
         let message = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
-        assert!(needles.iter().all(|n| message.contains(n)) && !message.contains("panicked"), "{arguments:?}: {message}");
+        assert!(
+            needles.iter().all(|n| message.contains(n)) && !message.contains("panicked"),
+            "{arguments:?}: {message}"
+        );
     };
     fails(&["run", "cifar11"], 2, &["`cifar11`", "did you mean `cifar10`"]);
     fails(&["run", "tiny.toml", "teacher.omgea=1"], 2, &["`teacher.omgea`", "did you mean `teacher.omega`"]);
@@ -164,7 +174,13 @@ fn wrong_experiments_are_explained() {
 fn a_student_that_cannot_be_trained_is_a_result() {
     let folder = place();
     let here = folder.path();
-    let wild = ["run", "tiny.toml", "student.recipe.learning_rate=1e30", "student.recipe.warmup=0", "student.architecture=cnn2"];
+    let wild = [
+        "run",
+        "tiny.toml",
+        "student.recipe.learning_rate=1e30",
+        "student.recipe.warmup=0",
+        "student.architecture=cnn2",
+    ];
     let first = output(here, &wild);
     assert!(first.status.success(), "{}", text(&first.stderr));
     assert!(text(&first.stderr).contains("cannot be trained"), "{}", text(&first.stderr));
@@ -247,7 +263,12 @@ fn two_processes_on_one_store_do_every_task_once() {
     let folder = place();
     let whole = place();
     assert!(output(whole.path(), &["run", "tiny.toml", "--quiet"]).status.success());
-    let run = || nasty(folder.path(), &["run", "tiny.toml", "--quiet"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let run = || {
+        nasty(folder.path(), &["run", "tiny.toml", "--quiet"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+    };
     let children = [run().expect("starts"), run().expect("starts")];
     let outputs = children.map(|child| child.wait_with_output().expect("it ends"));
     for output in &outputs {
@@ -261,7 +282,8 @@ fn two_processes_on_one_store_do_every_task_once() {
 fn a_full_disk_is_an_error_and_with_room_again_it_goes_on() {
     let folder = place();
     // A limit on the size of files fails where a full disk does: in the middle of writing.
-    let run = format!("ulimit -f 16; trap '' XFSZ; exec {} run tiny.toml --quiet", cargo_bin("nasty").display());
+    let run =
+        format!("ulimit -f 16; trap '' XFSZ; exec {} run tiny.toml --quiet", cargo_bin("nasty").display());
     let output_ = Command::new("sh").args(["-c", &run]).current_dir(folder.path()).output().expect("sh");
     let message = text(&output_.stderr);
     assert_eq!(output_.status.code(), Some(3), "{message}");
@@ -279,8 +301,19 @@ fn the_thirteen_are_listed() {
     let listing = text(&listed.stdout);
     assert!(listed.status.success(), "{}", text(&listed.stderr));
     let names = [
-        "cifar10", "cifar100", "tiny-imagenet", "logit-response", "tsne", "ablation-adversary", "ablation-student",
-        "ablation-omega", "ablation-temperature", "ablation-alpha", "ablation-data", "data-free", "inversion",
+        "cifar10",
+        "cifar100",
+        "tiny-imagenet",
+        "logit-response",
+        "tsne",
+        "ablation-adversary",
+        "ablation-student",
+        "ablation-omega",
+        "ablation-temperature",
+        "ablation-alpha",
+        "ablation-data",
+        "data-free",
+        "inversion",
     ];
     for name in names {
         let line = listing.lines().find(|line| line.split_whitespace().next() == Some(name));

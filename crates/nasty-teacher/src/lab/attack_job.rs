@@ -3,9 +3,7 @@
 use super::executor::Ended;
 use super::job::JobError;
 use super::recorder::Recorder;
-use super::result::{
-    EmbeddingResult, Failure, InversionResult, RESULT_FORMAT, ResponsesResult, RunResult,
-};
+use super::result::{EmbeddingResult, Failure, InversionResult, RESULT_FORMAT, ResponsesResult, RunResult};
 use super::store::Run;
 use super::task::Task;
 use super::workplace::{Workplace, normalisation_of};
@@ -30,8 +28,12 @@ impl Workplace {
     pub(super) fn attack(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
         match task {
             Task::Train(recipe) => Ok(self.carry_out(recipe, observer)?.into()),
-            Task::DataFree(r) => self.once(task, r, r.problem(), observer, |run, o| self.data_free(r, run, o)),
-            Task::Inversion(r) => self.once(task, r, r.problem(), observer, |run, o| self.inversion(r, run, o)),
+            Task::DataFree(r) => {
+                self.once(task, r, r.problem(), observer, |run, o| self.data_free(r, run, o))
+            }
+            Task::Inversion(r) => {
+                self.once(task, r, r.problem(), observer, |run, o| self.inversion(r, run, o))
+            }
             Task::Embedding(r) => self.once(task, r, r.problem(), observer, |run, _| self.embedding(r, run)),
             Task::Responses(r) => self.once(task, r, r.problem(), observer, |run, _| self.responses(r, run)),
         }
@@ -79,7 +81,8 @@ impl Workplace {
         if found == data.digest {
             return Ok(set);
         }
-        let problem = format!("its data set {} had digest {}, the one here has {found}", data.name, data.digest);
+        let problem =
+            format!("its data set {} had digest {}, the one here has {found}", data.name, data.digest);
         Err(JobError::Recipe { recipe: run.hash.clone(), problem })
     }
 
@@ -106,7 +109,12 @@ impl Workplace {
         Ok((network, normalisation, config))
     }
 
-    fn data_free(&self, recipe: &DataFreeRecipe, run: &Run, observer: &mut dyn Observer) -> Result<Ended, JobError> {
+    fn data_free(
+        &self,
+        recipe: &DataFreeRecipe,
+        run: &Run,
+        observer: &mut dyn Observer,
+    ) -> Result<Ended, JobError> {
         let data = self.test_data(&recipe.data, run)?;
         let (teacher, normalisation, config) = self.fitting(&recipe.teacher, &data, run)?;
         let attack = DataFree {
@@ -138,7 +146,12 @@ impl Workplace {
         Ok(Ended::Done)
     }
 
-    fn inversion(&self, recipe: &InversionRecipe, run: &Run, observer: &mut dyn Observer) -> Result<Ended, JobError> {
+    fn inversion(
+        &self,
+        recipe: &InversionRecipe,
+        run: &Run,
+        observer: &mut dyn Observer,
+    ) -> Result<Ended, JobError> {
         let data = self.test_data(&recipe.data, run)?;
         let (network, normalisation, _) = self.fitting(&recipe.network, &data, run)?;
         let judge = recipe.judge.as_ref().map(|judge| self.fitting(judge, &data, run)).transpose()?;
@@ -179,7 +192,8 @@ impl Workplace {
             Layer::Logits => (&outputs.logits, network.classes()),
         };
         if chosen.len() as f64 <= 3.0 * recipe.perplexity {
-            let problem = format!("{} test images are too few for a perplexity of {}", chosen.len(), recipe.perplexity);
+            let problem =
+                format!("{} test images are too few for a perplexity of {}", chosen.len(), recipe.perplexity);
             return Err(JobError::Recipe { recipe: run.hash.clone(), problem });
         }
         run.finish(&EmbeddingResult {

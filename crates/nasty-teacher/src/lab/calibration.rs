@@ -47,7 +47,8 @@ impl Calibration {
         let read = file.as_ref().and_then(|file| serde_json::from_slice(&std::fs::read(file).ok()?).ok());
         let kept = read.filter(|kept: &Kept| kept.format == FORMAT);
         let kept = kept.unwrap_or_else(|| Kept { format: FORMAT, rates: Vec::new() });
-        let machine = format!("{} {name} {} threads", env!("CARGO_PKG_VERSION"), rayon::current_num_threads());
+        let machine =
+            format!("{} {name} {} threads", env!("CARGO_PKG_VERSION"), rayon::current_num_threads());
         Self { device, file, kept, machine }
     }
 
@@ -68,7 +69,10 @@ impl Calibration {
         self.kept.rates.push(Rate { machine: self.machine.clone(), shape, seconds });
         if let Some(file) = &self.file {
             let text = serde_json::to_string_pretty(&self.kept).expect("plain data");
-            let written = file.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| write_whole(file, text.as_bytes()));
+            let written = file
+                .parent()
+                .map_or(Ok(()), std::fs::create_dir_all)
+                .and_then(|()| write_whole(file, text.as_bytes()));
             if let Err(e) = written {
                 tracing::warn!("{}: the calibration is not kept: {e}", file.display());
             }

@@ -62,7 +62,8 @@ pub fn published_facts(name: &DataName) -> Option<DataFacts> {
 fn generator_macs(recipe: &DataFreeRecipe, facts: &DataFacts) -> f64 {
     let (latent, width, side) = (recipe.generator.latent, recipe.generator.width, facts.input.side);
     let at = |side: usize, from: usize, to: usize| side * side * from * to;
-    let convolutions = at(side / 2, width, width) + at(side, width, width / 2) + at(side, width / 2, facts.input.channels);
+    let convolutions =
+        at(side / 2, width, width) + at(side, width, width / 2) + at(side, width / 2, facts.input.channels);
     (at(side / 4, latent, width) + 9 * convolutions) as f64
 }
 
@@ -88,7 +89,8 @@ impl Cost {
     ) -> Result<Self, NetError> {
         let mut cost = Self::default();
         let mut asked = HashSet::new();
-        let tasks: HashMap<String, &Task> = resolved.tasks.iter().map(|(_, task)| (task.hash(), task)).collect();
+        let tasks: HashMap<String, &Task> =
+            resolved.tasks.iter().map(|(_, task)| (task.hash(), task)).collect();
         for (_, task) in &resolved.tasks {
             let Some(facts) = facts(task.data()) else { continue };
             let shape = |architecture| Shape { architecture, input: facts.input, classes: facts.classes };
@@ -116,7 +118,11 @@ impl Cost {
                     // The generator's passes are counted as so many more of the student's.
                     let generator = generator_macs(recipe, &facts) / student.macs(device)?.max(1) as f64;
                     let tested = (facts.test * recipe.epochs) as f64;
-                    cost.add(student, Passes { trained: images * (1.0 + generator), forward: tested }, device)?;
+                    cost.add(
+                        student,
+                        Passes { trained: images * (1.0 + generator), forward: tested },
+                        device,
+                    )?;
                     if let Some(teacher) = network(&recipe.teacher) {
                         // Forward, and back to the images.
                         cost.add(teacher, Passes { trained: 0.0, forward: 2.0 * images }, device)?;

@@ -123,7 +123,8 @@ impl<W: Worker> Executor for Local<'_, W> {
         let count = plan.tasks.len();
         let jobs = self.jobs.clamp(1, count.max(1));
         let threads = (rayon::current_num_threads() / jobs).max(1);
-        let schedule = Mutex::new(Schedule { ends: (0..count).map(|_| None).collect(), running: vec![false; count] });
+        let schedule =
+            Mutex::new(Schedule { ends: (0..count).map(|_| None).collect(), running: vec![false; count] });
         let changed = Condvar::new();
         let work = || {
             let mut guard = schedule.lock().unwrap_or_else(PoisonError::into_inner);
@@ -171,7 +172,9 @@ impl<W: Worker> Local<'_, W> {
         match self.worker.work(&planned.task, &mut *observer) {
             Ok(Ended::Done) => TaskEnd::Done,
             Ok(Ended::Stopped) => TaskEnd::Stopped,
-            Err(error @ JobError::Train(TrainError::NotFinite { .. })) => TaskEnd::NotFinite(error.to_string()),
+            Err(error @ JobError::Train(TrainError::NotFinite { .. })) => {
+                TaskEnd::NotFinite(error.to_string())
+            }
             Err(JobError::Store(super::StoreError::Stopped(_))) => TaskEnd::Stopped,
             Err(error) => TaskEnd::Failed(error),
         }
@@ -215,7 +218,14 @@ mod tests {
             }
             if self.diverges.contains(&hash) {
                 let advice = String::new();
-                return Err(TrainError::NotFinite { loss: f64::NAN, epoch: 0, step: 1, recipe: hash, advice }.into());
+                return Err(TrainError::NotFinite {
+                    loss: f64::NAN,
+                    epoch: 0,
+                    step: 1,
+                    recipe: hash,
+                    advice,
+                }
+                .into());
             }
             Ok(Ended::Done)
         }
@@ -267,8 +277,9 @@ mod tests {
             let normal = task(Kind::Train, "resnet18");
             let nasty = task(Kind::Undermine(NetworkRef(normal.hash())), "resnet18");
             let students = ["cnn", "preresnet20"].iter().flat_map(|a| {
-                [("normal", &normal), ("nasty", &nasty)]
-                    .map(|(name, t)| (format!("{a} from {name} #{seed}"), task(Kind::Distill(NetworkRef(t.hash())), a)))
+                [("normal", &normal), ("nasty", &nasty)].map(|(name, t)| {
+                    (format!("{a} from {name} #{seed}"), task(Kind::Distill(NetworkRef(t.hash())), a))
+                })
             });
             let students: Vec<_> = students.collect();
             tasks.push((format!("normal #{seed}"), normal));
@@ -361,7 +372,8 @@ mod tests {
             _ => State::Absent,
         };
         let tree = plan.tree(&state);
-        let words = |line: &str| line.split_whitespace().filter(|w| w.len() != 16).collect::<Vec<_>>().join(" ");
+        let words =
+            |line: &str| line.split_whitespace().filter(|w| w.len() != 16).collect::<Vec<_>>().join(" ");
         let lines: Vec<String> = tree.lines().map(words).collect();
         assert_eq!(
             lines[..6],

@@ -10,8 +10,8 @@ use super::workplace::{Workplace, normalisation_of};
 use crate::data::{DataError, DataSet, ImageSet, Normalisation};
 use crate::nets::{self, Input, NetError, Network, NetworkConfig};
 use crate::training::{
-    Frozen, Observer, Objective, Outcome, Parity, Recipe, TableKey, TrainError, Trainer, all_logits, evaluate,
-    mean_scaled_kl,
+    Frozen, Objective, Observer, Outcome, Parity, Recipe, TableKey, TrainError, Trainer, all_logits,
+    evaluate, mean_scaled_kl,
 };
 use miette::Diagnostic;
 
@@ -102,8 +102,12 @@ impl Workplace {
         recipe.augmentation.check(data.train.height, data.train.width)?;
         let split = Split::of(recipe, &data).map_err(refuse)?;
         let input = Input { channels: data.train.channels, side: data.train.height };
-        let network =
-            recipe.architecture.build(data.classes.len(), input, recipe.seed, &self.device.clone().autodiff())?;
+        let network = recipe.architecture.build(
+            data.classes.len(),
+            input,
+            recipe.seed,
+            &self.device.clone().autodiff(),
+        )?;
         let frozen = self.frozen(recipe, &data, &split).map_err(|e| e.unwrap_or_else(refuse))?;
 
         let _lock = run.lock(&|| observer.stop())?;

@@ -17,6 +17,7 @@ mod result;
 mod split;
 mod store;
 mod task;
+mod weights;
 mod workplace;
 
 pub use calibration::Calibration;
@@ -26,7 +27,11 @@ pub use job::{JobEnd, JobError};
 pub use overrides::{OverrideError, apply};
 pub use plan::{Plan, Planned, State};
 pub use record::{Findings, Outcome, Picture, RECORD_FORMAT, Record};
-pub use result::{EmbeddingResult, Failure, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult, Verdict};
+pub use result::{
+    EmbeddingResult, Failure, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult,
+    Verdict,
+};
 pub use store::{Run, RunLock, Store, StoreError};
 pub use task::Task;
+pub use weights::{KnownNormalisation, load_network};
 pub use workplace::{Workplace, digest, normalisation_of};

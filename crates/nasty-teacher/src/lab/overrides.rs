@@ -62,7 +62,11 @@ fn set(recipe: Recipe, key: &str, text: &str) -> Result<Recipe, OverrideError> {
 }
 
 /// A copy of the recipe `of` with the value at the dotted path `key` replaced. It is not checked as a whole.
-pub(super) fn change<T: Serialize + DeserializeOwned>(of: T, key: &str, value: Value) -> Result<T, OverrideError> {
+pub(super) fn change<T: Serialize + DeserializeOwned>(
+    of: T,
+    key: &str,
+    value: Value,
+) -> Result<T, OverrideError> {
     let refused = |reason: &str| OverrideError::Value {
         key: key.to_owned(),
         value: shown(&value),

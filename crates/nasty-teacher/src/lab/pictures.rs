@@ -20,7 +20,8 @@ impl Run {
         for i in 0..images.len() {
             let (top, left) = (i / columns * height, i % columns * width);
             for (y, line) in images.image(i).chunks_exact(width * channels).enumerate() {
-                picture[((top + y) * columns * width + left) * channels..][..width * channels].copy_from_slice(line);
+                picture[((top + y) * columns * width + left) * channels..][..width * channels]
+                    .copy_from_slice(line);
             }
         }
         let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
@@ -32,11 +33,20 @@ impl Run {
     }
 
     /// The first `count` images that [`Self::write_images`] wrote, `width` pixels wide: rows, channels and pixels of each.
-    pub fn images(&self, count: usize, [height, width]: [usize; 2]) -> Result<Vec<(usize, Vec<u8>)>, StoreError> {
+    pub fn images(
+        &self,
+        count: usize,
+        [height, width]: [usize; 2],
+    ) -> Result<Vec<(usize, Vec<u8>)>, StoreError> {
         let path = self.folder.join("images.png");
-        let damaged = |found: String| StoreError::Damaged { path: path.clone(), expected: "a picture of images", found };
+        let damaged = |found: String| StoreError::Damaged {
+            path: path.clone(),
+            expected: "a picture of images",
+            found,
+        };
         let bytes = std::fs::read(&path).map_err(io_error(&path))?;
-        let picture = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png).map_err(|e| damaged(e.to_string()))?;
+        let picture = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png)
+            .map_err(|e| damaged(e.to_string()))?;
         let channels = usize::from(picture.color().channel_count());
         let (all, pixels) = ([picture.height() as usize, picture.width() as usize], picture.into_bytes());
         let columns = all[1].checked_div(width).unwrap_or(0).max(1);
@@ -46,7 +56,8 @@ impl Run {
         }
         let one = |i: usize| {
             let (top, left) = (i / columns * height, i % columns * width);
-            let line = |y: usize| pixels[((top + y) * all[1] + left) * channels..][..width * channels].to_vec();
+            let line =
+                |y: usize| pixels[((top + y) * all[1] + left) * channels..][..width * channels].to_vec();
             (channels, (0..height).flat_map(line).collect())
         };
         Ok((0..count).map(one).collect())

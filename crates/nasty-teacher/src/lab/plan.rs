@@ -52,10 +52,12 @@ impl Plan {
                 continue;
             }
             assert!(!wanted.contains(&hash), "{name} comes after a task that needs it");
-            let needs = task.needs().into_iter().filter_map(|n| places.get(&n.0).copied().or_else(|| {
-                wanted.push(n.0.clone());
-                None
-            }));
+            let needs = task.needs().into_iter().filter_map(|n| {
+                places.get(&n.0).copied().or_else(|| {
+                    wanted.push(n.0.clone());
+                    None
+                })
+            });
             let needs = needs.collect();
             places.insert(hash.clone(), plan.tasks.len());
             plan.tasks.push(Planned { name, hash, task, needs });
@@ -75,7 +77,14 @@ impl Plan {
         out
     }
 
-    fn branch(&self, task: usize, lead: &str, below: &str, state: &dyn Fn(&Planned) -> State, out: &mut String) {
+    fn branch(
+        &self,
+        task: usize,
+        lead: &str,
+        below: &str,
+        state: &dyn Fn(&Planned) -> State,
+        out: &mut String,
+    ) {
         let planned = &self.tasks[task];
         let word = match state(planned) {
             State::Absent => "to do",

@@ -113,8 +113,14 @@ impl Store {
             let age = path.metadata().and_then(|m| m.modified()).map_err(io_error(&path))?;
             let record = serde_json::from_slice::<Record>(&bytes)
                 .map_err(|e| e.to_string())
-                .and_then(|r| if r.format == RECORD_FORMAT { Ok(r) } else { Err(format!("format {}", r.format)) })
-                .map_err(|found| StoreError::Damaged { path, expected: "the record of an experiment", found })?;
+                .and_then(
+                    |r| if r.format == RECORD_FORMAT { Ok(r) } else { Err(format!("format {}", r.format)) },
+                )
+                .map_err(|found| StoreError::Damaged {
+                    path,
+                    expected: "the record of an experiment",
+                    found,
+                })?;
             records.push((age, record));
         }
         records.sort_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
@@ -155,8 +161,14 @@ impl Store {
                 }
                 None => None,
             },
-            Role::Embedding(..) => run.other_result().map(|found| found.map(|r| Outcome::Mapped(Box::new(r))))?,
-            Role::NormalTeacher | Role::NastyTeacher | Role::Adversary | Role::Student(_) | Role::DataFree(_) => {
+            Role::Embedding(..) => {
+                run.other_result().map(|found| found.map(|r| Outcome::Mapped(Box::new(r))))?
+            }
+            Role::NormalTeacher
+            | Role::NastyTeacher
+            | Role::Adversary
+            | Role::Student(_)
+            | Role::DataFree(_) => {
                 let rows = run.rows()?;
                 run.result()?.map(|result| Outcome::Trained(Box::new(result), rows))
             }

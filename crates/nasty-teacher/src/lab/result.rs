@@ -60,7 +60,15 @@ impl Failure {
     pub fn of(error: &TrainError, machine: Machine) -> Option<Self> {
         let TrainError::NotFinite { loss, epoch, step, recipe, advice } = error else { return None };
         let (recipe, advice) = (recipe.clone(), advice.clone());
-        Some(Self { format: RESULT_FORMAT, recipe, loss: loss.to_string(), epoch: *epoch, step: *step, advice, machine })
+        Some(Self {
+            format: RESULT_FORMAT,
+            recipe,
+            loss: loss.to_string(),
+            epoch: *epoch,
+            step: *step,
+            advice,
+            machine,
+        })
     }
 
     /// The error that it was.

@@ -226,14 +226,20 @@ impl Run {
         file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
-    fn read_json<T: DeserializeOwned>(&self, name: &str, expected: &'static str) -> Result<Option<T>, StoreError> {
+    fn read_json<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        expected: &'static str,
+    ) -> Result<Option<T>, StoreError> {
         let path = self.folder.join(name);
         match fs::read(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StoreError::Io { path, source }),
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|e| StoreError::Damaged { path, expected, found: e.to_string() }),
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| StoreError::Damaged {
+                path,
+                expected,
+                found: e.to_string(),
+            }),
         }
     }
 

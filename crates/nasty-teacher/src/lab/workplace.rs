@@ -1,12 +1,12 @@
 //! Where tasks are carried out.
 
+use super::experiment::DataFacts;
 use super::result::Machine;
 use super::store::Store;
 use crate::data::{DataError, DataName, DataRoots, DataSet, Normalisation, load};
 use crate::nets::{self, Input, NetError, Network, NetworkConfig};
-use super::experiment::DataFacts;
-use crate::training::logits::{FILE_BUDGET, LogitTables, MEMORY_BUDGET};
 use crate::training::NetworkRef;
+use crate::training::logits::{FILE_BUDGET, LogitTables, MEMORY_BUDGET};
 use burn::tensor::Device;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -55,7 +55,11 @@ impl Workplace {
     ///
     /// # Errors
     /// [`DataError`] if it cannot be read.
-    pub fn data_and_digest(&self, name: &DataName, side: Option<usize>) -> Result<(Arc<DataSet>, String), DataError> {
+    pub fn data_and_digest(
+        &self,
+        name: &DataName,
+        side: Option<usize>,
+    ) -> Result<(Arc<DataSet>, String), DataError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = loaded.iter().find(|l| l.name == *name && l.side == side) {
             return Ok((found.set.clone(), found.digest.clone()));
@@ -108,4 +112,3 @@ pub fn digest(data: &DataSet) -> String {
     let both = format!("{} {}", data.train.digest(), data.test.digest());
     Sha256::digest(both.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
-

@@ -9,6 +9,7 @@ mod cifar_resnet;
 mod cnn;
 mod densenet;
 mod error;
+mod export;
 mod generator;
 mod graph;
 mod import;
@@ -19,12 +20,17 @@ mod network;
 mod overview;
 mod preresnet;
 mod resnet;
+mod resnext;
+mod shufflenet;
 mod state_dict;
+#[cfg(test)]
+mod tests;
 mod weights;
 mod wide_resnet;
 
 pub use architecture::{Architecture, Input};
 pub use error::NetError;
+pub use export::{ExportError, export};
 pub use generator::Generator;
 pub use graph::{Graph, LayerSummary, Node, Op};
 pub use import::{ImportError, ImportOptions, ImportReport, Imported, Side, import};

@@ -1,6 +1,6 @@
 //! Tables, plots and pages: from plain data to one self-contained HTML page, and to tables in other formats.
 //!
-//! Plots, tables and pages know nothing of networks, recipes or the store; what draws them from runs does. Missing and non-finite numbers are part of the data
+//! Nothing here, but for `networks` and `quickstart`, knows of networks, recipes or the store. Missing and non-finite numbers are part of the data
 //! (a student that could not be trained is a result): they render as gaps and as `NaN`, never as a panic.
 
 mod error;
@@ -11,6 +11,7 @@ mod plots;
 mod table;
 
 pub mod experiment;
+pub mod networks;
 pub mod quickstart;
 
 pub use error::ReportError;

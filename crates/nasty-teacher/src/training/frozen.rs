@@ -51,8 +51,14 @@ impl Frozen {
         let chunk = |chunk: &[(usize, usize)]| {
             let mut filled = chunk.to_vec();
             filled.resize(CHUNK, chunk[0]);
-            let mut logits =
-                forward(&self.network, &self.normalisation, &self.images, &self.augmentation, &self.device, &filled);
+            let mut logits = forward(
+                &self.network,
+                &self.normalisation,
+                &self.images,
+                &self.augmentation,
+                &self.device,
+                &filled,
+            );
             logits.truncate(chunk.len() * self.classes());
             logits
         };

@@ -193,7 +193,8 @@ impl LogitTable {
             if rows.index[slot] != 0 {
                 continue;
             }
-            if self.budget.used.load(Ordering::Relaxed) + bytes > self.budget.memory && !self.spill(&mut rows) {
+            if self.budget.used.load(Ordering::Relaxed) + bytes > self.budget.memory && !self.spill(&mut rows)
+            {
                 return;
             }
             self.budget.used.fetch_add(bytes, Ordering::Relaxed);
@@ -220,7 +221,11 @@ impl LogitTable {
         for part in &mut rows.parts {
             let bytes = part.bytes();
             let written = matches!(part.place, Place::Memory { written: true, .. });
-            let path = self.folder.as_ref().filter(|_| written).map(|folder| folder.join(segment::name(&self.key, part)));
+            let path = self
+                .folder
+                .as_ref()
+                .filter(|_| written)
+                .map(|folder| folder.join(segment::name(&self.key, part)));
             if let Some(Ok((segment, _))) = path.map(|path| segment::open(&path, &self.key)) {
                 *part = Part { first: part.first, slots: Vec::new(), place: Place::File(segment) };
                 freed += bytes - part.bytes();
@@ -240,7 +245,9 @@ impl LogitTable {
                     }
                 }
                 // The table is a convenience: without its file the rows are computed again.
-                Err(e) => tracing::warn!("logits of {} are not kept in {}: {e}", self.key.network, folder.display()),
+                Err(e) => {
+                    tracing::warn!("logits of {} are not kept in {}: {e}", self.key.network, folder.display())
+                }
             }
         }
     }

@@ -32,7 +32,8 @@ pub fn run(args: &ExperimentsArgs) -> Result<End> {
     for shipped in SHIPPED {
         let experiment = Experiment::find(shipped.name, &[format!("scale={}", args.scale)])?;
         // The listing needs no data set: sizes are those published.
-        let mut facts = |name: &_| Ok(published_facts(name).expect("shipped experiments use data sets with a name"));
+        let mut facts =
+            |name: &_| Ok(published_facts(name).expect("shipped experiments use data sets with a name"));
         let resolved = experiment.resolve(&mut facts)?;
         let cost = Cost::of(&resolved, &published_facts, &device)?;
         let hours = if args.no_estimate {

@@ -38,7 +38,9 @@ impl MachineArgs {
     /// Makes the process use the number of threads asked for.
     pub fn use_threads(&self) -> Result<()> {
         match self.threads {
-            Some(threads) => rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global().into_diagnostic(),
+            Some(threads) => {
+                rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global().into_diagnostic()
+            }
             None => Ok(()),
         }
     }

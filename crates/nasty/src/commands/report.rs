@@ -34,10 +34,12 @@ pub fn run(args: &ReportArgs) -> Result<End> {
     let wanted = |record: &Record| is_store || record.name == args.what;
     let records: Vec<Record> = store.records()?.into_iter().filter(wanted).collect();
     if records.is_empty() {
-        let which = if is_store { "no experiment".to_owned() } else { format!("no experiment `{}`", args.what) };
+        let which =
+            if is_store { "no experiment".to_owned() } else { format!("no experiment `{}`", args.what) };
         return Err(no_experiment(format!("{which} was run in {}", folder.display())));
     }
-    let findings: Vec<Findings> = records.into_iter().map(|record| store.findings(record)).collect::<Result<_, _>>()?;
+    let findings: Vec<Findings> =
+        records.into_iter().map(|record| store.findings(record)).collect::<Result<_, _>>()?;
     let written = report::write(&findings, &args.out)?;
     ui::data(&format!("report   {}", written.page.display()));
     Ok(End::Done)

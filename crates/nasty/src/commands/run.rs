@@ -66,7 +66,9 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     let ends = Local { worker: &workplace, jobs: args.jobs.into() }.execute(&plan, &watcher);
     watcher.finish();
 
-    let usual = || args.place.store.join("reports").join(format!("{}-{}", experiment.name, experiment.settings.scale));
+    let usual = || {
+        args.place.store.join("reports").join(format!("{}-{}", experiment.name, experiment.settings.scale))
+    };
     let folder = args.out.clone().unwrap_or_else(usual);
     let findings = workplace.store.findings(record)?;
     let written = report::write(&[findings], &folder)?;

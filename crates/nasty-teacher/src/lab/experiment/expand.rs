@@ -178,7 +178,8 @@ impl Teachers<'_> {
     fn others(&self, others: &[Other]) -> Vec<Architecture> {
         let mut architectures: Vec<Architecture> = Vec::new();
         for other in others {
-            let architecture = if let Other::Named(architecture) = *other { architecture } else { self.architecture };
+            let architecture =
+                if let Other::Named(architecture) = *other { architecture } else { self.architecture };
             if !architectures.contains(&architecture) {
                 architectures.push(architecture);
             }
@@ -210,7 +211,8 @@ impl Grid<'_> {
             for &adversary in &settings.adversary {
                 let against = match adversary {
                     Other::Named(other) if other != architecture => {
-                        let recipe = self.recipe(data, facts, seed, other, Kind::Train, &["teacher.recipe"])?;
+                        let recipe =
+                            self.recipe(data, facts, seed, other, Kind::Train, &["teacher.recipe"])?;
                         Some((self.task(format!("adversary {other}"), Task::Train(recipe)), true))
                     }
                     Other::Same | Other::Named(_) => Some((normal.clone(), false)),
@@ -231,13 +233,19 @@ impl Grid<'_> {
                             Some((against, _)) => {
                                 let kind = Kind::Undermine(against.clone());
                                 let tables = ["teacher.recipe", "teacher.nasty_recipe"];
-                                let mut recipe = self.recipe(data, facts, seed, architecture, kind, &tables)?;
-                                if let Objective::SelfUndermining { omega: o, temperature: t, .. } = &mut recipe.objective {
+                                let mut recipe =
+                                    self.recipe(data, facts, seed, architecture, kind, &tables)?;
+                                if let Objective::SelfUndermining { omega: o, temperature: t, .. } =
+                                    &mut recipe.objective
+                                {
                                     *o = omega.unwrap_or(*o);
                                     *t = temperature.unwrap_or(*t);
                                     (place.omega, place.teacher_temperature) = (*o, *t);
                                 }
-                                let mut name = format!("nasty teacher {architecture} ω={} τ={}", place.omega, place.teacher_temperature);
+                                let mut name = format!(
+                                    "nasty teacher {architecture} ω={} τ={}",
+                                    place.omega, place.teacher_temperature
+                                );
                                 if place.adversary != "same" {
                                     name += &format!(" against {}", place.adversary);
                                 }
@@ -245,12 +253,22 @@ impl Grid<'_> {
                                 self.task(name, Task::Train(recipe))
                             }
                         };
-                        if let (Some((against, true)), true) = (&against, experiment.settings.teacher.adversary.len() > 1) {
+                        if let (Some((against, true)), true) =
+                            (&against, experiment.settings.teacher.adversary.len() > 1)
+                        {
                             let against = against.clone();
                             self.entry(Role::Adversary, seed, &place, &against);
                         }
                         self.entry(Role::NastyTeacher, seed, &place, &nasty);
-                        let teachers = Teachers { data, facts, seed, architecture, normal: normal.clone(), nasty, place };
+                        let teachers = Teachers {
+                            data,
+                            facts,
+                            seed,
+                            architecture,
+                            normal: normal.clone(),
+                            nasty,
+                            place,
+                        };
                         if let Some(students) = &experiment.settings.student {
                             self.students(students, &teachers)?;
                         }
@@ -293,8 +311,10 @@ impl Grid<'_> {
         };
         let mut recipe = self.recipe(of.data, of.facts, of.seed, architecture, kind, &["student.recipe"])?;
         // The place names τ and α of the grid for those students too that have none, so that rows are whole.
-        let given = self.experiment.settings.teacher.temperature.first().map(|_| of.place.teacher_temperature);
-        let mut place = Place { student: Some(architecture.to_string()), temperature, alpha, share, ..of.place.clone() };
+        let given =
+            self.experiment.settings.teacher.temperature.first().map(|_| of.place.teacher_temperature);
+        let mut place =
+            Place { student: Some(architecture.to_string()), temperature, alpha, share, ..of.place.clone() };
         match &mut recipe.objective {
             Objective::Distillation { temperature: t, alpha: a, .. } => {
                 *t = temperature.or(given).unwrap_or(*t);
@@ -354,15 +374,21 @@ impl Grid<'_> {
                 let recipe = TsneRecipe { seed, ..TsneRecipe::usual(data.clone(), network.clone(), layer) };
                 let recipe = self.changed(recipe, changes, "embedding", TsneRecipe::problem)?;
                 let what = if layer == Layer::Features { "features" } else { "logits" };
-                let task = self.task(format!("t-SNE of {name} {architecture} {what}"), Task::Embedding(recipe));
+                let task =
+                    self.task(format!("t-SNE of {name} {architecture} {what}"), Task::Embedding(recipe));
                 self.entry(Role::Embedding(side, layer), seed, &of.place, &task);
             }
             if let Some(attack) = &settings.data_free {
                 for student in of.others(&attack.architecture) {
-                    let published = DataFreeRecipe::published(data.clone(), of.facts.classes, network.clone(), student);
+                    let published =
+                        DataFreeRecipe::published(data.clone(), of.facts.classes, network.clone(), student);
                     let recipe = DataFreeRecipe { seed, ..published };
-                    let recipe = self.changed(recipe, &attack.recipe, "data_free.recipe", DataFreeRecipe::problem)?;
-                    let task = self.task(format!("{student} from {name} {architecture} without data"), Task::DataFree(recipe));
+                    let recipe =
+                        self.changed(recipe, &attack.recipe, "data_free.recipe", DataFreeRecipe::problem)?;
+                    let task = self.task(
+                        format!("{student} from {name} {architecture} without data"),
+                        Task::DataFree(recipe),
+                    );
                     let place = Place { student: Some(student.to_string()), ..of.place.clone() };
                     self.entry(Role::DataFree(side), seed, &place, &task);
                 }
@@ -371,7 +397,8 @@ impl Grid<'_> {
                 // Each teacher judges the other's images.
                 let judge = of.network(if side == Side::Normal { Side::Nasty } else { Side::Normal });
                 let judge = Some(judge.clone()).filter(|judge| *judge != network);
-                let recipe = InversionRecipe { seed, ..InversionRecipe::published(data.clone(), network, judge) };
+                let recipe =
+                    InversionRecipe { seed, ..InversionRecipe::published(data.clone(), network, judge) };
                 let recipe = self.changed(recipe, changes, "inversion", InversionRecipe::problem)?;
                 let task = self.task(format!("images from {name} {architecture}"), Task::Inversion(recipe));
                 self.entry(Role::Inversion(side), seed, &of.place, &task);
@@ -439,7 +466,11 @@ impl Grid<'_> {
         if !self.known.contains_key(&hash) {
             self.known.insert(hash.clone(), self.resolved.tasks.len());
             let several = self.experiment.settings.seeds.len() > 1;
-            let data = if self.experiment.settings.data.len() > 1 { format!("{} ", task.data()) } else { String::new() };
+            let data = if self.experiment.settings.data.len() > 1 {
+                format!("{} ", task.data())
+            } else {
+                String::new()
+            };
             let seed = if several { format!(" #{}", task.seed()) } else { String::new() };
             self.resolved.tasks.push((format!("{data}{name}{seed}"), task));
         }
@@ -483,7 +514,9 @@ mod tests {
         let changes: Vec<String> = changes.iter().map(|c| (*c).to_owned()).collect();
         let experiment = Experiment::find(name, &changes).unwrap_or_else(|e| panic!("{name}: {e}"));
         let mut facts = |data: &DataName| Ok(published_facts(data).expect("a data set with a name"));
-        experiment.resolve(&mut facts).unwrap_or_else(|e| panic!("{name}: {e}: {:?}", std::error::Error::source(&e)))
+        experiment
+            .resolve(&mut facts)
+            .unwrap_or_else(|e| panic!("{name}: {e}: {:?}", std::error::Error::source(&e)))
     }
 
     #[test]
@@ -504,12 +537,17 @@ mod tests {
     fn the_published_recipe_is_run_at_scale_paper() {
         let resolved = resolve("cifar10", &["scale=paper"]);
         let Task::Train(normal) = &resolved.tasks[0].1 else { panic!("a training") };
-        assert_eq!((normal.epochs, normal.batch, normal.data.validation, normal.data.subset), (160, 128, 0, None));
+        assert_eq!(
+            (normal.epochs, normal.batch, normal.data.validation, normal.data.subset),
+            (160, 128, 0, None)
+        );
         let Task::Train(nasty) = &resolved.tasks[1].1 else { panic!("a training") };
         assert!(matches!(nasty.objective, Objective::SelfUndermining { temperature: 4.0, omega: 0.04, .. }));
         // Four students; resnet18 alone is the normal teacher itself, which is not trained again.
         assert_eq!(resolved.tasks.len(), 2 + 4 * 5 - 1);
-        let alone = |e: &&Entry| e.role == Role::Student(Source::Alone) && e.place.student.as_deref() == Some("resnet18");
+        let alone = |e: &&Entry| {
+            e.role == Role::Student(Source::Alone) && e.place.student.as_deref() == Some("resnet18")
+        };
         assert_eq!(resolved.entries.iter().find(alone).expect("a cell").task, normal.hash());
     }
 

@@ -101,7 +101,8 @@ impl Experiment {
             return Self::read(shipped.name, shipped.text, changes);
         }
         if path.extension().is_some_and(|e| e == "toml") || path.is_file() {
-            let text = std::fs::read_to_string(path).map_err(|source| ExperimentError::Io { path: path.into(), source })?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ExperimentError::Io { path: path.into(), source })?;
             let stem = path.file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
             return Self::read(&stem, &text, changes);
         }
@@ -115,12 +116,14 @@ impl Experiment {
     /// As [`Self::find`].
     pub fn read(name: &str, text: &str, changes: &[String]) -> Result<Self, ExperimentError> {
         let origin = || name.to_owned();
-        let syntax = |e: toml::de::Error| ExperimentError::Syntax { origin: origin(), message: e.to_string() };
+        let syntax =
+            |e: toml::de::Error| ExperimentError::Syntax { origin: origin(), message: e.to_string() };
         let mut tree: Map<String, Value> = toml::from_str(text).map_err(syntax)?;
         let mut changed = Map::new();
         for change in changes {
             let form = || ExperimentError::Form(OverrideError::Form { text: change.clone() });
-            let (key, text) = change.split_once('=').filter(|(k, v)| !k.is_empty() && !v.is_empty()).ok_or_else(form)?;
+            let (key, text) =
+                change.split_once('=').filter(|(k, v)| !k.is_empty() && !v.is_empty()).ok_or_else(form)?;
             // TOML has no null: "none" stays a word until it reaches its recipe.
             let value = Some(value(text)).filter(|v| !v.is_null()).unwrap_or_else(|| "none".into());
             insert(&mut changed, key, value).map_err(|()| ExperimentError::Value {
@@ -129,8 +132,10 @@ impl Experiment {
                 reason: "a value stands where this key needs a table".into(),
             })?;
         }
-        let scale = changed.get("scale").or_else(|| tree.get("scale")).cloned().unwrap_or_else(|| "small".into());
-        let value_error = |key: &str, reason: String| ExperimentError::Value { origin: origin(), key: key.into(), reason };
+        let scale =
+            changed.get("scale").or_else(|| tree.get("scale")).cloned().unwrap_or_else(|| "small".into());
+        let value_error =
+            |key: &str, reason: String| ExperimentError::Value { origin: origin(), key: key.into(), reason };
         let chosen: Scale = serde_json::from_value(scale.clone())
             .map_err(|_| value_error("scale", format!("expected paper, short or small, found {scale}")))?;
         let scales = tree.remove("scales");
@@ -140,7 +145,8 @@ impl Experiment {
                 for (key, of_scale) in &scales {
                     let key: Scale = key.parse().map_err(|e| value_error("scales", e))?;
                     let table = of_scale.as_object();
-                    let table = table.ok_or_else(|| value_error(&format!("scales.{key}"), "expected a table".into()))?;
+                    let table = table
+                        .ok_or_else(|| value_error(&format!("scales.{key}"), "expected a table".into()))?;
                     check_keys(name, table)?;
                 }
                 match scales.remove(&chosen.to_string()) {
@@ -195,15 +201,49 @@ fn merge(under: &mut Map<String, Value>, over: Map<String, Value>) {
 }
 
 /// Tables whose keys are those of a recipe, or free.
-const OPEN: [&str; 8] =
-    ["recipe", "teacher.recipe", "teacher.nasty_recipe", "student.recipe", "data_free.recipe", "responses", "embedding", "inversion"];
+const OPEN: [&str; 8] = [
+    "recipe",
+    "teacher.recipe",
+    "teacher.nasty_recipe",
+    "student.recipe",
+    "data_free.recipe",
+    "responses",
+    "embedding",
+    "inversion",
+];
 /// The keys of an experiment.
 const KEYS: [&str; 31] = [
-    "format", "title", "shows", "remarks", "scale", "data", "seeds", "recipe", "teacher", "teacher.architecture",
-    "teacher.adversary", "teacher.omega", "teacher.temperature", "teacher.recipe", "teacher.nasty_recipe", "student",
-    "student.architecture", "student.from", "student.temperature", "student.alpha", "student.share",
-    "student.label_smoothing", "student.recipe", "responses", "embedding", "data_free", "data_free.architecture",
-    "data_free.recipe", "inversion", "stands_for", "reference",
+    "format",
+    "title",
+    "shows",
+    "remarks",
+    "scale",
+    "data",
+    "seeds",
+    "recipe",
+    "teacher",
+    "teacher.architecture",
+    "teacher.adversary",
+    "teacher.omega",
+    "teacher.temperature",
+    "teacher.recipe",
+    "teacher.nasty_recipe",
+    "student",
+    "student.architecture",
+    "student.from",
+    "student.temperature",
+    "student.alpha",
+    "student.share",
+    "student.label_smoothing",
+    "student.recipe",
+    "responses",
+    "embedding",
+    "data_free",
+    "data_free.architecture",
+    "data_free.recipe",
+    "inversion",
+    "stands_for",
+    "reference",
 ];
 
 /// Every key must be known, down to tables that are open or lists.
@@ -266,7 +306,9 @@ mod tests {
         let small = read(&[]).expect("fine").settings;
         assert_eq!((small.scale, small.data.clone()), (Scale::Small, vec![DataName::Quickstart]));
         assert_eq!((small.recipe["epochs"].as_u64(), small.recipe["batch"].as_u64()), (Some(9), Some(64)));
-        let short = read(&["scale=short", "seeds=[0,1]", "recipe.epochs=5", "student.alpha=0.5"]).expect("fine").settings;
+        let short = read(&["scale=short", "seeds=[0,1]", "recipe.epochs=5", "student.alpha=0.5"])
+            .expect("fine")
+            .settings;
         assert_eq!((short.recipe["epochs"].as_u64(), short.seeds), (Some(5), vec![0, 1]));
         assert_eq!(short.student.expect("students").alpha, [0.5]);
     }
@@ -292,7 +334,9 @@ mod tests {
         assert!(message(&["student.architecture=none"]).contains("`none`"));
         let bad = FILE.replace("[recipe]", "[recip]");
         let e = Experiment::read("t", &bad, &[]).expect_err("unknown table");
-        assert!(e.to_string().contains("`recip`") && e.help().expect("help").to_string().contains("`recipe`"));
+        assert!(
+            e.to_string().contains("`recip`") && e.help().expect("help").to_string().contains("`recipe`")
+        );
         let unknown = Experiment::find("cifar11", &[]).expect_err("no such thing");
         assert!(unknown.help().expect("help").to_string().contains("`cifar10`"));
     }

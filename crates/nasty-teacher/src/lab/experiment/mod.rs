@@ -6,7 +6,7 @@ mod file;
 mod settings;
 mod shipped;
 
-pub use expand::{DataFacts, Entry, Place, Resolved, ResolveError, Role, Side};
+pub use expand::{DataFacts, Entry, Place, ResolveError, Resolved, Role, Side};
 pub use file::{Experiment, ExperimentError};
 pub use settings::{
     Changes, DataFreeSettings, EXPERIMENT_FORMAT, Other, Reference, Scale, Settings, Source, StudentSettings,

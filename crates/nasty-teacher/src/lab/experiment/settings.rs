@@ -250,8 +250,12 @@ fn usual_smoothing() -> f64 {
 
 fn one_or_many<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Vec<T>, D::Error> {
     match Value::deserialize(from)? {
-        Value::Array(list) if list.is_empty() => Err(D::Error::custom("expected one value or a list, found an empty list")),
-        Value::Array(list) => list.into_iter().map(|v| serde_json::from_value(v).map_err(D::Error::custom)).collect(),
+        Value::Array(list) if list.is_empty() => {
+            Err(D::Error::custom("expected one value or a list, found an empty list"))
+        }
+        Value::Array(list) => {
+            list.into_iter().map(|v| serde_json::from_value(v).map_err(D::Error::custom)).collect()
+        }
         one => Ok(vec![serde_json::from_value(one).map_err(D::Error::custom)?]),
     }
 }
@@ -262,7 +266,9 @@ impl Settings {
         let student = self.student.as_ref();
         let shares = student.map_or(&[][..], |s| &s.share[..]);
         let unknown = |r: &&Reference| {
-            let parses = |name: &str| name.parse::<Architecture>().is_ok() || self.stands_for.values().any(|v| v == name);
+            let parses = |name: &str| {
+                name.parse::<Architecture>().is_ok() || self.stands_for.values().any(|v| v == name)
+            };
             !parses(&r.teacher) || r.student.as_deref().is_some_and(|s| !parses(s))
         };
         if self.format != EXPERIMENT_FORMAT {
@@ -275,11 +281,17 @@ impl Settings {
             return Some(format!("student.label_smoothing is {smoothing}, expected from 0 to below 1"));
         }
         let data_free = self.data_free.as_ref();
-        let students = student.iter().flat_map(|s| &s.architecture).chain(data_free.iter().flat_map(|d| &d.architecture));
+        let students = student
+            .iter()
+            .flat_map(|s| &s.architecture)
+            .chain(data_free.iter().flat_map(|d| &d.architecture));
         if students.into_iter().any(|a| *a == Other::None) {
             return Some("a student's architecture is `none`; only teacher.adversary can be".into());
         }
         let row = self.reference.iter().find(unknown)?;
-        Some(format!("a [[reference]] names {} and {:?}: no architecture is called so", row.teacher, row.student))
+        Some(format!(
+            "a [[reference]] names {} and {:?}: no architecture is called so",
+            row.teacher, row.student
+        ))
     }
 }

@@ -5,8 +5,8 @@ use super::tables::{layer_name, source_name};
 use crate::lab::experiment::{Place, Role, Side, Source};
 use crate::lab::{Findings, Outcome, Picture};
 use crate::report::{
-    Axis as PlotAxis, BarGroup, BarPlot, Figure, ImageGrid, ImagePanel, LinePlot, Pixels, Plot, Response, ScatterPanel,
-    ScatterPlot, Series,
+    Axis as PlotAxis, BarGroup, BarPlot, Figure, ImageGrid, ImagePanel, LinePlot, Pixels, Plot, Response,
+    ScatterPanel, ScatterPlot, Series,
 };
 
 /// Curves in one figure, at most: more cannot be told apart.
@@ -25,10 +25,12 @@ pub(super) fn students(findings: &Findings) -> Option<Figure> {
 }
 
 fn bars(findings: &Findings, rows: &[Place], varying: &[Axis], sources: &[Source]) -> Figure {
-    let names: Vec<Axis> = varying.iter().copied().filter(|a| *a != Axis::Student).chain([Axis::Student]).collect();
+    let names: Vec<Axis> =
+        varying.iter().copied().filter(|a| *a != Axis::Student).chain([Axis::Student]).collect();
     let category = |place: &Place| names.iter().map(|a| a.text(place)).collect::<Vec<_>>().join(" · ");
     let group = |&source: &Source| {
-        let cells: Vec<Summary> = rows.iter().map(|place| Summary::of(findings, Role::Student(source), place)).collect();
+        let cells: Vec<Summary> =
+            rows.iter().map(|place| Summary::of(findings, Role::Student(source), place)).collect();
         let spread = cells.iter().map(|c| c.spread.unwrap_or(0.0)).collect();
         BarGroup {
             name: source_name(source).into(),
@@ -38,7 +40,10 @@ fn bars(findings: &Findings, rows: &[Place], varying: &[Axis], sources: &[Source
     };
     Figure {
         title: "What students get".into(),
-        caption: format!("Test accuracy by what the student learned from. Rows: {}.", names.iter().map(|a| a.heading()).collect::<Vec<_>>().join(" · ")),
+        caption: format!(
+            "Test accuracy by what the student learned from. Rows: {}.",
+            names.iter().map(|a| a.heading()).collect::<Vec<_>>().join(" · ")
+        ),
         plot: Plot::Bars(BarPlot {
             categories: rows.iter().map(category).collect(),
             groups: sources.iter().map(group).collect(),
@@ -71,18 +76,33 @@ fn sweep_figure(findings: &Findings, rows: &[Place], sweep: Axis, sources: &[Sou
     let left_out = series.len().saturating_sub(CURVES);
     series.truncate(CURVES);
     let mut caption = format!("Test accuracy over {}", sweep.heading());
-    caption += if findings.record.settings.seeds.len() > 1 { "; bands: ± standard deviation over seeds." } else { "." };
+    caption += if findings.record.settings.seeds.len() > 1 {
+        "; bands: ± standard deviation over seeds."
+    } else {
+        "."
+    };
     if left_out > 0 {
         caption += &format!(" {left_out} more curves are in the table only.");
     }
     Figure {
         title: format!("Accuracy over {}", sweep.heading()),
         caption,
-        plot: Plot::Lines(LinePlot { x: PlotAxis::new(sweep.heading()), y: PlotAxis::new("test accuracy (%)"), series }),
+        plot: Plot::Lines(LinePlot {
+            x: PlotAxis::new(sweep.heading()),
+            y: PlotAxis::new("test accuracy (%)"),
+            series,
+        }),
     }
 }
 
-fn curve(findings: &Findings, role: Role, name: String, rows: &[&Place], sweep: Axis, dashed: bool) -> Series {
+fn curve(
+    findings: &Findings,
+    role: Role,
+    name: String,
+    rows: &[&Place],
+    sweep: Axis,
+    dashed: bool,
+) -> Series {
     let mut cells: Vec<(f64, Summary)> = Vec::new();
     for place in rows {
         if let Some(x) = sweep.number(place) {
@@ -123,7 +143,9 @@ pub(super) fn learning_curves(findings: &Findings) -> Vec<Figure> {
         let what = if held_out { "on the images that choose the epoch" } else { "on training images" };
         let mut caption = format!("Accuracy {what}, seed {}.", first.unwrap_or(0));
         if left_out > 0 {
-            caption += &format!(" {left_out} more runs have theirs in metrics.jsonl of their folders, and for TensorBoard.");
+            caption += &format!(
+                " {left_out} more runs have theirs in metrics.jsonl of their folders, and for TensorBoard."
+            );
         }
         let plot = LinePlot { x: PlotAxis::new("epoch"), y: PlotAxis::new("accuracy (%)"), series };
         (!plot.series.is_empty()).then(|| Figure { title: title.into(), caption, plot: Plot::Lines(plot) })
@@ -137,7 +159,10 @@ pub(super) fn learning_curves(findings: &Findings) -> Vec<Figure> {
 }
 
 /// The entries of the first seed that has a finished one of `pick`.
-fn first_seed<'a, T>(findings: &'a Findings, pick: impl Fn(Role, &'a Outcome) -> Option<T>) -> Vec<(&'a Place, T)> {
+fn first_seed<'a, T>(
+    findings: &'a Findings,
+    pick: impl Fn(Role, &'a Outcome) -> Option<T>,
+) -> Vec<(&'a Place, T)> {
     let mut found = Vec::new();
     let mut seed = None;
     for entry in &findings.record.entries {
@@ -159,10 +184,18 @@ pub(super) fn embeddings(findings: &Findings) -> Option<Figure> {
     });
     maps.sort_by_key(|(_, (side, layer, _))| (layer_name(*layer), *side == Side::Nasty));
     let classes = maps.first()?.1.2.classes.clone();
-    let panel = |(place, (side, layer, result)): &(&Place, (Side, _, &Box<crate::lab::EmbeddingResult>))| ScatterPanel {
-        title: format!("{} {}, {}", side.name(), place.teacher, layer_name(*layer)),
-        points: result.map.points.iter().zip(&result.map.labels).map(|(p, &l)| (p[0], p[1], usize::from(l))).collect(),
-        ..ScatterPanel::default()
+    let panel = |(place, (side, layer, result)): &(&Place, (Side, _, &Box<crate::lab::EmbeddingResult>))| {
+        ScatterPanel {
+            title: format!("{} {}, {}", side.name(), place.teacher, layer_name(*layer)),
+            points: result
+                .map
+                .points
+                .iter()
+                .zip(&result.map.labels)
+                .map(|(p, &l)| (p[0], p[1], usize::from(l)))
+                .collect(),
+            ..ScatterPanel::default()
+        }
     };
     Some(Figure {
         title: "t-SNE of features and of logits".into(),
@@ -204,7 +237,10 @@ pub(super) fn inversions(findings: &Findings) -> Option<Figure> {
         _ => None,
     });
     let columns = inverted.first()?.1.1.classes.len().min(10);
-    let panel = |(place, (side, result, images)): &(&Place, (Side, &Box<crate::lab::InversionResult>, &Vec<Picture>))| ImagePanel {
+    let panel = |(place, (side, result, images)): &(
+        &Place,
+        (Side, &Box<crate::lab::InversionResult>, &Vec<Picture>),
+    )| ImagePanel {
         title: format!("{} {}", side.name(), place.teacher),
         columns,
         images: images.iter().take(10 * columns).map(|picture| pixels(picture, result.size)).collect(),

@@ -31,7 +31,9 @@ pub const REPORT_FORMAT: u32 = 1;
 pub fn write(findings: &[Findings], folder: &Path) -> Result<Written, ReportError> {
     let page = page(findings).write(folder)?;
     let json = serde_json::to_string_pretty(&json(findings)).expect("a report is plain data") + "\n";
-    let file = |path: PathBuf, text: &str| write_whole(&path, text.as_bytes()).map_err(ReportError::io("write", path));
+    let file = |path: PathBuf, text: &str| {
+        write_whole(&path, text.as_bytes()).map_err(ReportError::io("write", path))
+    };
     file(folder.join("report.json"), &json)?;
     let tables_folder = folder.join("tables");
     std::fs::create_dir_all(&tables_folder).map_err(ReportError::io("create", &tables_folder))?;
@@ -88,8 +90,11 @@ fn machine(outcome: &Outcome) -> Option<(&Machine, f64)> {
 }
 
 fn machines_of(findings: &Findings) -> Vec<String> {
-    let describe = |m: &Machine| format!("nasty {} on {}, {} threads, device {}", m.version, m.system, m.threads, m.device);
-    let mut machines: Vec<String> = findings.outcomes.values().filter_map(machine).map(|(m, _)| describe(m)).collect();
+    let describe = |m: &Machine| {
+        format!("nasty {} on {}, {} threads, device {}", m.version, m.system, m.threads, m.device)
+    };
+    let mut machines: Vec<String> =
+        findings.outcomes.values().filter_map(machine).map(|(m, _)| describe(m)).collect();
     machines.sort();
     machines.dedup();
     machines
@@ -98,16 +103,24 @@ fn machines_of(findings: &Findings) -> Vec<String> {
 fn sections(findings: &Findings, several: bool) -> Vec<Section> {
     let record = &findings.record;
     let settings = &record.settings;
-    let mut results = vec![Block::Text(format!("{}, scale {}.", capitalised(&settings.shows), settings.scale))];
+    let mut results =
+        vec![Block::Text(format!("{}, scale {}.", capitalised(&settings.shows), settings.scale))];
     if !settings.remarks.is_empty() {
-        results.push(Block::Callout { title: "How this differs from the paper".into(), text: settings.remarks.clone() });
+        results.push(Block::Callout {
+            title: "How this differs from the paper".into(),
+            text: settings.remarks.clone(),
+        });
     }
     let unfinished = findings.outcomes.values().filter(|o| matches!(o, Outcome::Missing)).count();
     if unfinished > 0 {
-        let text = format!("{unfinished} of {} runs are not finished; the command below goes on with them.", findings.outcomes.len());
+        let text = format!(
+            "{unfinished} of {} runs are not finished; the command below goes on with them.",
+            findings.outcomes.len()
+        );
         results.push(Block::Callout { title: "Unfinished".into(), text });
     }
-    let failed: Vec<String> = findings.outcomes.iter().filter_map(|(hash, outcome)| not_finite(findings, hash, outcome)).collect();
+    let failed: Vec<String> =
+        findings.outcomes.iter().filter_map(|(hash, outcome)| not_finite(findings, hash, outcome)).collect();
     results.extend(tables_of(findings).into_iter().map(|(_, table)| Block::Table(table)));
     if !failed.is_empty() {
         results.push(Block::Callout { title: "Could not be trained".into(), text: failed.join("; ") });
@@ -125,7 +138,11 @@ fn sections(findings: &Findings, several: bool) -> Vec<Section> {
     let curves = figures::learning_curves(findings);
     if !curves.is_empty() {
         let blocks = curves.into_iter().map(Block::Figure).collect();
-        sections.push(Section { id: format!("{}-curves", record.name), title: title("learning curves"), blocks });
+        sections.push(Section {
+            id: format!("{}-curves", record.name),
+            title: title("learning curves"),
+            blocks,
+        });
     }
     sections.push(Section {
         id: format!("{}-again", record.name),
@@ -143,7 +160,10 @@ fn sections(findings: &Findings, several: bool) -> Vec<Section> {
 fn not_finite(findings: &Findings, hash: &str, outcome: &Outcome) -> Option<String> {
     let Outcome::NotFinite(failure) = outcome else { return None };
     let name = findings.record.tasks.get(hash)?;
-    Some(format!("{name}: its loss became {} at epoch {}, step {}", failure.loss, failure.epoch, failure.step))
+    Some(format!(
+        "{name}: its loss became {} at epoch {}, step {}",
+        failure.loss, failure.epoch, failure.step
+    ))
 }
 
 fn facts(findings: &Findings) -> Vec<(String, String)> {

@@ -27,7 +27,8 @@ pub(super) fn mean_and_spread(values: &[f64]) -> (Option<f64>, Option<f64>) {
     let n = values.len() as f64;
     let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / n);
     let spread = mean.filter(|_| values.len() > 1);
-    let spread = spread.map(|mean| (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt());
+    let spread =
+        spread.map(|mean| (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt());
     (mean, spread)
 }
 
@@ -72,7 +73,8 @@ impl Summary {
     pub(super) fn difference(&self, other: &Self) -> Cell {
         let (Some(a), Some(b)) = (self.mean, other.mean) else { return Cell::Empty };
         let pairs: Vec<f64> = self.accuracies.iter().zip(&other.accuracies).map(|(a, b)| a - b).collect();
-        let paired = self.accuracies.len() == other.accuracies.len() && self.not_finite + other.not_finite == 0;
+        let paired =
+            self.accuracies.len() == other.accuracies.len() && self.not_finite + other.not_finite == 0;
         let spread = if paired { mean_and_spread(&pairs).1 } else { None };
         Cell::Number { value: a - b, spread, decimals: 2, signed: true }
     }
@@ -100,7 +102,11 @@ pub(super) fn results<'a>(findings: &'a Findings, role: Role, place: &Place) -> 
 }
 
 /// The paper's figures for a teacher, or for a student of it.
-pub(super) fn reference<'a>(settings: &'a Settings, place: &Place, student: Option<&str>) -> Option<&'a Reference> {
+pub(super) fn reference<'a>(
+    settings: &'a Settings,
+    place: &Place,
+    student: Option<&str>,
+) -> Option<&'a Reference> {
     let paper = |name: &str| settings.stands_for.get(name).cloned().unwrap_or_else(|| name.to_owned());
     let same_data = |r: &Reference| r.data.as_ref().is_none_or(|d| d.to_string() == place.data);
     let (teacher, student) = (paper(&place.teacher), student.map(paper));

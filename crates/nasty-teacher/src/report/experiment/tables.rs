@@ -14,9 +14,11 @@ fn note(findings: &Findings, paper: bool) -> String {
         n => format!("Mean ± standard deviation over {n} seeds; differences are taken seed by seed."),
     };
     if paper {
-        let pairs: Vec<String> = settings.stands_for.iter().map(|(ours, theirs)| format!("{ours} for its {theirs}")).collect();
+        let pairs: Vec<String> =
+            settings.stands_for.iter().map(|(ours, theirs)| format!("{ours} for its {theirs}")).collect();
         text += " Paper: its figures, for its networks, its data and its epochs";
-        text += &if pairs.is_empty() { ".".to_owned() } else { format!("; here {} stand.", pairs.join(", ")) };
+        text +=
+            &if pairs.is_empty() { ".".to_owned() } else { format!("; here {} stand.", pairs.join(", ")) };
     }
     text
 }
@@ -47,8 +49,10 @@ pub(super) fn teachers(findings: &Findings) -> Option<Table> {
         let normal_place = Place { omega: 0.0, teacher_temperature: 1.0, ..place.clone() };
         let normal = Summary::of(findings, Role::NormalTeacher, &normal_place);
         let nasty = Summary::of(findings, Role::NastyTeacher, place);
-        let judged: Vec<_> =
-            results(findings, Role::NastyTeacher, place).into_iter().filter_map(|r| r.nastiness.as_ref()).collect();
+        let judged: Vec<_> = results(findings, Role::NastyTeacher, place)
+            .into_iter()
+            .filter_map(|r| r.nastiness.as_ref())
+            .collect();
         let distances: Vec<f64> = judged.iter().map(|n| n.scaled_kl).collect();
         let (distance, spread) = super::summary::mean_and_spread(&distances);
         let mut verdicts: Vec<&str> = judged.iter().map(|n| verdict(n.verdict)).collect();
@@ -132,7 +136,9 @@ pub(super) fn students(findings: &Findings) -> Option<Table> {
         }
         if paper {
             let r = paper_of(place);
-            row.extend([r.and_then(|r| r.alone), r.and_then(|r| r.normal), r.and_then(|r| r.nasty)].map(optional));
+            row.extend(
+                [r.and_then(|r| r.alone), r.and_then(|r| r.normal), r.and_then(|r| r.nasty)].map(optional),
+            );
         }
         table.rows.push(row);
     }
@@ -183,7 +189,8 @@ pub(super) fn clusters(findings: &Findings) -> Option<Table> {
     ];
     let mut table = Table { title: "How far classes are clusters".into(), columns, ..Table::default() };
     for entry in &findings.record.entries {
-        let (Role::Embedding(side, layer), Some(Outcome::Mapped(result))) = (entry.role, findings.outcomes.get(&entry.task))
+        let (Role::Embedding(side, layer), Some(Outcome::Mapped(result))) =
+            (entry.role, findings.outcomes.get(&entry.task))
         else {
             continue;
         };
@@ -223,11 +230,13 @@ pub(super) fn inversions(findings: &Findings) -> Option<Table> {
     ];
     let mut table = Table { title: "What networks see in the images".into(), columns, ..Table::default() };
     for entry in &findings.record.entries {
-        let (Role::Inversion(side), Some(Outcome::Inverted(result, _))) = (entry.role, findings.outcomes.get(&entry.task))
+        let (Role::Inversion(side), Some(Outcome::Inverted(result, _))) =
+            (entry.role, findings.outcomes.get(&entry.task))
         else {
             continue;
         };
-        let share = |r: &crate::attacks::inversion::Recognised| 100.0 * r.as_wanted as f64 / r.total.max(1) as f64;
+        let share =
+            |r: &crate::attacks::inversion::Recognised| 100.0 * r.as_wanted as f64 / r.total.max(1) as f64;
         let last = result.rows.last();
         table.rows.push(vec![
             Cell::text(format!("{} {}", side.name(), entry.place.teacher)),
@@ -252,7 +261,11 @@ pub(super) fn sharpness(findings: &Findings) -> Option<Table> {
         Column::number("entropy", "nats"),
         Column::number("largest probability", ""),
     ];
-    let mut table = Table { title: "How sharp the answers are, over all test images".into(), columns, ..Table::default() };
+    let mut table = Table {
+        title: "How sharp the answers are, over all test images".into(),
+        columns,
+        ..Table::default()
+    };
     for entry in &findings.record.entries {
         let Some(Outcome::Answered(result, _)) = findings.outcomes.get(&entry.task) else { continue };
         for (side, s) in Side::BOTH.iter().zip(&result.sharpness) {
@@ -267,7 +280,9 @@ pub(super) fn sharpness(findings: &Findings) -> Option<Table> {
             ]);
         }
     }
-    table.note = Some("A peak is a class with at least a quarter of the largest probability, that one included.".into());
+    table.note = Some(
+        "A peak is a class with at least a quarter of the largest probability, that one included.".into(),
+    );
     Some(table).filter(|table| !table.rows.is_empty())
 }
 

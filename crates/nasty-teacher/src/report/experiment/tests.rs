@@ -74,13 +74,17 @@ fn students_stand_beside_alone_and_beside_the_paper() {
     let found = findings("cifar10", &["scale=small", "student.architecture=cnn4"], usual);
     let table = tables::students(&found).unwrap();
     let text = table.to_text();
-    for needle in ["cnn4", "from nasty", "nasty's hard labels", "86.64", "87.75", "82.46", "cnn4 for its cnn"] {
+    for needle in ["cnn4", "from nasty", "nasty's hard labels", "86.64", "87.75", "82.46", "cnn4 for its cnn"]
+    {
         assert!(text.contains(needle), "no {needle} in\n{text}");
     }
     // normal 90 %, nasty 89 %; alone 88 %, then from normal, from nasty, hard labels, smoothing, each a point less.
     assert!(table.to_csv().lines().nth(1).unwrap().starts_with("cnn4,88,87,-1,86,-2,"), "{}", table.to_csv());
     let teachers = tables::teachers(&found).unwrap().to_csv();
-    assert!(teachers.lines().nth(1).unwrap().starts_with("cnn,90,89,-1,12.5,nasty,95.13,94.56"), "{teachers}");
+    assert!(
+        teachers.lines().nth(1).unwrap().starts_with("cnn,90,89,-1,12.5,nasty,95.13,94.56"),
+        "{teachers}"
+    );
 }
 
 #[test]
@@ -100,25 +104,33 @@ fn seeds_give_a_spread_and_differences_are_paired() {
 
 #[test]
 fn a_student_that_cannot_be_trained_is_shown_as_such() {
-    let found = findings("cifar10", &["student.architecture=[\"cnn4\", \"cnn8\"]"], |nth, name, task| match name {
-        "cnn4 from nasty cnn" => Outcome::NotFinite(Box::new(Failure {
-            format: 1,
-            recipe: task.hash(),
-            loss: "NaN".into(),
-            epoch: 3,
-            step: 77,
-            advice: "less".into(),
-            machine: machine(),
-        })),
-        "cnn8 from nasty cnn" => trained(task, nth, 0.1),
-        "cnn8 alone" => Outcome::Missing,
-        _ => usual(nth, name, task),
-    });
+    let found =
+        findings("cifar10", &["student.architecture=[\"cnn4\", \"cnn8\"]"], |nth, name, task| match name {
+            "cnn4 from nasty cnn" => Outcome::NotFinite(Box::new(Failure {
+                format: 1,
+                recipe: task.hash(),
+                loss: "NaN".into(),
+                epoch: 3,
+                step: 77,
+                advice: "less".into(),
+                machine: machine(),
+            })),
+            "cnn8 from nasty cnn" => trained(task, nth, 0.1),
+            "cnn8 alone" => Outcome::Missing,
+            _ => usual(nth, name, task),
+        });
     let table = tables::students(&found).unwrap();
     assert_eq!(table.marks.len(), 2, "{:?}", table.marks);
-    assert!(table.to_text().contains("loss not finite") && table.note.as_ref().unwrap().contains("could not be trained"));
+    assert!(
+        table.to_text().contains("loss not finite")
+            && table.note.as_ref().unwrap().contains("could not be trained")
+    );
     let html = page(&[found]).to_html().unwrap();
-    assert!(html.contains("its loss became NaN at epoch 3, step 77") && html.contains("1 of 12 runs are not finished"), "{html}");
+    assert!(
+        html.contains("its loss became NaN at epoch 3, step 77")
+            && html.contains("1 of 12 runs are not finished"),
+        "{html}"
+    );
 }
 
 #[test]
@@ -158,9 +170,13 @@ fn files_are_written_and_the_json_is_whole() {
     let both = [findings("cifar10", &[], usual), findings("ablation-alpha", &[], usual)];
     let written = write(&both, folder.path()).unwrap();
     assert!(written.page.is_file() && written.text.contains("The students"));
-    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.path().join("report.json")).unwrap()).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("report.json")).unwrap()).unwrap();
     let cell = &json["experiments"][0]["cells"][0];
-    assert_eq!((cell["role"].as_str(), cell["mean"].as_f64(), cell["paper"].as_f64()), (Some("normal-teacher"), Some(90.0), Some(95.13)));
+    assert_eq!(
+        (cell["role"].as_str(), cell["mean"].as_f64(), cell["paper"].as_f64()),
+        (Some("normal-teacher"), Some(90.0), Some(95.13))
+    );
     for suffix in ["csv", "md", "tex"] {
         assert!(folder.path().join(format!("tables/cifar10-small-students.{suffix}")).is_file());
     }

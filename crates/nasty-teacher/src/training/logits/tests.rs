@@ -80,7 +80,13 @@ fn files_stay_within_their_budget_and_damaged_ones_are_passed_over() {
     changed[middle] ^= 64;
     for damaged in [&whole[..whole.len() - 5], &whole[..10], b"", &flipped, &changed] {
         std::fs::write(&path, damaged).unwrap();
-        assert_eq!(ask(&LogitTables::new(Some(folder.path().into()), 1 << 20, 0).table(&key("d")).unwrap(), &items(0..40)), 80);
+        assert_eq!(
+            ask(
+                &LogitTables::new(Some(folder.path().into()), 1 << 20, 0).table(&key("d")).unwrap(),
+                &items(0..40)
+            ),
+            80
+        );
     }
     std::fs::write(&path, &whole).unwrap();
     assert_eq!(ask(&open(2_000).table(&key("d")).unwrap(), &items(0..40)), 0);

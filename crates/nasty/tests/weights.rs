@@ -26,7 +26,8 @@ fn succeeds(folder: &Path, arguments: &[&str]) -> String {
 /// The command fails with `code` and one clear error, and leaves the folder as it was.
 fn fails(folder: &Path, arguments: &[&str], code: i32, needles: &[&str]) {
     let names = || {
-        let mut names: Vec<_> = fs::read_dir(folder).expect("there").map(|e| e.expect("an entry").file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(folder).expect("there").map(|e| e.expect("an entry").file_name()).collect();
         names.sort();
         names
     };
@@ -34,7 +35,10 @@ fn fails(folder: &Path, arguments: &[&str], code: i32, needles: &[&str]) {
     let output = nasty(folder, arguments);
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
-    assert!(output.stdout.is_empty() && message.lines().filter(|line| line.starts_with("error:")).count() == 1, "{arguments:?}: {message}");
+    assert!(
+        output.stdout.is_empty() && message.lines().filter(|line| line.starts_with("error:")).count() == 1,
+        "{arguments:?}: {message}"
+    );
     for needle in needles {
         assert!(message.contains(needle), "{arguments:?} says\n{message}without `{needle}`");
     }
@@ -88,7 +92,9 @@ fn a_checkpoint_goes_in_and_out() {
     let here = folder.path();
     fs::write(here.join("best_model.tar"), best_model(&state("module."))).expect("writable");
     let report = succeeds(here, &["import", "best_model.tar", "-o", "net"]);
-    for needle in ["cnn1, 3 classes, 1×28×28", "26 tensors match", "`state_dict.module.`", "fashion-mnist, assumed"] {
+    for needle in
+        ["cnn1, 3 classes, 1×28×28", "26 tensors match", "`state_dict.module.`", "fashion-mnist, assumed"]
+    {
         assert!(report.contains(needle), "without `{needle}`:\n{report}");
     }
     fails(here, &["import", "best_model.tar", "-o", "net"], 2, &["net is not empty"]);
@@ -97,7 +103,10 @@ fn a_checkpoint_goes_in_and_out() {
     assert_eq!(written, "written: model.onnx\n");
     fs::create_dir(here.join("out")).expect("writable");
     succeeds(here, &["export", "net", "-o", "out/again.safetensors"]);
-    assert_eq!(fs::read(here.join("net/config.json")).expect("a file"), fs::read(here.join("out/config.json")).expect("a file"));
+    assert_eq!(
+        fs::read(here.join("net/config.json")).expect("a file"),
+        fs::read(here.join("out/config.json")).expect("a file")
+    );
     let json = succeeds(
         here,
         &["import", "out/again.safetensors", "-o", "net2", "--mean", "0.5", "--std", "0.25", "--json"],
@@ -195,7 +204,8 @@ fn third_party_checkpoints_give_their_published_counts() {
         assert_eq!((&evaluation["correct"], &evaluation["total"]), (&correct.into(), &10_000.into()));
         let found = evaluation["loss"].as_f64().expect("a number");
         assert!((found - loss).abs() < 2e-5, "a loss of {found}");
-        let of_classes: u64 = evaluation["per_class"].as_array().expect("a list").iter().filter_map(|c| c[0].as_u64()).sum();
+        let of_classes: u64 =
+            evaluation["per_class"].as_array().expect("a list").iter().filter_map(|c| c[0].as_u64()).sum();
         assert_eq!(of_classes, correct);
     }
 }

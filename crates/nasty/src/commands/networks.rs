@@ -37,17 +37,21 @@ pub fn run(args: &NetworksArgs) -> Result<End> {
     let text = match args.architecture {
         Some(architecture) => {
             let overview = overview(architecture)?;
-            if args.json { json(&overview) } else { layers(&overview).to_text() }
+            if args.json {
+                serde_json::to_string_pretty(&overview).expect("plain data")
+            } else {
+                layers(&overview).to_text()
+            }
         }
         None => {
             let all = Architecture::all().map(overview).collect::<Result<Vec<Overview>, _>>()?;
-            if args.json { json(&all) } else { list(&all).to_text() }
+            if args.json {
+                serde_json::to_string_pretty(&all).expect("plain data")
+            } else {
+                list(&all).to_text()
+            }
         }
     };
     ui::data(text.trim_end());
     Ok(End::Done)
-}
-
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(value).expect("an overview is plain data")
 }

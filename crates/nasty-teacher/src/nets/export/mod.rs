@@ -27,7 +27,9 @@ pub enum ExportError {
     },
     /// There is a description of something else where this network's must go.
     #[error("{} describes another network; nothing is overwritten", path.display())]
-    #[diagnostic(help("a safetensors file is described by the config.json beside it: export into a folder of its own"))]
+    #[diagnostic(help(
+        "a safetensors file is described by the config.json beside it: export into a folder of its own"
+    ))]
     Occupied {
         /// The `config.json`.
         path: PathBuf,

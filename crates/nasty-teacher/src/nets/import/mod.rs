@@ -112,7 +112,11 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
     let mut state = Vec::with_capacity(fit.matched.len());
     for (name, given) in &fit.matched {
         let stored = &tensors[given];
-        let data = stored.values().map_err(|problem| ImportError::Unreadable { path: path.to_owned(), kind, problem })?;
+        let data = stored.values().map_err(|problem| ImportError::Unreadable {
+            path: path.to_owned(),
+            kind,
+            problem,
+        })?;
         if name.ends_with(".running_var")
             && let Some(index) = data.iter().position(|v| *v < 0.0)
         {
@@ -122,7 +126,11 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
         state.push(NamedTensor { name: name.clone(), shape: stored.shape.clone(), data });
     }
     let network = fit.architecture.build(fit.classes, fit.input, 0, device)?.load_state_dict(&state)?;
-    let renamed = fit.matched.iter().filter(|(own, given)| own != given).map(|(own, given)| (given.clone(), own.clone()));
+    let renamed = fit
+        .matched
+        .iter()
+        .filter(|(own, given)| own != given)
+        .map(|(own, given)| (given.clone(), own.clone()));
     let report = ImportReport {
         kind,
         prefix: selection.prefix,
@@ -143,7 +151,13 @@ impl Imported {
     /// # Errors
     /// [`ImportError::Description`] for a normalisation or names that do not fit, [`ImportError::Occupied`] for a folder
     /// with something in it, or what the file system says.
-    pub fn save(&self, folder: &Path, mean: Vec<f32>, std: Vec<f32>, labels: Option<Vec<String>>) -> Result<NetworkConfig, ImportError> {
+    pub fn save(
+        &self,
+        folder: &Path,
+        mean: Vec<f32>,
+        std: Vec<f32>,
+        labels: Option<Vec<String>>,
+    ) -> Result<NetworkConfig, ImportError> {
         let (channels, classes) = (self.network.input().channels, self.network.classes());
         let one_each = format!("a mean and a positive standard deviation for each of {channels} channels");
         let fits = mean.len() == channels
@@ -151,16 +165,22 @@ impl Imported {
             && mean.iter().all(|m| m.is_finite())
             && std.iter().all(|s| s.is_finite() && *s > 0.0);
         if !fits {
-            let (found, help) = (format!("mean {mean:?} and std {std:?}"), "give --normalisation, or --mean and --std");
+            let (found, help) =
+                (format!("mean {mean:?} and std {std:?}"), "give --normalisation, or --mean and --std");
             return Err(ImportError::Description { expected: one_each, found, help });
         }
         let labels = labels.unwrap_or_else(|| (0..classes).map(|c| c.to_string()).collect());
         if labels.len() != classes {
             let (expected, found) = (format!("{classes} names of classes"), labels.len().to_string());
-            return Err(ImportError::Description { expected, found, help: "give one name a line, in the order of the logits" });
+            return Err(ImportError::Description {
+                expected,
+                found,
+                help: "give one name a line, in the order of the logits",
+            });
         }
         let config = NetworkConfig::new(&self.network, mean, std, labels);
-        let occupied = folder.is_file() || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        let occupied =
+            folder.is_file() || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
         if occupied {
             return Err(ImportError::Occupied { folder: folder.to_owned() });
         }

@@ -19,7 +19,8 @@ fn tensors(
 }
 
 fn architectures() -> impl Iterator<Item = Architecture> {
-    let more = ["cnn4", "cnn16", "wrn-22-3", "wrn-10-1"].into_iter().map(|name| name.parse().expect("a name"));
+    let more =
+        ["cnn4", "cnn16", "wrn-22-3", "wrn-10-1"].into_iter().map(|name| name.parse().expect("a name"));
     Architecture::all().chain(more)
 }
 

@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The page, with one figure of each kind.
-pub fn page() -> Page {
+pub(crate) fn page() -> Page {
     Page {
         title: "Demonstration of the report page".into(),
         subtitle: "Made-up numbers: nothing here was measured\n2 cores, 24 November 2026".into(),

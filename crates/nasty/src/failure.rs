@@ -6,6 +6,7 @@ use nasty_teacher::device::DeviceError;
 use nasty_teacher::lab::experiment::{ExperimentError, ResolveError};
 use nasty_teacher::lab::{JobError, OverrideError, StoreError};
 use nasty_teacher::nets::{ExportError, ImportError, NetError};
+use nasty_teacher::report::ReportError;
 use nasty_teacher::training::TrainError;
 use std::process::ExitCode;
 
@@ -61,7 +62,9 @@ fn code(report: &Report) -> u8 {
     let experiment = report.is::<ExperimentError>() || report.is::<ResolveError>() && !in_data;
     let usage =
         experiment || report.is::<OverrideError>() || report.is::<DeviceError>() || report.is::<Usage>();
+    let written = matches!(report.downcast_ref(), Some(ReportError::Io { .. }));
     let data = in_data
+        || written
         || weights
         || report.is::<DataError>()
         || report.is::<NetError>()

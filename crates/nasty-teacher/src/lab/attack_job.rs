@@ -1,4 +1,4 @@
-//! Attacks and analyses carried out: from trained networks to a finished run in the store.
+//! Tasks carried out, attacks and analyses here, training in `job`: from trained networks to a finished run in the store.
 
 use super::executor::Ended;
 use super::job::JobError;
@@ -21,11 +21,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl Workplace {
-    /// Carries out an attack or an analysis, unless it is finished already.
+    /// Carries out any task, unless it is finished already.
     ///
     /// # Errors
     /// [`JobError`]; a loss that is not finite is recorded as the result.
-    pub(super) fn attack(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
+    pub(super) fn perform(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
         match task {
             Task::Train(recipe) => Ok(self.carry_out(recipe, observer)?.into()),
             Task::DataFree(r) => {

@@ -64,7 +64,7 @@ impl From<JobEnd> for Ended {
 
 impl Worker for Workplace {
     fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
-        self.attack(task, observer)
+        self.perform(task, observer)
     }
 
     fn busy(&self, hash: &str) -> bool {

@@ -69,6 +69,9 @@ pub enum ExperimentError {
         /// What is wrong with it.
         #[source]
         source: OverrideError,
+        /// What to do about it.
+        #[help]
+        help: Option<String>,
     },
     /// The experiment as a whole.
     #[error("{origin}: this experiment cannot run: {problem}")]

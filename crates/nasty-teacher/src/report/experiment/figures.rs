@@ -134,9 +134,14 @@ pub(super) fn learning_curves(findings: &Findings) -> Vec<Figure> {
                 None => (row.epoch as f64 + 1.0, 100.0 * row.train_accuracy),
             };
             held_out &= rows.iter().all(|row| row.selection.is_some());
-            let name = record.tasks.get(&entry.task).cloned().unwrap_or_default();
-            let dashed = entry.role == Role::Student(Source::Alone);
-            series.push(Series { name, points: rows.iter().map(point).collect(), dashed, band: Vec::new() });
+            let alone = entry.role == Role::Student(Source::Alone);
+            let name = match &entry.place.student {
+                // It may be the normal teacher's run, and is called so then.
+                Some(student) if alone && entry.place.share.is_none() => format!("{student} alone"),
+                _ => record.tasks.get(&entry.task).cloned().unwrap_or_default(),
+            };
+            let points = rows.iter().map(point).collect();
+            series.push(Series { name, points, dashed: alone, band: Vec::new() });
         }
         let left_out = series.len().saturating_sub(CURVES);
         series.truncate(CURVES);

@@ -232,3 +232,20 @@ fn signal(child: &Child, which: &str) {
     // It may just have finished.
     let _ = status.success();
 }
+
+#[test]
+fn networks_are_listed_and_shown_layer_by_layer() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = folder.path();
+    let list = output(here, &["networks"]);
+    assert!(list.status.success() && text(&list.stdout).contains("11,173,962"), "{}", text(&list.stdout));
+    let one = output(here, &["networks", "ResNet18", "--classes", "100", "--json"]);
+    let one: serde_json::Value = serde_json::from_slice(&one.stdout).expect("JSON");
+    assert_eq!((&one["architecture"], &one["parameters"]), (&"resnet18".into(), &11_220_132.into()));
+    let layers = one["layers"].as_array().expect("a list");
+    let sum: u64 = layers.iter().map(|layer| layer["parameters"].as_u64().expect("a count")).sum();
+    assert_eq!(sum, 11_220_132);
+    fails(here, &["networks", "densenet121", "--side", "7"], 2, &["side of 8 to 512", "found a side of 7"]);
+    fails(here, &["networks", "cnn", "--channels", "2"], 2, &["1 or 3 channels"]);
+    fails(here, &["networks", "wide_resnet50_2"], 2, &["6n + 4"]);
+}

@@ -238,9 +238,8 @@ impl FromStr for Architecture {
         // The field writes ResNet-18, WRN-28-10, DenseNet121.
         let lower = name.to_ascii_lowercase();
         let is_it = |known: &&str| **known == lower;
-        let known = NAMES
-            .iter()
-            .find(|(_, canonical, aliases)| is_it(canonical) || aliases.iter().any(|alias| is_it(alias)));
+        let known =
+            NAMES.iter().find(|(_, canonical, aliases)| is_it(canonical) || aliases.iter().any(is_it));
         if let Some((architecture, ..)) = known {
             return Ok(*architecture);
         }

@@ -35,7 +35,7 @@ impl ResNext {
         let mut blocks = Vec::new();
         let mut input = 64;
         for stage in 1..=3 {
-            let width = CARDINALITY * BASE_WIDTH << (stage - 1);
+            let width = (CARDINALITY * BASE_WIDTH) << (stage - 1);
             let output = 128 << stage;
             for i in 0..3 {
                 let stride = if stage > 1 && i == 0 { 2 } else { 1 };

@@ -37,21 +37,13 @@ pub fn run(args: &NetworksArgs) -> Result<End> {
     let text = match args.architecture {
         Some(architecture) => {
             let overview = overview(architecture)?;
-            if args.json {
-                serde_json::to_string_pretty(&overview).expect("plain data")
-            } else {
-                layers(&overview).to_text()
-            }
+            if args.json { serde_json::to_string_pretty(&overview) } else { Ok(layers(&overview).to_text()) }
         }
         None => {
             let all = Architecture::all().map(overview).collect::<Result<Vec<Overview>, _>>()?;
-            if args.json {
-                serde_json::to_string_pretty(&all).expect("plain data")
-            } else {
-                list(&all).to_text()
-            }
+            if args.json { serde_json::to_string_pretty(&all) } else { Ok(list(&all).to_text()) }
         }
     };
-    ui::data(text.trim_end());
+    ui::data(text.expect("an overview is plain data").trim_end());
     Ok(End::Done)
 }

@@ -24,7 +24,10 @@ pub(crate) struct Pass {
 /// Feature maps `[batch, height, width, channels]`; vectors are maps of height and width 1.
 pub(crate) struct Maps(pub(super) Value);
 
-#[expect(clippy::large_enum_variant, reason = "a handful exist at a time, and nearly all are the large one")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few dozen exist at a time, and the large variant is the usual one"
+)]
 pub(super) enum Value {
     Real { x: Tensor<4>, pass: Rc<Pass> },
     Symbol { id: usize, graph: Rc<RefCell<Graph>> },

@@ -351,12 +351,8 @@ impl Grid<'_> {
 
     fn wrong(&self, table: &str, source: OverrideError) -> ExperimentError {
         let help = source.help().map(|help| help.to_string());
-        ExperimentError::Recipe {
-            origin: self.experiment.name.clone(),
-            place: table.to_owned(),
-            source,
-            help,
-        }
+        let (origin, place) = (self.experiment.name.clone(), table.to_owned());
+        ExperimentError::Recipe { origin, place, source: Box::new(source), help }
     }
 
     fn check(&self, recipe: &Recipe, table: &str) -> Result<(), ExperimentError> {

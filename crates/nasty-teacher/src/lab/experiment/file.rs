@@ -68,7 +68,7 @@ pub enum ExperimentError {
         place: String,
         /// What is wrong with it.
         #[source]
-        source: OverrideError,
+        source: Box<OverrideError>,
         /// What to do about it.
         #[help]
         help: Option<String>,

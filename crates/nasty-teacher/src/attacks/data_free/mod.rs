@@ -6,6 +6,8 @@
 
 mod losses;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use losses::{GeneratorLosses, generator_losses};
 pub use run::{DataFree, DataFreeEnd, DataFreeOutcome, DataFreeRow};

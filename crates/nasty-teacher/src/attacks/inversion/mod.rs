@@ -6,6 +6,8 @@
 
 mod losses;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use losses::{InversionLosses, inversion_losses, statistics_distance, total_variation};
 pub use run::{Inversion, InversionEnd, InversionOutcome, InversionRow, Recognised};

@@ -8,8 +8,12 @@
 //! two principal components, P exaggerated twelvefold over the first quarter (at most 250 steps).
 
 use super::clusters::{Clustering, clustering, distances};
+use super::{AnalysisError, all_outputs, drawn};
 use crate::attacks::TestData;
+use crate::data::{ImageSet, Normalisation};
+use crate::nets::Network;
 use crate::training::{NetworkRef, identity};
+use burn::tensor::Device;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +98,33 @@ pub struct Map {
     pub original: Clustering,
     /// How far they are in the plane.
     pub plane: Clustering,
+}
+
+impl TsneRecipe {
+    /// The map of `network`, the recipe's, on `device` without autodiff, which wants `test` images normalised by
+    /// `normalisation`. The recipe's [`problem`](Self::problem) must be `None`.
+    ///
+    /// # Errors
+    /// [`AnalysisError`] if there are too few test images or the network's outputs are not finite.
+    pub fn carry_out(
+        &self,
+        network: &Network,
+        normalisation: &Normalisation,
+        test: &ImageSet,
+        device: &Device,
+    ) -> Result<Map, AnalysisError> {
+        let chosen = drawn(&test.labels, self.images, self.seed)?;
+        let images = test.subset(&chosen);
+        let outputs = all_outputs(network, normalisation, &images, device);
+        let (what, vectors, size) = match self.of {
+            Layer::Features => ("features", outputs.features, outputs.feature_size),
+            Layer::Logits => ("logits", outputs.logits, network.classes()),
+        };
+        if vectors.iter().any(|v| !v.is_finite()) {
+            return Err(AnalysisError::NotFinite { what });
+        }
+        Ok(map(&vectors, size, chosen, images.labels, self.perplexity, self.steps))
+    }
 }
 
 /// Maps `vectors` `[images, size]` of the test images at `images` with classes `labels`.
@@ -342,6 +373,24 @@ mod tests {
         let (start, _) = tsne(&vectors.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), 8, 15.0, 1);
         let p = affinities(&vectors.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), 8, 120, 15.0);
         assert!(found.divergence < 0.5 * divergence(&p, &start), "{}", found.divergence);
+    }
+
+    #[test]
+    fn a_recipe_maps_a_network() {
+        use crate::attacks::test_support::{data, normalisation, test_images, victim};
+        let usual = TsneRecipe::usual(data(), NetworkRef("n".into()), Layer::Features);
+        let recipe = TsneRecipe { images: 9, perplexity: 2.0, steps: 20, ..usual.clone() };
+        assert_eq!(recipe.problem(), None);
+        let carry_out = |recipe: &TsneRecipe, network: &Network| {
+            recipe.carry_out(network, &normalisation(), &test_images(), &Device::flex())
+        };
+        let found = carry_out(&recipe, &victim(3)).expect("nine of twelve");
+        assert_eq!((found.points.len(), found.images.len()), (9, 9));
+        assert!(found.images.iter().zip(&found.labels).all(|(&i, &l)| test_images().labels[i] == l));
+        let logits = TsneRecipe { of: Layer::Logits, ..recipe.clone() };
+        assert_ne!(carry_out(&logits, &victim(3)).expect("too").points, found.points);
+        let error = carry_out(&usual, &victim(3)).expect_err("1,000 of twelve");
+        assert_eq!(error, AnalysisError::TooFewImages { wanted: 1000, there: 12 });
     }
 
     #[test]

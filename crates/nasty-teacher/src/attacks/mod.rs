@@ -5,7 +5,7 @@ pub mod data_free;
 pub mod inversion;
 mod noise;
 #[cfg(test)]
-mod test_support;
+pub(crate) mod test_support;
 
 use crate::data::DataName;
 use serde::{Deserialize, Serialize};

@@ -6,17 +6,17 @@ use crate::nets::{Input, Mode, Network};
 use crate::training::{EpochRow, Observer};
 use burn::tensor::{Device, Tensor, TensorData};
 
-pub(super) const CLASSES: usize = 3;
-pub(super) const INPUT: Input = Input { channels: 1, side: 8 };
+pub(crate) const CLASSES: usize = 3;
+pub(crate) const INPUT: Input = Input { channels: 1, side: 8 };
 
 /// Stops after a number of steps.
-pub(super) struct StopAfter {
+pub(crate) struct StopAfter {
     steps: usize,
     seen: usize,
 }
 
 impl StopAfter {
-    pub(super) fn new(steps: usize) -> Self {
+    pub(crate) fn new(steps: usize) -> Self {
         Self { steps, seen: 0 }
     }
 }
@@ -32,7 +32,7 @@ impl Observer for StopAfter {
 }
 
 /// A victim whose running statistics are not those of its first weights.
-pub(super) fn victim(seed: u64) -> Network {
+pub(crate) fn victim(seed: u64) -> Network {
     let device = Device::flex();
     let network = "cnn2".parse::<crate::nets::Architecture>().expect("a name");
     let network = network.build(CLASSES, INPUT, seed, &device).expect("fits");
@@ -44,15 +44,15 @@ pub(super) fn victim(seed: u64) -> Network {
     network
 }
 
-pub(super) fn normalisation() -> Normalisation {
+pub(crate) fn normalisation() -> Normalisation {
     Normalisation { mean: vec![0.3], std: vec![0.35] }
 }
 
-pub(super) fn test_images() -> ImageSet {
+pub(crate) fn test_images() -> ImageSet {
     let pixels = (0..12 * 64).map(|i| (i * 53 % 251) as u8).collect();
     ImageSet { height: 8, width: 8, channels: 1, pixels, labels: (0..12).map(|i| i % 3).collect() }
 }
 
-pub(super) fn data() -> TestData {
+pub(crate) fn data() -> TestData {
     TestData { name: DataName::Quickstart, digest: "0".into(), side: None }
 }

@@ -3,6 +3,7 @@
 
 pub mod clusters;
 mod outputs;
+mod principal;
 pub mod responses;
 pub mod tsne;
 

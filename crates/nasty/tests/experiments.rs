@@ -162,7 +162,11 @@ fn wrong_experiments_are_explained() {
     };
     fails(&["run", "cifar11"], 2, &["`cifar11`", "did you mean `cifar10`"]);
     fails(&["run", "tiny.toml", "teacher.omgea=1"], 2, &["`teacher.omgea`", "did you mean `teacher.omega`"]);
-    fails(&["run", "tiny.toml", "student.recipe.epoch=1"], 2, &["student.recipe", "`epoch`", "did you mean `epochs`"]);
+    fails(
+        &["run", "tiny.toml", "student.recipe.epoch=1"],
+        2,
+        &["student.recipe", "`epoch`", "did you mean `epochs`"],
+    );
     fails(&["run", "tiny.toml", "--jobs", "0"], 2, &["--jobs"]);
     fails(&["run", "cifar10"], 3, &["cifar-10"]);
     std::fs::write(folder.path().join("bad.toml"), "format = 1\ntitle = [").expect("writable");

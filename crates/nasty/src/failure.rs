@@ -1,11 +1,13 @@
 //! Exit codes, and errors rendered for a person, in one place.
 
 use miette::Report;
+use nasty_teacher::analysis::AnalysisError;
 use nasty_teacher::data::DataError;
 use nasty_teacher::device::DeviceError;
 use nasty_teacher::lab::experiment::{ExperimentError, ResolveError};
 use nasty_teacher::lab::{JobError, OverrideError, StoreError};
 use nasty_teacher::nets::{ExportError, ImportError, NetError};
+use nasty_teacher::report::ReportError;
 use nasty_teacher::training::TrainError;
 use std::process::ExitCode;
 
@@ -47,10 +49,14 @@ pub fn show(report: &Report) -> ExitCode {
 fn code(report: &Report) -> u8 {
     if let Some(job) = report.downcast_ref::<JobError>() {
         return match job {
-            JobError::Recipe { .. } => USAGE,
+            JobError::Recipe { .. } | JobError::Analysis(AnalysisError::TooFewImages { .. }) => USAGE,
             JobError::Train(TrainError::NotFinite { .. }) => NOT_FINITE,
             JobError::Store(StoreError::Stopped(_)) => STOPPED,
-            JobError::Data(_) | JobError::Network(_) | JobError::Store(_) | JobError::Train(_) => BAD_DATA,
+            JobError::Data(_)
+            | JobError::Network(_)
+            | JobError::Store(_)
+            | JobError::Train(_)
+            | JobError::Analysis(_) => BAD_DATA,
         };
     }
     if let Some(DataError::Impossible { .. } | DataError::UnknownName { .. }) = report.downcast_ref() {
@@ -67,7 +73,9 @@ fn code(report: &Report) -> u8 {
     let experiment = report.is::<ExperimentError>() || report.is::<ResolveError>() && !in_data;
     let usage =
         experiment || report.is::<OverrideError>() || report.is::<DeviceError>() || report.is::<Usage>();
+    let written = matches!(report.downcast_ref(), Some(ReportError::Io { .. }));
     let data = in_data
+        || written
         || weights
         || report.is::<DataError>()
         || report.is::<NetError>()

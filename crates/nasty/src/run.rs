@@ -1,7 +1,7 @@
 //! From what was typed to the command that does it.
 
 use crate::commands::{
-    data, devices, evaluate, experiments, export, import, networks, quickstart, report, run as run_, single,
+    data, devices, evaluate, experiment, experiments, export, import, networks, quickstart, report, single,
 };
 
 use crate::failure::{End, STOPPED, show};
@@ -25,7 +25,7 @@ enum Command {
     /// See the whole idea on embedded real images, in minutes
     Quickstart(quickstart::QuickstartArgs),
     /// Run an experiment of the paper, or one of your own, and write its report
-    Run(run_::RunArgs),
+    Run(experiment::RunArgs),
     /// List the experiments with what they show and what they cost
     Experiments(experiments::ExperimentsArgs),
     /// Write the report of experiments that were run
@@ -65,7 +65,7 @@ pub fn run() -> ExitCode {
         .map_err(|e| miette::miette!("signals cannot be listened to: {e}"))
         .and_then(|stop| match &cli.command {
             Command::Quickstart(args) => quickstart::run(args, &stop),
-            Command::Run(args) => run_::run(args, &stop),
+            Command::Run(args) => experiment::run(args, &stop),
             Command::Experiments(args) => experiments::run(args),
             Command::Report(args) => report::run(args),
             Command::Train(args) => single::train(args, &stop),

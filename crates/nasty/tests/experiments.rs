@@ -162,7 +162,11 @@ fn wrong_experiments_are_explained() {
     };
     fails(&["run", "cifar11"], 2, &["`cifar11`", "did you mean `cifar10`"]);
     fails(&["run", "tiny.toml", "teacher.omgea=1"], 2, &["`teacher.omgea`", "did you mean `teacher.omega`"]);
-    fails(&["run", "tiny.toml", "student.recipe.epoch=1"], 2, &["student.recipe", "`epoch`"]);
+    fails(
+        &["run", "tiny.toml", "student.recipe.epoch=1"],
+        2,
+        &["student.recipe", "`epoch`", "did you mean `epochs`"],
+    );
     fails(&["run", "tiny.toml", "--jobs", "0"], 2, &["--jobs"]);
     fails(&["run", "cifar10"], 3, &["cifar-10"]);
     std::fs::write(folder.path().join("bad.toml"), "format = 1\ntitle = [").expect("writable");
@@ -283,7 +287,7 @@ fn a_full_disk_is_an_error_and_with_room_again_it_goes_on() {
     let folder = place();
     // A limit on the size of files fails where a full disk does: in the middle of writing.
     let run =
-        format!("ulimit -f 16; trap '' XFSZ; exec {} run tiny.toml --quiet", cargo_bin("nasty").display());
+        format!("ulimit -f 32; trap '' XFSZ; exec {} run tiny.toml --quiet", cargo_bin("nasty").display());
     let output_ = Command::new("sh").args(["-c", &run]).current_dir(folder.path()).output().expect("sh");
     let message = text(&output_.stderr);
     assert_eq!(output_.status.code(), Some(3), "{message}");

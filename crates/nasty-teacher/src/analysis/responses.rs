@@ -1,8 +1,12 @@
 //! Responses of networks to single images: the paper's first figure. A normal teacher answers with one class, a nasty
 //! one with several.
 
+use super::{AnalysisError, drawn};
 use crate::attacks::TestData;
-use crate::training::{NetworkRef, identity, log_probabilities};
+use crate::data::{ImageSet, Normalisation};
+use crate::nets::Network;
+use crate::training::{NetworkRef, all_logits, identity, log_probabilities};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 /// Version of [`ResponsesRecipe`]'s fields; part of its hash.
@@ -74,28 +78,51 @@ pub struct Sharpness {
     pub confidence: f64,
 }
 
+/// What a recipe gives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Responses {
+    /// The shown images.
+    pub shown: Vec<Response>,
+    /// For every network, over all test images.
+    pub sharpness: Vec<Sharpness>,
+}
+
+impl ResponsesRecipe {
+    /// The responses of `networks`, the recipe's, on `device` without autodiff, each with the normalisation of its
+    /// input. The recipe's [`problem`](Self::problem) must be `None`.
+    ///
+    /// # Errors
+    /// [`AnalysisError`] if there are too few test images or logits are not finite.
+    pub fn carry_out(
+        &self,
+        networks: &[(Network, Normalisation)],
+        test: &ImageSet,
+        device: &Device,
+    ) -> Result<Responses, AnalysisError> {
+        let chosen = drawn(&test.labels, self.images, self.seed)?;
+        let mut responses: Vec<Response> = chosen
+            .into_iter()
+            .map(|image| Response { image, label: test.labels[image], probabilities: Vec::new() })
+            .collect();
+        let mut sharpnesses = Vec::new();
+        for (network, normalisation) in networks {
+            let (classes, logits) = (network.classes(), all_logits(network, normalisation, test, device));
+            if logits.iter().any(|v| !v.is_finite()) {
+                return Err(AnalysisError::NotFinite { what: "logits" });
+            }
+            for response in &mut responses {
+                let row = &logits[response.image * classes..][..classes];
+                response.probabilities.push(probabilities(row, self.temperature));
+            }
+            sharpnesses.push(sharpness(&logits, classes, self.temperature));
+        }
+        Ok(Responses { shown: responses, sharpness: sharpnesses })
+    }
+}
+
 /// `softmax(row / τ)`.
 pub fn probabilities(row: &[f32], temperature: f64) -> Vec<f64> {
     log_probabilities(row, temperature).into_iter().map(f64::exp).collect()
-}
-
-/// The responses of networks with `logits` `[images, classes]` each, on test images, to those at `chosen`.
-pub fn responses(
-    logits: &[Vec<f32>],
-    labels: &[u16],
-    classes: usize,
-    temperature: f64,
-    chosen: &[usize],
-) -> Vec<Response> {
-    let of = |image: usize| Response {
-        image,
-        label: labels[image],
-        probabilities: logits
-            .iter()
-            .map(|logits| probabilities(&logits[image * classes..][..classes], temperature))
-            .collect(),
-    };
-    chosen.iter().map(|&image| of(image)).collect()
 }
 
 /// How sharp a network's answers `[images, classes]` are at temperature τ.
@@ -139,14 +166,37 @@ mod tests {
     }
 
     #[test]
-    fn responses_are_those_of_the_chosen_images() {
-        let logits = vec![vec![0.0, 0.0, 3f32.ln(), 0.0], vec![0.0, 0.0, 0.0, 3f32.ln()]];
-        let found = responses(&logits, &[0, 1], 2, 1.0, &[1]);
-        assert_eq!((found.len(), found[0].image, found[0].label), (1, 1, 1));
-        let expected = [[0.75, 0.25], [0.25, 0.75]];
-        for (found, expected) in found[0].probabilities.iter().zip(&expected) {
-            assert!(found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-6), "{found:?}");
+    fn responses_are_those_of_the_drawn_images() {
+        use crate::attacks::test_support::{CLASSES, data, normalisation, test_images, victim};
+        let networks = [3, 4].map(|seed| (victim(seed), normalisation()));
+        let recipe = ResponsesRecipe {
+            format: RESPONSES_FORMAT,
+            data: data(),
+            networks: ["a", "b"].map(|n| NetworkRef(n.into())).to_vec(),
+            images: 6,
+            temperature: 2.0,
+            seed: 1,
+        };
+        let device = Device::flex();
+        let found = recipe.carry_out(&networks, &test_images(), &device).expect("six of twelve");
+        assert_eq!((found.shown.len(), found.sharpness.len()), (6, 2));
+        for class in 0..3 {
+            assert_eq!(
+                found.shown.iter().filter(|r| r.label == class).count(),
+                2,
+                "every class in its share"
+            );
         }
+        let logits = all_logits(&networks[1].0, &normalisation(), &test_images(), &device);
+        for response in &found.shown {
+            let row = &logits[response.image * CLASSES..][..CLASSES];
+            let sum: f64 = row.iter().map(|v| (f64::from(*v) / 2.0).exp()).sum();
+            for (p, z) in response.probabilities[1].iter().zip(row) {
+                assert!((p - (f64::from(*z) / 2.0).exp() / sum).abs() < 1e-6);
+            }
+        }
+        let greedy = ResponsesRecipe { images: 13, ..recipe };
+        assert!(greedy.carry_out(&networks, &test_images(), &device).is_err());
     }
 
     #[test]

@@ -8,8 +8,13 @@
 //! two principal components, P exaggerated twelvefold over the first quarter (at most 250 steps).
 
 use super::clusters::{Clustering, clustering, distances};
+use super::principal::principal_plane;
+use super::{AnalysisError, all_outputs, drawn};
 use crate::attacks::TestData;
+use crate::data::{ImageSet, Normalisation};
+use crate::nets::Network;
 use crate::training::{NetworkRef, identity};
+use burn::tensor::Device;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +99,33 @@ pub struct Map {
     pub original: Clustering,
     /// How far they are in the plane.
     pub plane: Clustering,
+}
+
+impl TsneRecipe {
+    /// The map of `network`, the recipe's, on `device` without autodiff, which wants `test` images normalised by
+    /// `normalisation`. The recipe's [`problem`](Self::problem) must be `None`.
+    ///
+    /// # Errors
+    /// [`AnalysisError`] if there are too few test images or the network's outputs are not finite.
+    pub fn carry_out(
+        &self,
+        network: &Network,
+        normalisation: &Normalisation,
+        test: &ImageSet,
+        device: &Device,
+    ) -> Result<Map, AnalysisError> {
+        let chosen = drawn(&test.labels, self.images, self.seed)?;
+        let images = test.subset(&chosen);
+        let outputs = all_outputs(network, normalisation, &images, device);
+        let (what, vectors, size) = match self.of {
+            Layer::Features => ("features", outputs.features, outputs.feature_size),
+            Layer::Logits => ("logits", outputs.logits, network.classes()),
+        };
+        if vectors.iter().any(|v| !v.is_finite()) {
+            return Err(AnalysisError::NotFinite { what });
+        }
+        Ok(map(&vectors, size, chosen, images.labels, self.perplexity, self.steps))
+    }
 }
 
 /// Maps `vectors` `[images, size]` of the test images at `images` with classes `labels`.
@@ -184,53 +216,6 @@ fn conditional(squared: &[f64], i: usize, perplexity: f64) -> Vec<f64> {
         }
     }
     row
-}
-
-/// The first two principal components, the first of standard deviation 1e-4, as scikit-learn starts.
-fn principal_plane(vectors: &[f64], size: usize, n: usize) -> Vec<[f64; 2]> {
-    let mut means = vec![0.0; size];
-    for row in vectors.chunks_exact(size) {
-        means.iter_mut().zip(row).for_each(|(m, v)| *m += v / n as f64);
-    }
-    let centred: Vec<f64> = vectors.iter().enumerate().map(|(k, v)| v - means[k % size]).collect();
-    let first = principal(&centred, size, None);
-    let second = principal(&centred, size, Some(&first));
-    let project = |axis: &[f64], row: &[f64]| row.iter().zip(axis).map(|(a, b)| a * b).sum::<f64>();
-    let mut y: Vec<[f64; 2]> =
-        centred.chunks_exact(size).map(|row| [project(&first, row), project(&second, row)]).collect();
-    let deviation = (y.iter().map(|p| p[0] * p[0]).sum::<f64>() / n as f64).sqrt();
-    let scale = if deviation > 0.0 { 1e-4 / deviation } else { 0.0 };
-    // Equal points would stay together for ever: each is moved by less than the rest of the map can show.
-    let apart = |i: usize| 1e-8 * (i as f64 / n as f64 - 0.5);
-    y.iter_mut().enumerate().for_each(|(i, p)| *p = [p[0] * scale + apart(i), p[1] * scale - apart(i)]);
-    y
-}
-
-/// The direction of largest spread, orthogonal to `other`, by power iteration; its largest element is positive.
-fn principal(centred: &[f64], size: usize, other: Option<&[f64]>) -> Vec<f64> {
-    let mut axis: Vec<f64> = (0..size).map(|k| 1.0 + (k * 7 % 11) as f64 / 11.0).collect();
-    for _ in 0..200 {
-        let mut next = vec![0.0; size];
-        for row in centred.chunks_exact(size) {
-            let along: f64 = row.iter().zip(&axis).map(|(a, b)| a * b).sum();
-            next.iter_mut().zip(row).for_each(|(n, v)| *n += along * v);
-        }
-        if let Some(other) = other {
-            let along: f64 = next.iter().zip(other).map(|(a, b)| a * b).sum();
-            next.iter_mut().zip(other).for_each(|(n, o)| *n -= along * o);
-        }
-        let norm = next.iter().map(|v| v * v).sum::<f64>().sqrt();
-        if norm <= f64::MIN_POSITIVE {
-            return vec![0.0; size]; // no spread in any direction that is left
-        }
-        next.iter_mut().for_each(|v| *v /= norm);
-        axis = next;
-    }
-    let largest = axis.iter().copied().fold(0.0, |m: f64, v| if v.abs() > m.abs() { v } else { m });
-    if largest < 0.0 {
-        axis.iter_mut().for_each(|v| *v = -*v);
-    }
-    axis
 }
 
 /// `1 / (1 + ‖a − b‖²)`.
@@ -342,6 +327,24 @@ mod tests {
         let (start, _) = tsne(&vectors.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), 8, 15.0, 1);
         let p = affinities(&vectors.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(), 8, 120, 15.0);
         assert!(found.divergence < 0.5 * divergence(&p, &start), "{}", found.divergence);
+    }
+
+    #[test]
+    fn a_recipe_maps_a_network() {
+        use crate::attacks::test_support::{data, normalisation, test_images, victim};
+        let usual = TsneRecipe::usual(data(), NetworkRef("n".into()), Layer::Features);
+        let recipe = TsneRecipe { images: 9, perplexity: 2.0, steps: 20, ..usual.clone() };
+        assert_eq!(recipe.problem(), None);
+        let carry_out = |recipe: &TsneRecipe, network: &Network| {
+            recipe.carry_out(network, &normalisation(), &test_images(), &Device::flex())
+        };
+        let found = carry_out(&recipe, &victim(3)).expect("nine of twelve");
+        assert_eq!((found.points.len(), found.images.len()), (9, 9));
+        assert!(found.images.iter().zip(&found.labels).all(|(&i, &l)| test_images().labels[i] == l));
+        let logits = TsneRecipe { of: Layer::Logits, ..recipe.clone() };
+        assert_ne!(carry_out(&logits, &victim(3)).expect("too").points, found.points);
+        let error = carry_out(&usual, &victim(3)).expect_err("1,000 of twelve");
+        assert_eq!(error, AnalysisError::TooFewImages { wanted: 1000, there: 12 });
     }
 
     #[test]

@@ -4,6 +4,8 @@
 pub mod data_free;
 pub mod inversion;
 mod noise;
+#[cfg(test)]
+pub(crate) mod test_support;
 
 use crate::data::DataName;
 use serde::{Deserialize, Serialize};

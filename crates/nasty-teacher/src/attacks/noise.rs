@@ -1,4 +1,5 @@
-//! Random numbers for batches, images from pixels, and finite losses: what the attacks share.
+//! What the attacks share: random numbers for a batch, networks that pass gradients through, images from pixels,
+//! and optimisers' records.
 
 use crate::data::{ImageSet, Normalisation};
 use crate::nets::Network;

@@ -1,4 +1,4 @@
-//! Attacks and analyses carried out: from trained networks to a finished run in the store.
+//! Tasks carried out, attacks and analyses here, training in `job`: from trained networks to a finished run in the store.
 
 use super::executor::Ended;
 use super::job::JobError;
@@ -7,25 +7,24 @@ use super::result::{EmbeddingResult, Failure, InversionResult, RESULT_FORMAT, Re
 use super::store::Run;
 use super::task::Task;
 use super::workplace::{Workplace, normalisation_of};
-use crate::analysis::responses::{ResponsesRecipe, responses, sharpness};
-use crate::analysis::tsne::{Layer, TsneRecipe, map};
-use crate::analysis::{all_outputs, choose};
+use crate::analysis::responses::{Responses, ResponsesRecipe};
+use crate::analysis::tsne::TsneRecipe;
 use crate::attacks::TestData;
 use crate::attacks::data_free::{DataFree, DataFreeOutcome, DataFreeRecipe};
 use crate::attacks::inversion::{Inversion, InversionOutcome, InversionRecipe};
 use crate::data::{DataSet, Normalisation};
 use crate::nets::{self, Input, Network, NetworkConfig};
-use crate::training::{NetworkRef, Observer, TrainError, all_logits};
+use crate::training::{NetworkRef, Observer, TrainError};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
 
 impl Workplace {
-    /// Carries out an attack or an analysis, unless it is finished already.
+    /// Carries out any task, unless it is finished already.
     ///
     /// # Errors
     /// [`JobError`]; a loss that is not finite is recorded as the result.
-    pub(super) fn attack(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
+    pub(super) fn perform(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
         match task {
             Task::Train(recipe) => Ok(self.carry_out(recipe, observer)?.into()),
             Task::DataFree(r) => {
@@ -184,23 +183,12 @@ impl Workplace {
         let begun = Instant::now();
         let data = self.test_data(&recipe.data, run)?;
         let (network, normalisation, _) = self.fitting(&recipe.network, &data, run)?;
-        let chosen = choose(&data.test.labels, recipe.images.min(data.test.len()), recipe.seed);
-        let images = data.test.subset(&chosen);
-        let outputs = all_outputs(&network, &normalisation, &images, &self.device);
-        let (vectors, size) = match recipe.of {
-            Layer::Features => (&outputs.features, outputs.feature_size),
-            Layer::Logits => (&outputs.logits, network.classes()),
-        };
-        if chosen.len() as f64 <= 3.0 * recipe.perplexity {
-            let problem =
-                format!("{} test images are too few for a perplexity of {}", chosen.len(), recipe.perplexity);
-            return Err(JobError::Recipe { recipe: run.hash.clone(), problem });
-        }
+        let map = recipe.carry_out(&network, &normalisation, &data.test, &self.device)?;
         run.finish(&EmbeddingResult {
             format: RESULT_FORMAT,
             recipe: run.hash.clone(),
             of: recipe.of,
-            map: map(vectors, size, chosen, images.labels.clone(), recipe.perplexity, recipe.steps),
+            map,
             classes: data.classes.clone(),
             seconds: begun.elapsed().as_secs_f64(),
             machine: self.machine(),
@@ -211,21 +199,21 @@ impl Workplace {
     fn responses(&self, recipe: &ResponsesRecipe, run: &Run) -> Result<Ended, JobError> {
         let begun = Instant::now();
         let data = self.test_data(&recipe.data, run)?;
-        let mut logits = Vec::new();
+        let mut networks = Vec::new();
         for network in &recipe.networks {
             let (network, normalisation, _) = self.fitting(network, &data, run)?;
-            logits.push(all_logits(&network, &normalisation, &data.test, &self.device));
+            networks.push((network, normalisation));
         }
-        let classes = data.classes.len();
-        let chosen = choose(&data.test.labels, recipe.images.min(data.test.len()), recipe.seed);
-        run.write_images(&data.test.subset(&chosen))?;
+        let Responses { shown, sharpness } = recipe.carry_out(&networks, &data.test, &self.device)?;
+        let images: Vec<usize> = shown.iter().map(|response| response.image).collect();
+        run.write_images(&data.test.subset(&images))?;
         run.finish(&ResponsesResult {
             format: RESULT_FORMAT,
             recipe: run.hash.clone(),
             size: [data.test.height, data.test.width],
             temperature: recipe.temperature,
-            responses: responses(&logits, &data.test.labels, classes, recipe.temperature, &chosen),
-            sharpness: logits.iter().map(|l| sharpness(l, classes, recipe.temperature)).collect(),
+            responses: shown,
+            sharpness,
             classes: data.classes.clone(),
             seconds: begun.elapsed().as_secs_f64(),
             machine: self.machine(),

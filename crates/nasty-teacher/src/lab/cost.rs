@@ -7,7 +7,6 @@
 use super::experiment::{DataFacts, Resolved};
 use super::task::Task;
 use crate::analysis::tsne::TsneRecipe;
-use crate::attacks::data_free::DataFreeRecipe;
 use crate::data::DataName;
 use crate::nets::{Architecture, Input, NetError};
 use crate::training::NetworkRef;
@@ -55,16 +54,6 @@ pub fn published_facts(name: &DataName) -> Option<DataFacts> {
         DataName::Folder(_) => return None,
     };
     Some(DataFacts { digest: String::new(), train, test, input: Input { channels, side }, classes })
-}
-
-/// Multiply-accumulates of one image through the generator: a linear layer to maps of a quarter of the side, and 3×3
-/// convolutions at half and at the whole side.
-fn generator_macs(recipe: &DataFreeRecipe, facts: &DataFacts) -> f64 {
-    let (latent, width, side) = (recipe.generator.latent, recipe.generator.width, facts.input.side);
-    let at = |side: usize, from: usize, to: usize| side * side * from * to;
-    let convolutions =
-        at(side / 2, width, width) + at(side, width, width / 2) + at(side, width / 2, facts.input.channels);
-    (at(side / 4, latent, width) + 9 * convolutions) as f64
 }
 
 impl Shape {
@@ -116,7 +105,8 @@ impl Cost {
                     let images = (recipe.epochs * recipe.steps * recipe.batch) as f64;
                     let student = shape(recipe.student);
                     // The generator's passes are counted as so many more of the student's.
-                    let generator = generator_macs(recipe, &facts) / student.macs(device)?.max(1) as f64;
+                    let generator = recipe.build_generator(facts.input, device)?.macs() as f64;
+                    let generator = generator / student.macs(device)?.max(1) as f64;
                     let tested = (facts.test * recipe.epochs) as f64;
                     cost.add(
                         student,

@@ -7,6 +7,7 @@ use super::split::Split;
 use super::store::StoreError;
 use super::task::Task;
 use super::workplace::{Workplace, normalisation_of};
+use crate::analysis::AnalysisError;
 use crate::data::{DataError, DataSet, ImageSet, Normalisation};
 use crate::nets::{self, Input, NetError, Network, NetworkConfig, Precision};
 use crate::training::{
@@ -42,6 +43,10 @@ pub enum JobError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Train(#[from] TrainError),
+    /// An analysis.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Analysis(#[from] AnalysisError),
 }
 
 /// How carrying out a recipe ended.
@@ -64,7 +69,7 @@ impl From<JobEnd> for Ended {
 
 impl Worker for Workplace {
     fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
-        self.attack(task, observer)
+        self.perform(task, observer)
     }
 
     fn busy(&self, hash: &str) -> bool {

@@ -131,6 +131,17 @@ impl Generator {
         self.about.tensors.iter().filter(|t| t.trainable).map(elements).sum()
     }
 
+    /// Multiply-accumulates of convolutions and the linear layer for one image.
+    pub fn macs(&self) -> u64 {
+        let Input { channels, side } = self.about.input;
+        let of = |name: &str| self.about.tensors.iter().find(|t| t.name == name).map_or(0, elements) as u64;
+        let pixels = (side * side) as u64;
+        debug_assert_eq!(of("conv_blocks2.3.bias"), channels as u64);
+        of("l1.0.weight")
+            + of("conv_blocks1.0.weight") * pixels / 4
+            + (of("conv_blocks2.0.weight") + of("conv_blocks2.3.weight")) * pixels
+    }
+
     /// All tensors, running statistics included, under the names of the published PyTorch definition.
     pub fn state_dict(&self) -> Vec<NamedTensor> {
         state_dict::read(&self.layers, &self.about.tensors)
@@ -172,6 +183,8 @@ mod tests {
         // Linear 1000→8192, BN 128, conv 128→128, BN, conv 128→64, BN 64, conv 64→3, all with biases.
         let expected = 1001 * 8192 + 256 + (1152 + 1) * 128 + 256 + (1152 + 1) * 64 + 128 + (576 + 1) * 3;
         assert_eq!(generator.parameters(), expected);
+        let macs = 8_192_000 + 1152 * 128 * 256 + 1152 * 64 * 1024 + 576 * 3 * 1024;
+        assert_eq!(generator.macs(), macs);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod data;
 pub mod devices;
 pub mod evaluate;
+pub mod experiment;
 pub mod experiments;
 pub mod export;
 pub mod import;
@@ -10,5 +11,4 @@ pub mod networks;
 pub mod place;
 pub mod quickstart;
 pub mod report;
-pub mod run;
 pub mod single;

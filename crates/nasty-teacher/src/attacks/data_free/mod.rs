@@ -6,6 +6,8 @@
 
 mod losses;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use losses::{GeneratorLosses, generator_losses};
 pub use run::{DataFree, DataFreeEnd, DataFreeOutcome, DataFreeRow};
@@ -19,6 +21,8 @@ use serde::{Deserialize, Serialize};
 pub const DATA_FREE_FORMAT: u32 = 1;
 /// A step holds `batch` images and `batch`·`latent` random numbers in memory.
 const MAX_BATCH: usize = 65_536;
+const MAX_NOISE: usize = 1 << 28;
+const MAX_EPOCHS: usize = 1_000_000;
 
 /// Everything that decides what one data-free attack gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,8 +125,14 @@ impl DataFreeRecipe {
                 self.format == DATA_FREE_FORMAT,
                 format!("format is {}, expected {DATA_FREE_FORMAT}", self.format),
             ),
-            (self.epochs > 0, "epochs is 0, expected at least 1".into()),
-            (self.steps > 0, "steps is 0, expected at least 1".into()),
+            (
+                (1..=MAX_EPOCHS).contains(&self.epochs),
+                format!("epochs is {}, expected 1 to {MAX_EPOCHS}", self.epochs),
+            ),
+            (
+                (1..=MAX_EPOCHS).contains(&self.steps),
+                format!("steps is {}, expected 1 to {MAX_EPOCHS}", self.steps),
+            ),
             (
                 (2..=MAX_BATCH).contains(&self.batch),
                 format!("batch is {}, expected 2 to {MAX_BATCH} (batch-norm needs two)", self.batch),

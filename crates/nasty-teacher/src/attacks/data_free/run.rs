@@ -197,8 +197,7 @@ impl DataFree<'_> {
         let (student, generator) = (progress.student.state_dict(), progress.generator.state_dict());
         let mut groups = vec![("student", student.as_slice()), ("generator", generator.as_slice())];
         groups.extend(progress.best.as_deref().map(|best| ("best", best)));
-        let records =
-            [&progress.generator_optimiser, &progress.student_optimiser].map(|optimiser| record(optimiser));
+        let records = [&progress.generator_optimiser, &progress.student_optimiser].map(record);
         let [of_generator, of_student] = &records;
         let records: [(&str, &[u8]); 2] =
             [("generator-optimiser", of_generator), ("student-optimiser", of_student)];

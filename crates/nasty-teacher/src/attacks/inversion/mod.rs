@@ -6,6 +6,8 @@
 
 mod losses;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use losses::{InversionLosses, inversion_losses, statistics_distance, total_variation};
 pub use run::{Inversion, InversionEnd, InversionOutcome, InversionRow, Recognised};
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub const INVERSION_FORMAT: u32 = 1;
 /// All images are optimised at once.
 const MAX_IMAGES: usize = 16_384;
+const MAX_STEPS: usize = 100_000_000;
 
 /// Everything that decides what one inversion gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,7 +94,7 @@ impl InversionRecipe {
         let checks = [
             (*format == INVERSION_FORMAT, format!("format is {format}, expected {INVERSION_FORMAT}")),
             ((2..=MAX_IMAGES).contains(images), format!("images is {images}, expected 2 to {MAX_IMAGES}")),
-            (*steps > 0, "steps is 0, expected at least 1".into()),
+            ((1..=MAX_STEPS).contains(steps), format!("steps is {steps}, expected 1 to {MAX_STEPS}")),
             (
                 learning_rate.is_finite() && *learning_rate > 0.0,
                 format!("learning_rate is {learning_rate}, expected above 0"),

@@ -1,5 +1,6 @@
 //! From an experiment's settings to its grid: every network and every attack at its place in the tables.
 
+use super::cells::{DataFacts, Entry, Place, Resolved, Role, Side};
 use super::file::{Experiment, ExperimentError};
 use super::settings::{Changes, Other, Source, StudentSettings, TeacherSettings};
 use crate::analysis::responses::{RESPONSES_FORMAT, ResponsesRecipe};
@@ -11,117 +12,13 @@ use crate::data::{DataError, DataName};
 use crate::lab::defaults::{self, Kind};
 use crate::lab::overrides::{OverrideError, change};
 use crate::lab::task::Task;
-use crate::nets::{Architecture, Input};
+use crate::nets::Architecture;
 use crate::training::{NetworkRef, Objective, Recipe};
+use miette::Diagnostic;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
-
-/// What an experiment needs to know of a data set.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DataFacts {
-    /// [`crate::lab::digest`] of its contents.
-    pub digest: String,
-    /// Training images.
-    pub train: usize,
-    /// Test images.
-    pub test: usize,
-    /// Shape of the images.
-    pub input: Input,
-    /// Classes.
-    pub classes: usize,
-}
-
-/// What a task is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// The normal teacher.
-    NormalTeacher,
-    /// The nasty teacher.
-    NastyTeacher,
-    /// The nasty teacher's adversarial network, where it is not the normal teacher.
-    Adversary,
-    /// A student, by what it learns from.
-    Student(Source),
-    /// A student that was distilled without data.
-    DataFree(Side),
-    /// Images pulled out of a teacher.
-    Inversion(Side),
-    /// A t-SNE of a teacher's features or logits.
-    Embedding(Side, Layer),
-    /// Both teachers' answers to test images: the normal one's first.
-    Responses,
-}
-
-/// Which of the two teachers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    /// The normal one.
-    Normal,
-    /// The nasty one.
-    Nasty,
-}
-
-impl Side {
-    /// Both.
-    pub const BOTH: [Self; 2] = [Self::Normal, Self::Nasty];
-
-    /// `normal` or `nasty`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Nasty => "nasty",
-        }
-    }
-}
-
-/// Where in the experiment's grid something stands. What does not apply is absent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Place {
-    /// The data set.
-    pub data: String,
-    /// The teacher's architecture.
-    pub teacher: String,
-    /// The adversarial network's architecture, `same` or `none`.
-    pub adversary: String,
-    /// ω.
-    pub omega: f64,
-    /// τ of the undermining.
-    pub teacher_temperature: f64,
-    /// The student's architecture.
-    pub student: Option<String>,
-    /// τ of the distillation.
-    pub temperature: Option<f64>,
-    /// α of the distillation.
-    pub alpha: Option<f64>,
-    /// Share of the training images that the student sees.
-    pub share: Option<f64>,
-}
-
-/// One cell of an experiment: a task at its place.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    /// What it is for.
-    pub role: Role,
-    /// The seed.
-    pub seed: u64,
-    /// Where it stands.
-    pub place: Place,
-    /// The task's hash.
-    pub task: String,
-}
-
-/// An experiment's cells and the tasks that fill them, each task once and after those it needs.
-#[derive(Clone, Debug, Default)]
-pub struct Resolved {
-    /// The cells.
-    pub entries: Vec<Entry>,
-    /// The tasks, with a name for people.
-    pub tasks: Vec<(String, Task)>,
-}
 
 impl Experiment {
     /// The grid, given what `facts` says of each data set.
@@ -454,7 +351,9 @@ impl Grid<'_> {
     }
 
     fn wrong(&self, table: &str, source: OverrideError) -> ExperimentError {
-        ExperimentError::Recipe { origin: self.experiment.name.clone(), place: table.to_owned(), source }
+        let help = source.help().map(|help| help.to_string());
+        let (origin, place) = (self.experiment.name.clone(), table.to_owned());
+        ExperimentError::Recipe { origin, place, source: Box::new(source), help }
     }
 
     fn check(&self, recipe: &Recipe, table: &str) -> Result<(), ExperimentError> {
@@ -506,83 +405,4 @@ fn leaves(changes: &Changes) -> Vec<(String, Value)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lab::experiment::{SHIPPED, Scale};
-    use crate::lab::{Plan, published_facts};
-
-    fn resolve(name: &str, changes: &[&str]) -> Resolved {
-        let changes: Vec<String> = changes.iter().map(|c| (*c).to_owned()).collect();
-        let experiment = Experiment::find(name, &changes).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let mut facts = |data: &DataName| Ok(published_facts(data).expect("a data set with a name"));
-        experiment
-            .resolve(&mut facts)
-            .unwrap_or_else(|e| panic!("{name}: {e}: {:?}", std::error::Error::source(&e)))
-    }
-
-    #[test]
-    fn every_shipped_experiment_resolves_at_every_scale() {
-        for shipped in SHIPPED {
-            for scale in Scale::ALL {
-                let resolved = resolve(shipped.name, &[&format!("scale={scale}")]);
-                assert!(resolved.tasks.len() >= 2, "{} {scale}", shipped.name);
-                // The order is one in which they can be carried out.
-                assert_eq!(Plan::new(resolved.tasks.clone()).tasks.len(), resolved.tasks.len());
-                let known: Vec<String> = resolved.tasks.iter().map(|(_, task)| task.hash()).collect();
-                assert!(resolved.entries.iter().all(|e| known.contains(&e.task)), "{}", shipped.name);
-            }
-        }
-    }
-
-    #[test]
-    fn the_published_recipe_is_run_at_scale_paper() {
-        let resolved = resolve("cifar10", &["scale=paper"]);
-        let Task::Train(normal) = &resolved.tasks[0].1 else { panic!("a training") };
-        assert_eq!(
-            (normal.epochs, normal.batch, normal.data.validation, normal.data.subset),
-            (160, 128, 0, None)
-        );
-        let Task::Train(nasty) = &resolved.tasks[1].1 else { panic!("a training") };
-        assert!(matches!(nasty.objective, Objective::SelfUndermining { temperature: 4.0, omega: 0.04, .. }));
-        // Four students; resnet18 alone is the normal teacher itself, which is not trained again.
-        assert_eq!(resolved.tasks.len(), 2 + 4 * 5 - 1);
-        let alone = |e: &&Entry| {
-            e.role == Role::Student(Source::Alone) && e.place.student.as_deref() == Some("resnet18")
-        };
-        assert_eq!(resolved.entries.iter().find(alone).expect("a cell").task, normal.hash());
-    }
-
-    #[test]
-    fn lists_make_a_grid_and_what_is_shared_is_trained_once() {
-        let omega = resolve("ablation-omega", &["teacher.omega=[0, 0.1]", "seeds=[0, 1]"]);
-        // For each seed: a normal teacher, two nasty ones, a student alone, from normal, and from each nasty one.
-        assert_eq!(omega.tasks.len(), 2 * (1 + 2 + 1 + 1 + 2));
-        assert_eq!(omega.entries.iter().filter(|e| matches!(e.role, Role::Student(_))).count(), 2 * 2 * 3);
-        let all: Vec<String> = resolve("ablation-alpha", &[]).tasks.iter().map(|(_, t)| t.hash()).collect();
-        assert!(all.contains(&omega.tasks[0].1.hash()), "another ablation has the same normal teacher");
-        let data = resolve("ablation-data", &["student.share=[0.1, 1]"]);
-        let subsets: Vec<Option<usize>> = data
-            .tasks
-            .iter()
-            .filter_map(|(name, task)| match task {
-                Task::Train(recipe) if name.contains("alone") => Some(recipe.data.subset),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(subsets, [Some(540), None], "a share of 5,400 images, and all of them");
-    }
-
-    #[test]
-    fn wrong_recipes_name_their_table_and_the_nearest_key() {
-        let fails = |change: &str| {
-            let experiment = Experiment::find("cifar10", &[change.to_owned()]).expect("its keys are open");
-            let mut facts = |data: &DataName| Ok(published_facts(data).expect("named"));
-            let error = experiment.resolve(&mut facts).expect_err(change);
-            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            format!("{error}: {source}")
-        };
-        assert!(fails("student.recipe.epoch=3").contains("student.recipe: no key `epoch`"));
-        assert!(fails("recipe.epochs=0").contains("epochs is 0"));
-        assert!(fails("teacher.temperature=0").contains("temperature must be at least"));
-    }
-}
+mod tests;

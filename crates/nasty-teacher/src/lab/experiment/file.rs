@@ -68,7 +68,10 @@ pub enum ExperimentError {
         place: String,
         /// What is wrong with it.
         #[source]
-        source: OverrideError,
+        source: Box<OverrideError>,
+        /// What to do about it.
+        #[help]
+        help: Option<String>,
     },
     /// The experiment as a whole.
     #[error("{origin}: this experiment cannot run: {problem}")]

@@ -3,7 +3,7 @@
 use super::summary::{Axis, Summary, places};
 use super::tables::{layer_name, source_name};
 use crate::lab::experiment::{Place, Role, Side, Source};
-use crate::lab::{Findings, Outcome, Picture};
+use crate::lab::{EmbeddingResult, Findings, InversionResult, Outcome, Picture};
 use crate::report::{
     Axis as PlotAxis, BarGroup, BarPlot, Figure, ImageGrid, ImagePanel, LinePlot, Pixels, Plot, Response,
     ScatterPanel, ScatterPlot, Series,
@@ -134,9 +134,14 @@ pub(super) fn learning_curves(findings: &Findings) -> Vec<Figure> {
                 None => (row.epoch as f64 + 1.0, 100.0 * row.train_accuracy),
             };
             held_out &= rows.iter().all(|row| row.selection.is_some());
-            let name = record.tasks.get(&entry.task).cloned().unwrap_or_default();
-            let dashed = entry.role == Role::Student(Source::Alone);
-            series.push(Series { name, points: rows.iter().map(point).collect(), dashed, band: Vec::new() });
+            let alone = entry.role == Role::Student(Source::Alone);
+            let name = match &entry.place.student {
+                // It may be the normal teacher's run, and is called so then.
+                Some(student) if alone && entry.place.share.is_none() => format!("{student} alone"),
+                _ => record.tasks.get(&entry.task).cloned().unwrap_or_default(),
+            };
+            let points = rows.iter().map(point).collect();
+            series.push(Series { name, points, dashed: alone, band: Vec::new() });
         }
         let left_out = series.len().saturating_sub(CURVES);
         series.truncate(CURVES);
@@ -179,23 +184,21 @@ fn first_seed<'a, T>(
 /// t-SNE maps of features and logits.
 pub(super) fn embeddings(findings: &Findings) -> Option<Figure> {
     let mut maps = first_seed(findings, |role, outcome| match (role, outcome) {
-        (Role::Embedding(side, layer), Outcome::Mapped(result)) => Some((side, layer, result)),
+        (Role::Embedding(side, layer), Outcome::Mapped(result)) => Some((side, layer, &**result)),
         _ => None,
     });
     maps.sort_by_key(|(_, (side, layer, _))| (layer_name(*layer), *side == Side::Nasty));
     let classes = maps.first()?.1.2.classes.clone();
-    let panel = |(place, (side, layer, result)): &(&Place, (Side, _, &Box<crate::lab::EmbeddingResult>))| {
-        ScatterPanel {
-            title: format!("{} {}, {}", side.name(), place.teacher, layer_name(*layer)),
-            points: result
-                .map
-                .points
-                .iter()
-                .zip(&result.map.labels)
-                .map(|(p, &l)| (p[0], p[1], usize::from(l)))
-                .collect(),
-            ..ScatterPanel::default()
-        }
+    let panel = |(place, (side, layer, result)): &(&Place, (Side, _, &EmbeddingResult))| ScatterPanel {
+        title: format!("{} {}, {}", side.name(), place.teacher, layer_name(*layer)),
+        points: result
+            .map
+            .points
+            .iter()
+            .zip(&result.map.labels)
+            .map(|(p, &l)| (p[0], p[1], usize::from(l)))
+            .collect(),
+        ..ScatterPanel::default()
     };
     Some(Figure {
         title: "t-SNE of features and of logits".into(),
@@ -233,18 +236,16 @@ pub(super) fn responses(findings: &Findings) -> Option<Figure> {
 /// Images pulled out of the teachers, side by side.
 pub(super) fn inversions(findings: &Findings) -> Option<Figure> {
     let inverted = first_seed(findings, |role, outcome| match (role, outcome) {
-        (Role::Inversion(side), Outcome::Inverted(result, images)) => Some((side, result, images)),
+        (Role::Inversion(side), Outcome::Inverted(result, images)) => Some((side, &**result, images)),
         _ => None,
     });
     let columns = inverted.first()?.1.1.classes.len().min(10);
-    let panel = |(place, (side, result, images)): &(
-        &Place,
-        (Side, &Box<crate::lab::InversionResult>, &Vec<Picture>),
-    )| ImagePanel {
-        title: format!("{} {}", side.name(), place.teacher),
-        columns,
-        images: images.iter().take(10 * columns).map(|picture| pixels(picture, result.size)).collect(),
-    };
+    let panel =
+        |(place, (side, result, images)): &(&Place, (Side, &InversionResult, &Vec<Picture>))| ImagePanel {
+            title: format!("{} {}", side.name(), place.teacher),
+            columns,
+            images: images.iter().take(10 * columns).map(|picture| pixels(picture, result.size)).collect(),
+        };
     Some(Figure {
         title: "Images pulled out of the teachers".into(),
         caption: format!("Image by image the classes in their order, {columns} a row."),

@@ -114,7 +114,7 @@ fn sections(findings: &Findings, several: bool) -> Vec<Section> {
     let unfinished = findings.outcomes.values().filter(|o| matches!(o, Outcome::Missing)).count();
     if unfinished > 0 {
         let text = format!(
-            "{unfinished} of {} runs are not finished; the command below goes on with them.",
+            "{unfinished} of {} runs are not finished; the command below goes on with those whose teacher can be trained.",
             findings.outcomes.len()
         );
         results.push(Block::Callout { title: "Unfinished".into(), text });

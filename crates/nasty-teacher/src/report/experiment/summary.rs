@@ -178,9 +178,15 @@ impl Axis {
         }
     }
 
-    /// The axes along which `places` differ.
+    /// The axes along which `places` differ. Without an adversary there is no undermining to have an ω and a τ.
     pub(super) fn varying(places: &[Place]) -> Vec<Self> {
-        let varies = |axis: &Self| places.iter().any(|place| axis.text(place) != axis.text(&places[0]));
+        let varies = |axis: &Self| {
+            let undermining = matches!(axis, Self::Omega | Self::TeacherTemperature);
+            let mut texts =
+                places.iter().filter(|p| !undermining || p.adversary != "none").map(|p| axis.text(p));
+            let first = texts.next();
+            texts.any(|text| Some(text) != first)
+        };
         Self::ALL.into_iter().filter(varies).collect()
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn teachers(findings: &Findings) -> Option<Table> {
         Column::text("became"),
     ]);
     if paper {
-        columns.extend([Column::number("paper: normal", "%"), Column::number("nasty", "%")]);
+        columns.extend(["paper: normal", "paper: nasty"].map(|name| Column::number(name, "%")));
     }
     let mut table = Table { title: "The teachers".into(), columns, ..Table::default() };
     for place in &rows {
@@ -116,7 +116,7 @@ pub(super) fn students(findings: &Findings) -> Option<Table> {
         }
     }
     if paper {
-        let names = ["paper: alone", "from normal", "from nasty"];
+        let names = ["paper: alone", "paper: from normal", "paper: from nasty"];
         columns.extend(names.map(|name| Column::number(name, "%")));
     }
     let mut table = Table { title: "The students".into(), columns, ..Table::default() };
@@ -161,7 +161,7 @@ pub(super) fn data_free(findings: &Findings) -> Option<Table> {
     columns.extend(["from normal", "from nasty"].map(|name| Column::number(name, "%")));
     columns.push(Column::number("difference", "points"));
     if paper {
-        columns.extend(["paper: from normal", "from nasty"].map(|name| Column::number(name, "%")));
+        columns.extend(["paper: from normal", "paper: from nasty"].map(|name| Column::number(name, "%")));
     }
     let mut table = Table { title: "Students distilled without data".into(), columns, ..Table::default() };
     for place in &rows {

@@ -8,8 +8,8 @@ use clap::{Args, value_parser};
 use miette::{Report, Result};
 use nasty_teacher::lab::experiment::Experiment;
 use nasty_teacher::lab::{Executor, Local, Plan, Planned, Record, TaskEnd, Workplace};
-use nasty_teacher::report::experiment as report;
-use std::path::PathBuf;
+use nasty_teacher::report::experiment::{Written, write};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Arguments of `nasty run`.
@@ -70,12 +70,19 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
         args.place.store.join("reports").join(format!("{}-{}", experiment.name, experiment.settings.scale))
     };
     let folder = args.out.clone().unwrap_or_else(usual);
-    let findings = workplace.store.findings(record)?;
-    let written = report::write(&[findings], &folder)?;
-    ui::data(&written.text);
-    ui::data(&format!("report   {}", written.page.display()));
+    let report = report(&workplace, record, &folder);
+    if let Ok(written) = &report {
+        ui::data(&written.text);
+        ui::data(&format!("report   {}", written.page.display()));
+    }
     ui::say(quiet, &format!("{:.0} s in all", begun.elapsed().as_secs_f64()));
-    conclude(&plan, ends, quiet)
+    // What went wrong with a task matters more than a report that could not be written for the same reason.
+    let end = conclude(&plan, ends, quiet)?;
+    report.map(|_| end)
+}
+
+fn report(workplace: &Workplace, record: Record, folder: &Path) -> Result<Written> {
+    Ok(write(&[workplace.store.findings(record)?], folder)?)
 }
 
 /// What a task that just ended is said to have given.

@@ -174,7 +174,7 @@ impl<E: Element> Job for TaskJob<'_, E> {
         let parts = parts(task);
         for &(first, count) in &parts {
             let part = &mut buffer[(first - task.first_image) * band.image()..][..count * band.image()];
-            band.fill(run, first, count, part);
+            band.fill::<I, E>(run, first, count, part);
         }
         let gather = run.gather;
         for group in 0..gather.groups {
@@ -255,7 +255,7 @@ impl Band {
 
     /// Copies the rows of `count` images.
     #[inline(always)]
-    fn fill<E: Element>(&self, run: &Run<'_, E>, first: usize, count: usize, buffer: &mut [E]) {
+    fn fill<I: Isa, E: Element>(&self, run: &Run<'_, E>, first: usize, count: usize, buffer: &mut [E]) {
         let [rows, columns, channels] = run.gather.source;
         let per_group = channels / run.gather.groups;
         let from_chunk = CHUNK * E::VALUES;
@@ -266,16 +266,21 @@ impl Band {
                 continue;
             }
             for image in 0..count {
-                let from =
-                    &run.x[((first + image) * rows + row) * columns * channels..][..columns * channels];
-                for (column, pixel) in from.chunks_exact(channels).enumerate() {
+                let start = ((first + image) * rows + row) * columns * channels;
+                for column in 0..columns {
                     if !run.read_columns[column] {
                         continue;
                     }
                     let mut to = (r * columns + column) * count + image;
-                    for group in pixel.chunks_exact(per_group) {
-                        for values in group.chunks(from_chunk) {
-                            pack_channels(values, &mut lines[to]);
+                    for group in 0..run.gather.groups {
+                        let pixel = start + column * channels + group * per_group;
+                        for channel in (0..per_group).step_by(from_chunk) {
+                            pack_channels::<I, E>(
+                                run.x,
+                                pixel + channel,
+                                per_group - channel,
+                                &mut lines[to],
+                            );
                             to += plane;
                         }
                     }

@@ -385,8 +385,8 @@ pub(super) unsafe fn load_part<I: Isa>(from: *const f32, at: usize, len: usize) 
     let mut values = [0.0; 16];
     // SAFETY: `len` values are valid; a vector is no longer than the array.
     unsafe {
-        for i in 0..I::LANES.min(len - at) {
-            values[i] = *from.add(at + i);
+        for (i, value) in values.iter_mut().take(I::LANES.min(len - at)).enumerate() {
+            *value = *from.add(at + i);
         }
         I::load(values.as_ptr())
     }
@@ -399,8 +399,8 @@ pub(super) unsafe fn store_part<I: Isa>(to: *mut f32, at: usize, len: usize, v: 
     // SAFETY: `len` values are valid; a vector is no longer than the array.
     unsafe {
         I::store(values.as_mut_ptr(), v);
-        for i in 0..I::LANES.min(len - at) {
-            *to.add(at + i) = values[i];
+        for (i, value) in values.iter().take(I::LANES.min(len - at)).enumerate() {
+            *to.add(at + i) = *value;
         }
     }
 }

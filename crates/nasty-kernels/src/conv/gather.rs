@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use super::geometry::Taps;
+use super::inner::{Sum, load_part, store_part};
 use super::output::{Output, Shared};
 use super::pack::{CHUNK, Tile, WeightLayout, WeightOrder, pack_channels, tiles};
 use crate::scratch::Scratch;
@@ -376,86 +377,5 @@ impl Band {
                 }
             }
         }
-    }
-}
-
-/// Loads a vector from `at` on of `len` values, zeros behind them.
-#[inline(always)]
-pub(super) unsafe fn load_part<I: Isa>(from: *const f32, at: usize, len: usize) -> I::V {
-    let mut values = [0.0; 16];
-    // SAFETY: `len` values are valid; a vector is no longer than the array.
-    unsafe {
-        for (i, value) in values.iter_mut().take(I::LANES.min(len - at)).enumerate() {
-            *value = *from.add(at + i);
-        }
-        I::load(values.as_ptr())
-    }
-}
-
-/// Stores what of a vector lies before `len`.
-#[inline(always)]
-pub(super) unsafe fn store_part<I: Isa>(to: *mut f32, at: usize, len: usize, v: I::V) {
-    let mut values = [0.0; 16];
-    // SAFETY: `len` values are valid; a vector is no longer than the array.
-    unsafe {
-        I::store(values.as_mut_ptr(), v);
-        for (i, value) in values.iter().take(I::LANES.min(len - at)).enumerate() {
-            *to.add(at + i) = *value;
-        }
-    }
-}
-
-/// Taps times chunks for one pixel of `P` images: steps are in elements.
-struct Sum<E> {
-    source: *const E,
-    weights: *const E,
-    chunks: usize,
-    /// Elements of all chunks.
-    elements: usize,
-    down: usize,
-    across: usize,
-    plane: usize,
-    row: isize,
-    column: isize,
-    panel: usize,
-    kernel_row: usize,
-    kernel_column: usize,
-}
-
-impl<E: Element> Sum<E> {
-    #[inline(always)]
-    unsafe fn run<I: Isa, const P: usize, const V: usize>(&self, sums: &mut [[I::V; V]; P]) {
-        let mut local = *sums;
-        for chunk in 0..self.chunks {
-            let elements = (self.elements - chunk * CHUNK).min(CHUNK);
-            for down in 0..self.down {
-                for across in 0..self.across {
-                    let source = self
-                        .source
-                        .wrapping_add(chunk * self.plane)
-                        .wrapping_offset(down as isize * self.row + across as isize * self.column);
-                    let weights = self.weights.wrapping_add(
-                        chunk * self.panel + down * self.kernel_row + across * self.kernel_column,
-                    );
-                    let (source, weights) = (source.cast::<f32>(), weights.cast::<f32>());
-                    for e in 0..elements {
-                        // SAFETY: the caller's promise: tap and chunk lie in the buffers.
-                        unsafe {
-                            let mut w = [I::zero(); V];
-                            for (v, w) in w.iter_mut().enumerate() {
-                                *w = I::load(weights.add((e * V + v) * I::LANES));
-                            }
-                            for (p, sums) in local.iter_mut().enumerate() {
-                                let x = I::splat(source.add(p * CHUNK + e));
-                                for (sum, w) in sums.iter_mut().zip(w) {
-                                    *sum = E::multiply_add::<I>(w, x, *sum);
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        *sums = local;
     }
 }

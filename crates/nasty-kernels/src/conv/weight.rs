@@ -12,6 +12,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::geometry::ConvShape;
+use super::inner::Tap;
 use super::output::Shared;
 use super::pack::{CHUNK, Tile, pack_images, tiles};
 use crate::scratch::Scratch;
@@ -334,70 +335,4 @@ fn images<E: Element>(
     let image = |i: usize| &all[(first + i) * len..];
     let two = step * E::VALUES + 1;
     (image(step * E::VALUES), if E::VALUES == 2 && two < count { Some(image(two)) } else { None })
-}
-
-/// A tap's run over some rows and columns; steps are in elements.
-struct Tap<E> {
-    x: *const E,
-    dy: *const E,
-    sums: *mut f32,
-    rows: usize,
-    columns: usize,
-    steps: usize,
-    x_row: usize,
-    x_column: usize,
-    dy_row: usize,
-}
-
-impl<E: Element> Tap<E> {
-    /// The first `used` channels of the chunk, as many at a time as leave the sums in registers.
-    #[inline(always)]
-    unsafe fn all<I: Isa>(&self, used: usize, width: usize) {
-        let mut channel = 0;
-        while channel < used {
-            // SAFETY: the caller's promise; the buffers have whole chunks.
-            channel += unsafe {
-                match (used - channel, width / I::LANES) {
-                    (9.., 1) if I::IMAGES == 8 => self.some::<I, 16, 1>(channel),
-                    (5.., 1) => self.some::<I, 8, 1>(channel),
-                    (_, 1) => self.some::<I, 4, 1>(channel),
-                    (5.., _) if I::IMAGES == 8 => self.some::<I, 8, 2>(channel),
-                    (_, _) => self.some::<I, 4, 2>(channel),
-                }
-            };
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn some<I: Isa, const C: usize, const V: usize>(&self, channel: usize) -> usize {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut sums = [[I::zero(); V]; C];
-            let width = V * I::LANES;
-            for (row, column) in (0..self.rows).flat_map(|r| (0..self.columns).map(move |c| (r, c))) {
-                let x = self.x.add(row * self.x_row + column * self.x_column + channel).cast::<f32>();
-                let dy = self.dy.add(row * self.dy_row + column * self.steps * width).cast::<f32>();
-                for step in 0..self.steps {
-                    let mut d = [I::zero(); V];
-                    for (v, d) in d.iter_mut().enumerate() {
-                        *d = I::load(dy.add(step * width + v * I::LANES));
-                    }
-                    for (c, sums) in sums.iter_mut().enumerate() {
-                        let x = I::splat(x.add(step * CHUNK + c));
-                        for (sum, d) in sums.iter_mut().zip(d) {
-                            *sum = E::multiply_add::<I>(d, x, *sum);
-                        }
-                    }
-                }
-            }
-            // Sums of sums: one long sum would lose digits.
-            for (c, sums) in sums.iter().enumerate() {
-                for (v, sum) in sums.iter().enumerate() {
-                    let to = self.sums.add((channel + c) * width + v * I::LANES);
-                    I::store(to, I::add(I::load(to), *sum));
-                }
-            }
-        }
-        C
-    }
 }

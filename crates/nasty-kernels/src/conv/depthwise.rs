@@ -5,8 +5,8 @@
 
 use rayon::prelude::*;
 
-use super::gather::{load_part, store_part};
 use super::geometry::{ConvShape, Taps};
+use super::inner::{load_part, store_part};
 use super::output::{Output, Shared};
 use crate::scratch::Scratch;
 use crate::simd::{Isa, Job, Path};

@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use super::geometry::Taps;
+use super::inner::{Sum, load_part, store_part};
 use super::output::{Output, Shared};
 use super::pack::{CHUNK, Tile, WeightLayout, WeightOrder, pack_channels, tiles};
 use crate::scratch::Scratch;
@@ -179,7 +180,7 @@ impl<E: Element> Job for TaskJob<'_, E> {
         let parts = parts(task);
         for &(first, count) in &parts {
             let part = &mut buffer[(first - task.first_image) * band.image()..][..count * band.image()];
-            band.fill(run, first, count, part);
+            band.fill::<I, E>(run, first, count, part);
         }
         let gather = run.gather;
         let finish = || {
@@ -271,7 +272,7 @@ impl Band {
 
     /// Copies the rows of `count` images.
     #[inline(always)]
-    fn fill<E: Element>(&self, run: &Run<'_, E>, first: usize, count: usize, buffer: &mut [E]) {
+    fn fill<I: Isa, E: Element>(&self, run: &Run<'_, E>, first: usize, count: usize, buffer: &mut [E]) {
         let [rows, columns, channels] = run.gather.source;
         let per_group = channels / run.gather.groups;
         let from_chunk = CHUNK * E::VALUES;
@@ -282,16 +283,21 @@ impl Band {
                 continue;
             }
             for image in 0..count {
-                let from =
-                    &run.x[((first + image) * rows + row) * columns * channels..][..columns * channels];
-                for (column, pixel) in from.chunks_exact(channels).enumerate() {
+                let start = ((first + image) * rows + row) * columns * channels;
+                for column in 0..columns {
                     if !run.read_columns[column] {
                         continue;
                     }
                     let mut to = (r * columns + column) * count + image;
-                    for group in pixel.chunks_exact(per_group) {
-                        for values in group.chunks(from_chunk) {
-                            pack_channels(values, &mut lines[to]);
+                    for group in 0..run.gather.groups {
+                        let pixel = start + column * channels + group * per_group;
+                        for channel in (0..per_group).step_by(from_chunk) {
+                            pack_channels::<I, E>(
+                                run.x,
+                                pixel + channel,
+                                per_group - channel,
+                                &mut lines[to],
+                            );
                             to += plane;
                         }
                     }
@@ -387,86 +393,5 @@ impl Band {
                 }
             }
         }
-    }
-}
-
-/// Loads a vector from `at` on of `len` values, zeros behind them.
-#[inline(always)]
-pub(super) unsafe fn load_part<I: Isa>(from: *const f32, at: usize, len: usize) -> I::V {
-    let mut values = [0.0; 16];
-    // SAFETY: `len` values are valid; a vector is no longer than the array.
-    unsafe {
-        for i in 0..I::LANES.min(len - at) {
-            values[i] = *from.add(at + i);
-        }
-        I::load(values.as_ptr())
-    }
-}
-
-/// Stores what of a vector lies before `len`.
-#[inline(always)]
-pub(super) unsafe fn store_part<I: Isa>(to: *mut f32, at: usize, len: usize, v: I::V) {
-    let mut values = [0.0; 16];
-    // SAFETY: `len` values are valid; a vector is no longer than the array.
-    unsafe {
-        I::store(values.as_mut_ptr(), v);
-        for i in 0..I::LANES.min(len - at) {
-            *to.add(at + i) = values[i];
-        }
-    }
-}
-
-/// Taps times chunks for one pixel of `P` images: steps are in elements.
-struct Sum<E> {
-    source: *const E,
-    weights: *const E,
-    chunks: usize,
-    /// Elements of all chunks.
-    elements: usize,
-    down: usize,
-    across: usize,
-    plane: usize,
-    row: isize,
-    column: isize,
-    panel: usize,
-    kernel_row: usize,
-    kernel_column: usize,
-}
-
-impl<E: Element> Sum<E> {
-    #[inline(always)]
-    unsafe fn run<I: Isa, const P: usize, const V: usize>(&self, sums: &mut [[I::V; V]; P]) {
-        let mut local = *sums;
-        for chunk in 0..self.chunks {
-            let elements = (self.elements - chunk * CHUNK).min(CHUNK);
-            for down in 0..self.down {
-                for across in 0..self.across {
-                    let source = self
-                        .source
-                        .wrapping_add(chunk * self.plane)
-                        .wrapping_offset(down as isize * self.row + across as isize * self.column);
-                    let weights = self.weights.wrapping_add(
-                        chunk * self.panel + down * self.kernel_row + across * self.kernel_column,
-                    );
-                    let (source, weights) = (source.cast::<f32>(), weights.cast::<f32>());
-                    for e in 0..elements {
-                        // SAFETY: the caller's promise: tap and chunk lie in the buffers.
-                        unsafe {
-                            let mut w = [I::zero(); V];
-                            for (v, w) in w.iter_mut().enumerate() {
-                                *w = I::load(weights.add((e * V + v) * I::LANES));
-                            }
-                            for (p, sums) in local.iter_mut().enumerate() {
-                                let x = I::splat(source.add(p * CHUNK + e));
-                                for (sum, w) in sums.iter_mut().zip(w) {
-                                    *sum = E::multiply_add::<I>(w, x, *sum);
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        *sums = local;
     }
 }

@@ -6,6 +6,7 @@ mod compute;
 mod depthwise;
 mod gather;
 mod geometry;
+mod inner;
 mod output;
 mod pack;
 #[cfg(test)]

@@ -12,8 +12,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::geometry::ConvShape;
+use super::inner::Tap;
 use super::output::Shared;
-use super::pack::{CHUNK, Tile, tiles};
+use super::pack::{CHUNK, Tile, pack_images, tiles};
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
@@ -23,7 +24,7 @@ const IMAGES: usize = 8;
 /// not depend on how many there are, for sums over other parts round differently.
 const TASKS: usize = 16;
 /// Bytes of a thread's buffer, about.
-const BUFFER: usize = 320 << 10;
+const BUFFER: usize = 512 << 10;
 /// Bytes of output gradient that all taps and channels go over before the next: with the input's
 /// they stay in the first-level cache.
 const BLOCK: usize = 8 << 10;
@@ -216,11 +217,11 @@ impl<E: Element> TaskJob<'_, E> {
         let mut dy_scratch = Scratch::take(dy_plane * width);
         let x = &mut x_scratch.elements::<E>()[..task.chunks.len() * x_plane];
         let dy = &mut dy_scratch.elements::<E>()[..dy_plane * width];
-        self.pack_x(first, count, top..bottom, x);
+        self.pack_x::<I>(first, count, top..bottom, x);
         let mut to = &mut *dy;
         for tile in task.tiles {
             let (part, rest) = to.split_at_mut(dy_plane * tile.vectors * I::LANES);
-            self.pack_dy(tile, first, count, rows.clone(), tile.vectors * I::LANES, part);
+            self.pack_dy::<I>(tile, first, count, rows.clone(), part);
             to = rest;
         }
 
@@ -274,11 +275,9 @@ impl<E: Element> TaskJob<'_, E> {
 
     /// As `[chunk][row][column][image][channel]`.
     #[inline(always)]
-    fn pack_x(&self, first: usize, count: usize, rows: Range<usize>, to: &mut [E]) {
+    fn pack_x<I: Isa>(&self, first: usize, count: usize, rows: Range<usize>, to: &mut [E]) {
         let shape = &self.plan.shape;
         let per_group = shape.cin / shape.groups;
-        let start = self.task.group * per_group + self.task.chunks.start * CHUNK;
-        let end = self.task.group * per_group + (self.task.chunks.end * CHUNK).min(per_group);
         let steps = count.div_ceil(E::VALUES);
         let plane = rows.len() * shape.w * steps;
         let (lines, _) = to.as_chunks_mut::<CHUNK>();
@@ -287,19 +286,16 @@ impl<E: Element> TaskJob<'_, E> {
                 continue;
             }
             for step in 0..steps {
-                let image = |i: usize| &self.x[((first + i) * shape.h + row) * shape.w * shape.cin..];
-                let one = image(step * E::VALUES);
-                // The partner of the last of an odd number is itself, times a gradient of zero.
-                let two = image((step * E::VALUES + E::VALUES - 1).min(count - 1));
+                let (one, two) = images::<E>(self.x, shape.h * shape.w * shape.cin, first, count, step);
                 for column in 0..shape.w {
                     if !is_read(column, shape.kw, shape.stride, shape.padding) {
                         continue;
                     }
-                    let pixel = column * shape.cin;
-                    let (one, two) = (&one[pixel + start..pixel + end], &two[pixel + start..pixel + end]);
+                    let pixel = (row * shape.w + column) * shape.cin + self.task.group * per_group;
                     let mut to = (r * shape.w + column) * steps + step;
-                    for (one, two) in one.chunks(CHUNK).zip(two.chunks(CHUNK)) {
-                        pack_two(one, two, &mut lines[to]);
+                    for chunk in self.task.chunks.clone() {
+                        let (at, channels) = (pixel + chunk * CHUNK, per_group - chunk * CHUNK);
+                        pack_images::<I, E>(one, two, at, channels, &mut lines[to]);
                         to += plane;
                     }
                 }
@@ -309,114 +305,34 @@ impl<E: Element> TaskJob<'_, E> {
 
     /// As `[row][column][image][channel]`.
     #[inline(always)]
-    fn pack_dy(
-        &self,
-        tile: &Tile,
-        first: usize,
-        count: usize,
-        rows: Range<usize>,
-        width: usize,
-        to: &mut [E],
-    ) {
+    fn pack_dy<I: Isa>(&self, tile: &Tile, first: usize, count: usize, rows: Range<usize>, to: &mut [E]) {
         let shape = &self.plan.shape;
+        let width = tile.vectors * I::LANES;
         let start = self.task.group * (shape.cout / shape.groups) + tile.start;
         let steps = count.div_ceil(E::VALUES);
         for (r, row) in rows.enumerate() {
             for step in 0..steps {
-                let image = |i: usize| &self.dy[((first + i) * shape.oh + row) * shape.ow * shape.cout..];
-                let one = image(step * E::VALUES);
-                let two = step * E::VALUES + E::VALUES - 1;
-                let two = if E::VALUES == 2 && two < count { Some(image(two)) } else { None };
+                let (one, two) = images::<E>(self.dy, shape.oh * shape.ow * shape.cout, first, count, step);
                 for column in 0..shape.ow {
-                    let pixel = column * shape.cout + start;
-                    let one = &one[pixel..pixel + tile.len];
-                    let two = two.map_or([].as_slice(), |two| &two[pixel..pixel + tile.len]);
+                    let at = (row * shape.ow + column) * shape.cout + start;
                     let to = &mut to[((r * shape.ow + column) * steps + step) * width..][..width];
-                    if E::VALUES == 1 || two.is_empty() {
-                        to.iter_mut().zip(one).for_each(|(to, one)| *to = E::pack(*one, 0.0));
-                    } else {
-                        to.iter_mut().zip(one.iter().zip(two)).for_each(|(to, (a, b))| *to = E::pack(*a, *b));
-                    }
-                    to[tile.len..].fill(E::default());
+                    pack_images::<I, E>(one, two, at, tile.len, to);
                 }
             }
         }
     }
 }
 
-/// A chunk of channels of one image, or of two as pairs.
+/// The step's image, and the one that pairs with it: not with f32, nor for the last of an odd number.
 #[inline(always)]
-fn pack_two<E: Element>(one: &[f32], two: &[f32], to: &mut [E; CHUNK]) {
-    if let (Some(one), Some(two)) = (one.first_chunk::<CHUNK>(), two.first_chunk::<CHUNK>()) {
-        *to = std::array::from_fn(|i| E::pack(one[i], two[i]));
-    } else {
-        let at = |from: &[f32], i: usize| from.get(i).copied().unwrap_or(0.0);
-        *to = std::array::from_fn(|i| E::pack(at(one, i), at(two, i)));
-    }
-}
-
-/// A tap's run over some rows and columns; steps are in elements.
-struct Tap<E> {
-    x: *const E,
-    dy: *const E,
-    sums: *mut f32,
-    rows: usize,
-    columns: usize,
-    steps: usize,
-    x_row: usize,
-    x_column: usize,
-    dy_row: usize,
-}
-
-impl<E: Element> Tap<E> {
-    /// The first `used` channels of the chunk, as many at a time as leave the sums in registers.
-    #[inline(always)]
-    unsafe fn all<I: Isa>(&self, used: usize, width: usize) {
-        let mut channel = 0;
-        while channel < used {
-            // SAFETY: the caller's promise; the buffers have whole chunks.
-            channel += unsafe {
-                match (used - channel, width / I::LANES) {
-                    (9.., 1) if I::IMAGES == 8 => self.some::<I, 16, 1>(channel),
-                    (5.., 1) => self.some::<I, 8, 1>(channel),
-                    (_, 1) => self.some::<I, 4, 1>(channel),
-                    (5.., _) if I::IMAGES == 8 => self.some::<I, 8, 2>(channel),
-                    (_, _) => self.some::<I, 4, 2>(channel),
-                }
-            };
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn some<I: Isa, const C: usize, const V: usize>(&self, channel: usize) -> usize {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut sums = [[I::zero(); V]; C];
-            let width = V * I::LANES;
-            for (row, column) in (0..self.rows).flat_map(|r| (0..self.columns).map(move |c| (r, c))) {
-                let x = self.x.add(row * self.x_row + column * self.x_column + channel).cast::<f32>();
-                let dy = self.dy.add(row * self.dy_row + column * self.steps * width).cast::<f32>();
-                for step in 0..self.steps {
-                    let mut d = [I::zero(); V];
-                    for (v, d) in d.iter_mut().enumerate() {
-                        *d = I::load(dy.add(step * width + v * I::LANES));
-                    }
-                    for (c, sums) in sums.iter_mut().enumerate() {
-                        let x = I::splat(x.add(step * CHUNK + c));
-                        for (sum, d) in sums.iter_mut().zip(d) {
-                            *sum = E::multiply_add::<I>(d, x, *sum);
-                        }
-                    }
-                }
-            }
-            // Sums of sums: one long sum would lose digits.
-            for (c, sums) in sums.iter().enumerate() {
-                for (v, sum) in sums.iter().enumerate() {
-                    let to = self.sums.add((channel + c) * width + v * I::LANES);
-                    I::store(to, I::add(I::load(to), *sum));
-                }
-            }
-        }
-        C
-    }
+fn images<E: Element>(
+    all: &[f32],
+    len: usize,
+    first: usize,
+    count: usize,
+    step: usize,
+) -> (&[f32], Option<&[f32]>) {
+    let image = |i: usize| &all[(first + i) * len..];
+    let two = step * E::VALUES + 1;
+    (image(step * E::VALUES), if E::VALUES == 2 && two < count { Some(image(two)) } else { None })
 }

@@ -20,7 +20,12 @@ WANTED = {
     "preresnet32": (1.6, 1.0),
     "resnet18": (1.5, 1.0),
     "resnet34": (1.5, 1.0),
+    "resnet20": (1.6, 1.0),
+    "mobilenetv2": (3.0, 1.0),
+    "shufflenetv2": (3.0, 1.0),
+    "resnext29": (1.2, 0.9),
     "resnet50": (1.2, 0.9),
+    "densenet121": (1.2, 0.9),
 }
 INFERENCE_WANTED = (1.2, 1.2)
 BOTH = "setting network mode batch side threads ours theirs ratio rounds our_peak_kib their_peak_kib".split()

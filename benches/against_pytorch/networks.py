@@ -10,16 +10,17 @@ def conv(i, o, side, stride=1, groups=1, bias=False):
 
 
 class Cnn(nn.Module):
-    """Three convolutions of w, 2w and 4w channels, each with batch-norm, ReLU and 2x2 maxima, and a hidden layer of 4w."""
+    """Three convolutions of w, 2w and 4w channels with batch-norm, 2x2 maxima and ReLU; a hidden layer of 4w."""
 
     def __init__(self, classes, side, w=32):
         super().__init__()
         layers, i = [], 3
         for o in (w, 2 * w, 4 * w):
-            layers += [conv(i, o, 3, bias=True), nn.BatchNorm2d(o), nn.ReLU(), nn.MaxPool2d(2)]
+            layers += [conv(i, o, 3, bias=True), nn.BatchNorm2d(o), nn.MaxPool2d(2), nn.ReLU()]
             i = o
         flat = 4 * w * (side // 8) ** 2
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, 4 * w), nn.ReLU(), nn.Linear(4 * w, classes))
+        hidden = [nn.Flatten(), nn.Linear(flat, 4 * w), nn.BatchNorm1d(4 * w), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, *hidden, nn.Linear(4 * w, classes))
 
     def forward(self, x):
         return self.layers(x)
@@ -93,10 +94,171 @@ class ResNet(nn.Module):
         return self.linear(self.blocks(x).mean((2, 3)))
 
 
+class CifarBlock(nn.Module):
+    """Basic block whose shortcut takes every second pixel and lays the channels between zeros."""
+
+    def __init__(self, i, o, stride):
+        super().__init__()
+        self.conv1, self.bn1 = conv(i, o, 3, stride), nn.BatchNorm2d(o)
+        self.conv2, self.bn2 = conv(o, o, 3), nn.BatchNorm2d(o)
+        self.stride, self.zeros = stride, (o - i) // 2
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if self.stride > 1:
+            x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.zeros, self.zeros))
+        return F.relu(y + x)
+
+
+class CifarResNet(nn.Module):
+    def __init__(self, depth, classes):
+        super().__init__()
+        blocks, i = [conv(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU()], 16
+        for stage, o in enumerate((16, 32, 64)):
+            for n in range((depth - 2) // 6):
+                blocks.append(CifarBlock(i, o, 2 if stage > 0 and n == 0 else 1))
+                i = o
+        self.blocks, self.linear = nn.Sequential(*blocks), nn.Linear(i, classes)
+
+    def forward(self, x):
+        return self.linear(self.blocks(x).mean((2, 3)))
+
+
+def conv_bn(i, o, side, stride=1, groups=1, act=None):
+    layers = [conv(i, o, side, stride, groups, bias=True), nn.BatchNorm2d(o)]
+    return nn.Sequential(*layers, *([act()] if act else []))
+
+
+class InvertedResidual(nn.Module):
+    def __init__(self, i, o, stride, expansion):
+        super().__init__()
+        w = i * expansion
+        self.layers = nn.Sequential(
+            conv_bn(i, w, 1, act=nn.ReLU6), conv_bn(w, w, 3, stride, w, nn.ReLU6), conv_bn(w, o, 1)
+        )
+        self.residual = stride == 1 and i == o
+
+    def forward(self, x):
+        return self.layers(x) + x if self.residual else self.layers(x)
+
+
+class MobileNetV2(nn.Module):
+    # Blocks, output channels, stride of the first block, expansion.
+    STAGES = (
+        *((1, 16, 1, 1), (2, 24, 2, 6), (3, 32, 2, 6), (4, 64, 2, 6)),
+        *((3, 96, 1, 6), (3, 160, 1, 6), (1, 320, 1, 6)),
+    )
+
+    def __init__(self, classes):
+        super().__init__()
+        stem = nn.Conv2d(3, 32, 1, padding=1)
+        blocks, i = [stem, nn.BatchNorm2d(32), nn.ReLU6()], 32
+        for repeats, o, stride, expansion in self.STAGES:
+            for n in range(repeats):
+                blocks.append(InvertedResidual(i, o, stride if n == 0 else 1, expansion))
+                i = o
+        self.blocks = nn.Sequential(*blocks, conv_bn(i, 1280, 1, act=nn.ReLU6))
+        self.classifier = nn.Conv2d(1280, classes, 1)
+
+    def forward(self, x):
+        return self.classifier(self.blocks(x).mean((2, 3), keepdim=True)).flatten(1)
+
+
+class ShuffleUnit(nn.Module):
+    def __init__(self, i, o, strided):
+        super().__init__()
+        half = o // 2
+        w, stride = (i, 2) if strided else (half, 1)
+        self.residual = nn.Sequential(
+            conv_bn(w, w, 1, act=nn.ReLU), conv_bn(w, w, 3, stride, w), conv_bn(w, half, 1, act=nn.ReLU)
+        )
+        both = [conv_bn(i, i, 3, 2, i), conv_bn(i, half, 1, act=nn.ReLU)]
+        self.shortcut = nn.Sequential(*both) if strided else None
+
+    def forward(self, x):
+        shortcut, x = (self.shortcut(x), x) if self.shortcut else x.chunk(2, 1)
+        y = torch.cat((shortcut, self.residual(x)), 1)
+        n, c, h, w = y.shape
+        return y.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+
+class ShuffleNetV2(nn.Module):
+    # Output channels, units.
+    STAGES = ((116, 4), (232, 8), (464, 4))
+
+    def __init__(self, classes):
+        super().__init__()
+        units, i = [conv_bn(3, 24, 3)], 24
+        for o, repeats in self.STAGES:
+            for n in range(repeats):
+                units.append(ShuffleUnit(i, o, n == 0))
+                i = o
+        self.units = nn.Sequential(*units, conv_bn(i, 1024, 1, act=nn.ReLU))
+        self.fc = nn.Linear(1024, classes)
+
+    def forward(self, x):
+        return self.fc(self.units(x).mean((2, 3)))
+
+
+class ResNext(nn.Module):
+    """ResNeXt-29 8x64d."""
+
+    def __init__(self, classes):
+        super().__init__()
+        blocks, i = [conv(3, 64, 3), nn.BatchNorm2d(64), nn.ReLU()], 64
+        for stage in range(3):
+            width, o = 512 << stage, 256 << stage
+            for n in range(3):
+                blocks.append(Block(i, width, o, 2 if stage > 0 and n == 0 else 1, False, groups=8))
+                i = o
+        self.blocks, self.classifier = nn.Sequential(*blocks), nn.Linear(i, classes)
+
+    def forward(self, x):
+        return self.classifier(self.blocks(x).mean((2, 3)))
+
+
+class DenseLayer(nn.Module):
+    def __init__(self, i, growth):
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(nn.BatchNorm2d(i), nn.ReLU(), conv(i, 4 * growth, 1)),
+            *(nn.BatchNorm2d(4 * growth), nn.ReLU(), conv(4 * growth, growth, 3)),
+        )
+
+    def forward(self, x):
+        return torch.cat((x, self.layers(x)), 1)
+
+
+class DenseNet(nn.Module):
+    """DenseNet-121 for small images."""
+
+    def __init__(self, classes, growth=32, depths=(6, 12, 24, 16)):
+        super().__init__()
+        i = 2 * growth
+        blocks = [conv(3, i, 3)]
+        for block, depth in enumerate(depths):
+            for _ in range(depth):
+                blocks.append(DenseLayer(i, growth))
+                i += growth
+            if block + 1 < len(depths):
+                blocks += [nn.BatchNorm2d(i), conv(i, i // 2, 1), nn.AvgPool2d(2)]
+                i //= 2
+        self.blocks = nn.Sequential(*blocks, nn.BatchNorm2d(i), nn.ReLU())
+        self.linear = nn.Linear(i, classes)
+
+    def forward(self, x):
+        return self.linear(self.blocks(x).mean((2, 3)))
+
+
 NETWORKS = {
     "cnn": lambda classes, side: Cnn(classes, side),
     "preresnet20": lambda classes, side: PreResNet(20, classes),
     "preresnet32": lambda classes, side: PreResNet(32, classes),
+    "resnet20": lambda classes, side: CifarResNet(20, classes),
+    "mobilenetv2": lambda classes, side: MobileNetV2(classes),
+    "shufflenetv2": lambda classes, side: ShuffleNetV2(classes),
+    "resnext29": lambda classes, side: ResNext(classes),
+    "densenet121": lambda classes, side: DenseNet(classes),
     "resnet18": lambda classes, side: ResNet((2, 2, 2, 2), True, classes),
     "resnet34": lambda classes, side: ResNet((3, 4, 6, 3), True, classes),
     "resnet50": lambda classes, side: ResNet((3, 4, 6, 3), False, classes),

@@ -22,7 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         architectures = Architecture::all().collect();
     }
     for architecture in architectures {
-        write(architecture, Input { channels: 3, side: 32 }, &Path::new(&folder).join(architecture.to_string()))?;
+        write(
+            architecture,
+            Input { channels: 3, side: 32 },
+            &Path::new(&folder).join(architecture.to_string()),
+        )?;
     }
     Ok(())
 }

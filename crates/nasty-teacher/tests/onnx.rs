@@ -13,7 +13,8 @@ const BATCH: usize = 3;
 
 /// One of each family, and the small ones of all depths: the rest is more of the same layers.
 fn architectures() -> impl Iterator<Item = Architecture> {
-    let large = ["resnet34", "resnet101", "wrn-28-10", "densenet161", "densenet169", "preresnet110", "resnet110"];
+    let large =
+        ["resnet34", "resnet101", "wrn-28-10", "densenet161", "densenet169", "preresnet110", "resnet110"];
     Architecture::all().filter(move |a| !large.contains(&a.to_string().as_str()))
 }
 
@@ -36,7 +37,8 @@ fn another_runtime_gives_the_same_logits() {
             export(&path, &network, &config).expect("writable");
             let model = Model::load(std::fs::read(&path).expect("written")).expect("a valid model");
             let run = |images: &[f32], batch: usize| -> Vec<f32> {
-                let value = Value::from_shape([batch, channels, side, side], images.to_vec()).expect("its shape");
+                let value =
+                    Value::from_shape([batch, channels, side, side], images.to_vec()).expect("its shape");
                 let output = model.run_one(value.into(), None).expect("it runs");
                 let (shape, logits) = output.into_shape_vec::<f32, 2>().expect("float logits");
                 assert_eq!(shape, [batch, CLASSES]);
@@ -44,7 +46,8 @@ fn another_runtime_gives_the_same_logits() {
             };
             let found = run(&images, BATCH);
             // Logits that hardly depend on the image would agree whatever the network did with it.
-            let spread = (0..logits.len()).map(|i| (logits[i] - logits[i % CLASSES]).abs()).fold(0.0, f32::max);
+            let spread =
+                (0..logits.len()).map(|i| (logits[i] - logits[i % CLASSES]).abs()).fold(0.0, f32::max);
             let most = logits.iter().fold(0.0f32, |most, v| most.max(v.abs()));
             assert!(spread > 0.01 * most, "{architecture}: the logits do not depend on the image");
             let off = found.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -93,7 +93,7 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
         if let (Some(architecture), Some(side)) = (options.architecture, options.side) {
             architecture.check(Input { channels: 3, side })?;
         }
-        let problem = "its tensors speak for a class count that no network has".to_owned();
+        let problem = "nothing that it could be can be built".to_owned();
         return Err(ImportError::Unreadable { path: path.to_owned(), kind, problem });
     }
     let fit = fits.swap_remove(0);

@@ -4,15 +4,38 @@
 //! `[out, in / groups, kernel height, kernel width]`, as PyTorch stores them. Every function is differentiable in
 //! its tensor arguments and gives the same result on every device up to rounding.
 //!
+//! On the CPU the kernels are compiled for several instruction sets, and the best that the machine has runs:
+//! AVX-512 with bfloat16 products, AVX-512, AVX2 with FMA, or the target's baseline (SSE2; NEON on Arm). The
+//! environment variable `NASTY_KERNELS` asks for one: `avx512bf16`, `avx512`, `avx2` or `baseline`; a name that
+//! the machine lacks is ignored. Results are the same to the last bit with any number of threads, and from run to
+//! run; between instruction sets they differ by rounding.
+//!
 //! Shapes that do not fit together are a bug of the caller and panic, as Burn's own operations do.
 
+mod buffers;
+mod channels;
+mod conv;
+mod flex;
+mod isa;
+mod norm;
+mod pool;
 mod portable;
 #[cfg(test)]
 mod reference;
+mod scratch;
+mod simd;
 #[cfg(test)]
 mod tests;
 
 use burn::tensor::Tensor;
+
+use self::channels::Move;
+
+/// The instruction set that the CPU's kernels run on: `avx512bf16`, `avx512`, `avx2` or `baseline`. The machine's best, or
+/// the one that the environment variable `NASTY_KERNELS` names.
+pub fn instruction_set() -> &'static str {
+    simd::Path::chosen().name()
+}
 
 /// Geometry of a convolution: the same in both spatial directions, dilation 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +46,18 @@ pub struct ConvOptions {
     pub padding: usize,
     /// Groups of channels that do not see each other; divides both channel counts.
     pub groups: usize,
+    /// What is multiplied; CPU only, elsewhere f32.
+    pub precision: Precision,
+}
+
+/// The factors of a convolution's products, in all three of its computations. Tensors and sums are always f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// f32.
+    #[default]
+    F32,
+    /// Rounded to bfloat16 (8 significant bits); twice as fast on CPUs that multiply these.
+    Bf16,
 }
 
 /// What follows a batch-norm or an addition.
@@ -51,6 +86,9 @@ pub struct BatchNormOutput {
 /// `oh = (h + 2 padding - kh) / stride + 1`.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: ConvOptions) -> Tensor<4> {
     check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
+    if flex::is_flex(&x) {
+        return conv::conv2d(x, weight, bias, options);
+    }
     portable::conv2d(x, weight, bias, options)
 }
 
@@ -66,6 +104,9 @@ pub fn batch_norm_train(
     activation: Activation,
 ) -> BatchNormOutput {
     check_channels("batch_norm_train", x.dims(), [&gamma, &beta], residual.as_ref());
+    if flex::is_flex(&x) {
+        return norm::batch_norm_train(x, gamma, beta, epsilon, residual, activation);
+    }
     portable::batch_norm_train(x, gamma, beta, epsilon, residual, activation)
 }
 
@@ -79,11 +120,17 @@ pub fn scale_shift(
     activation: Activation,
 ) -> Tensor<4> {
     check_channels("scale_shift", x.dims(), [&scale, &shift], residual.as_ref());
+    if flex::is_flex(&x) {
+        return norm::scale_shift(x, scale, shift, residual, activation);
+    }
     portable::scale_shift(x, scale, shift, residual, activation)
 }
 
 /// The activation alone, x of any shape `[n, h, w, c]`.
 pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    if flex::is_flex(&x) {
+        return norm::activate(x, activation);
+    }
     portable::activate(x, activation)
 }
 
@@ -91,6 +138,9 @@ pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
 /// that do not fill a window are dropped.
 pub fn max_pool2d(x: Tensor<4>, size: usize) -> Tensor<4> {
     check_pool(x.dims(), size, size);
+    if flex::is_flex(&x) && size <= pool::MAX_WINDOW {
+        return pool::max_pool2d(x, size);
+    }
     portable::max_pool2d(x, size)
 }
 
@@ -98,18 +148,59 @@ pub fn max_pool2d(x: Tensor<4>, size: usize) -> Tensor<4> {
 /// `[n, (h - size) / stride + 1, (w - size) / stride + 1, c]`.
 pub fn avg_pool2d(x: Tensor<4>, size: usize, stride: usize) -> Tensor<4> {
     check_pool(x.dims(), size, stride);
+    if flex::is_flex(&x) {
+        return pool::avg_pool2d(x, size, stride);
+    }
     portable::avg_pool2d(x, size, stride)
 }
 
 /// Mean over the image: `[n, h, w, c]` → `[n, c]`.
 pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
+    if flex::is_flex(&x) {
+        return pool::global_avg_pool(x);
+    }
     portable::global_avg_pool(x)
+}
+
+/// Channels `start .. start + length` of x `[n, h, w, c]`.
+pub fn take_channels(x: Tensor<4>, start: usize, length: usize) -> Tensor<4> {
+    let c = x.dims()[3];
+    assert!(length >= 1 && start + length <= c, "take_channels: {length} from {start} of {c} channels");
+    move_channels(x, Move::Take { start, length })
+}
+
+/// x `[n, h, w, c]` with channels of zeros before and behind its own.
+pub fn pad_channels(x: Tensor<4>, before: usize, behind: usize) -> Tensor<4> {
+    move_channels(x, Move::Pad { before, behind })
+}
+
+/// Channel shuffle (Zhang et al., CVPR 2018): channels `[groups, c / groups]` become `[c / groups, groups]`.
+pub fn shuffle_channels(x: Tensor<4>, groups: usize) -> Tensor<4> {
+    let c = x.dims()[3];
+    assert!(groups >= 1 && c % groups == 0, "shuffle_channels: {groups} groups of {c} channels");
+    move_channels(x, Move::Shuffle { groups })
+}
+
+fn move_channels(x: Tensor<4>, how: Move) -> Tensor<4> {
+    if flex::is_flex(&x) {
+        return channels::move_channels(x, how);
+    }
+    portable::move_channels(x, how)
+}
+
+/// The channels of b behind those of a: `[n, h, w, ca]` and `[n, h, w, cb]` → `[n, h, w, ca + cb]`.
+pub fn concat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    assert!(a.dims()[..3] == b.dims()[..3], "concat_channels: {:?} and {:?}", a.dims(), b.dims());
+    if flex::is_flex(&a) {
+        return channels::concat(a, b);
+    }
+    portable::concat(a, b)
 }
 
 fn check_conv(x: [usize; 4], weight: [usize; 4], bias: Option<usize>, options: ConvOptions) {
     let [_, h, w, cin] = x;
     let [cout, per_group, kh, kw] = weight;
-    let ConvOptions { stride, padding, groups } = options;
+    let ConvOptions { stride, padding, groups, .. } = options;
     assert!(stride >= 1 && groups >= 1, "conv2d: stride and groups must be at least 1, found {options:?}");
     assert!(
         cin == per_group * groups && cout % groups == 0,

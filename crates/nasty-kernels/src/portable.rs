@@ -3,6 +3,7 @@
 
 use burn::tensor::{Tensor, activation, module, ops};
 
+use crate::channels::Move;
 use crate::{Activation, BatchNormOutput, ConvOptions};
 
 fn to_nchw(x: Tensor<4>) -> Tensor<4> {
@@ -19,7 +20,7 @@ pub(crate) fn conv2d(
     bias: Option<Tensor<1>>,
     options: ConvOptions,
 ) -> Tensor<4> {
-    let ConvOptions { stride, padding, groups } = options;
+    let ConvOptions { stride, padding, groups, .. } = options;
     let options = ops::ConvOptions::new([stride; 2], [padding; 2], [1; 2], groups);
     to_nhwc(module::conv2d(to_nchw(x), weight, bias, options))
 }
@@ -87,4 +88,23 @@ pub(crate) fn avg_pool2d(x: Tensor<4>, size: usize, stride: usize) -> Tensor<4> 
 pub(crate) fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
     let [n, _, _, c] = x.dims();
     x.mean_dim(2).mean_dim(1).reshape([n, c])
+}
+
+pub(crate) fn move_channels(x: Tensor<4>, how: Move) -> Tensor<4> {
+    let [n, h, w, c] = x.dims();
+    match how {
+        Move::Take { start, length } => x.narrow(3, start, length),
+        Move::Pad { before, behind } => {
+            let blank = |zeros| Tensor::zeros([n, h, w, zeros], &x.device());
+            let parts = [blank(before), x.clone(), blank(behind)];
+            Tensor::cat(parts.into_iter().filter(|part| part.dims()[3] > 0).collect(), 3)
+        }
+        Move::Shuffle { groups } => {
+            x.reshape([n, h, w, groups, c / groups]).swap_dims(3, 4).reshape([n, h, w, c])
+        }
+    }
+}
+
+pub(crate) fn concat(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    Tensor::cat(vec![a, b], 3)
 }

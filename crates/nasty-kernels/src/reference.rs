@@ -29,6 +29,30 @@ impl Array {
     }
 }
 
+/// A small generator (splitmix64) so that a case is a shape and a seed.
+pub(crate) struct Noise(pub(crate) u64);
+
+impl Noise {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        // The value must be the same in f32 and f64.
+        ((z >> 40) as f64 / (1u64 << 23) as f64 - 1.0) * 1.5
+    }
+
+    pub(crate) fn array(&mut self, dims: [usize; 4]) -> Array {
+        let mut a = Array::zeros(dims);
+        a.data.iter_mut().for_each(|v| *v = f64::from(self.next() as f32));
+        a
+    }
+
+    pub(crate) fn vector(&mut self, n: usize) -> Vec<f64> {
+        self.array([1, 1, 1, n]).data
+    }
+}
+
 /// Calls `f(output index, input index, weight index)` for every product of the convolution.
 fn for_each_product(
     x: [usize; 4],
@@ -38,7 +62,7 @@ fn for_each_product(
 ) {
     let [n, h, w, _] = x;
     let [cout, per_group, kh, kw] = weight;
-    let ConvOptions { stride, padding, groups } = options;
+    let ConvOptions { stride, padding, groups, .. } = options;
     let [oh, ow] = conv_sides(x, weight, options);
     for b in 0..n {
         for (oy, ox) in (0..oh).flat_map(|oy| (0..ow).map(move |ox| (oy, ox))) {

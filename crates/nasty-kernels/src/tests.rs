@@ -3,32 +3,10 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use proptest::prelude::*;
 
-use crate::reference::{self, Array};
-use crate::{Activation, ConvOptions};
-
-/// A small generator (splitmix64) so that a case is a shape and a seed.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        // The value must be the same in f32 and f64.
-        ((z >> 40) as f64 / (1u64 << 23) as f64 - 1.0) * 1.5
-    }
-
-    fn array(&mut self, dims: [usize; 4]) -> Array {
-        let mut a = Array::zeros(dims);
-        a.data.iter_mut().for_each(|v| *v = f64::from(self.next() as f32));
-        a
-    }
-
-    fn vector(&mut self, n: usize) -> Vec<f64> {
-        self.array([1, 1, 1, n]).data
-    }
-}
+use crate::channels::Move;
+use crate::conv::tests::{ConvCase, conv_case};
+use crate::reference::{self, Array, Noise};
+use crate::{Activation, channels, portable};
 
 fn device() -> Device {
     Device::flex().autodiff()
@@ -54,53 +32,6 @@ fn assert_close<const D: usize>(what: &str, found: Tensor<D>, expected: &[f64], 
         let error = (f64::from(*f) - e).abs() / rms;
         assert!(error <= tolerance, "{what}[{i}]: found {f}, expected {e}, {error:.2e} of the rms {rms:.2e}");
     }
-}
-
-#[derive(Clone, Debug)]
-struct ConvCase {
-    x: [usize; 4],
-    weight: [usize; 4],
-    bias: bool,
-    options: ConvOptions,
-    seed: u64,
-}
-
-fn conv_case() -> impl Strategy<Value = ConvCase> {
-    let channels =
-        prop_oneof![4 => (1usize..=40, 1usize..=40), 1 => (1usize..=130, 1usize..=130), 1 => Just((64, 64))];
-    let groups = prop_oneof![4 => Just(1usize), 1 => 2usize..=5, 2 => Just(0usize)];
-    let side = prop_oneof![4 => 1usize..=17, 1 => 1usize..=65];
-    let kernel = prop_oneof![3 => Just(3usize), 2 => Just(1usize), 1 => 2usize..=5];
-    (
-        channels,
-        groups,
-        (side.clone(), side),
-        (kernel.clone(), kernel),
-        1usize..=3,
-        0usize..=2,
-        1usize..=9,
-        any::<bool>(),
-        any::<u64>(),
-    )
-        .prop_map(|((cin, cout), groups, (h, w), (kh, kw), stride, padding, n, bias, seed)| {
-            // 0 stands for depthwise; other groups multiply the channels.
-            let (per_group, cout, groups) = match groups {
-                0 => (1, cin * (1 + cout % 2), cin),
-                1 => (cin, cout, 1),
-                g => (cin.div_ceil(g), cout.div_ceil(g) * g, g),
-            };
-            let (kh, kw) = (kh.min(h + 2 * padding), kw.min(w + 2 * padding));
-            // The reference costs one step a product; keep a case in the tens of milliseconds.
-            let cost = h * w * kh * kw * per_group * cout;
-            let n = n.min((20_000_000 / cost).max(1));
-            ConvCase {
-                x: [n, h, w, per_group * groups],
-                weight: [cout, per_group, kh, kw],
-                bias,
-                options: ConvOptions { stride, padding, groups },
-                seed,
-            }
-        })
 }
 
 fn check_conv(case: &ConvCase) {
@@ -185,15 +116,15 @@ fn check_batch_norm(case: &NormCase) {
 
     let (tx, tg, tb, tr) = (tensor(&x), vector(&gamma), vector(&beta), residual.as_ref().map(tensor));
     let out = crate::batch_norm_train(tx.clone(), tg.clone(), tb.clone(), 1e-5, tr.clone(), case.activation);
-    assert_close("y", out.y.clone(), &expected.y.data, 1e-4);
-    assert_close("mean", out.mean, &mean, 1e-4);
-    assert_close("variance", out.variance, &variance, 1e-4);
+    assert_close("y", out.y.clone(), &expected.y.data, 1e-5);
+    assert_close("mean", out.mean, &mean, 1e-5);
+    assert_close("variance", out.variance, &variance, 1e-5);
     let grads = (out.y * tensor(&dy).detach()).sum().backward();
-    assert_close("dx", tx.grad(&grads).expect("dx"), &expected.dx.data, 2e-3);
-    assert_close("dgamma", tg.grad(&grads).expect("dgamma"), &expected.dscale, 1e-4);
-    assert_close("dbeta", tb.grad(&grads).expect("dbeta"), &expected.dshift, 1e-4);
+    assert_close("dx", tx.grad(&grads).expect("dx"), &expected.dx.data, 1e-5);
+    assert_close("dgamma", tg.grad(&grads).expect("dgamma"), &expected.dscale, 1e-5);
+    assert_close("dbeta", tb.grad(&grads).expect("dbeta"), &expected.dshift, 1e-5);
     if let Some(tr) = tr {
-        assert_close("dresidual", tr.grad(&grads).expect("dresidual"), &expected.dresidual.data, 1e-4);
+        assert_close("dresidual", tr.grad(&grads).expect("dresidual"), &expected.dresidual.data, 1e-5);
     }
 }
 
@@ -208,8 +139,8 @@ fn check_scale_shift(case: &NormCase) {
     assert_close("y", y.clone(), &expected.y.data, 1e-5);
     let grads = (y * tensor(&dy).detach()).sum().backward();
     assert_close("dx", tx.grad(&grads).expect("dx"), &expected.dx.data, 1e-5);
-    assert_close("dscale", ts.grad(&grads).expect("dscale"), &expected.dscale, 1e-4);
-    assert_close("dshift", tb.grad(&grads).expect("dshift"), &expected.dshift, 1e-4);
+    assert_close("dscale", ts.grad(&grads).expect("dscale"), &expected.dscale, 1e-5);
+    assert_close("dshift", tb.grad(&grads).expect("dshift"), &expected.dshift, 1e-5);
     if let Some(tr) = tr {
         assert_close("dresidual", tr.grad(&grads).expect("dresidual"), &expected.dresidual.data, 1e-5);
     }
@@ -284,6 +215,87 @@ fn check_pools(case: &PoolCase) {
     }
 }
 
+fn moves() -> impl Strategy<Value = (Move, [usize; 4], u64)> {
+    let dims = (1usize..=5, 1usize..=9, 1usize..=20, 1usize..=40);
+    (0usize..3, dims, 0usize..40, 1usize..40, any::<u64>()).prop_map(|(kind, (n, h, w, c), a, b, seed)| {
+        match kind {
+            0 => (Move::Take { start: a % c, length: 1 + b % (c - a % c) }, [n, h, w, c], seed),
+            1 => (Move::Pad { before: a, behind: b - 1 }, [n, h, w, c], seed),
+            _ => (Move::Shuffle { groups: 1 + a % 6 }, [n, h, w, c * (1 + a % 6)], seed),
+        }
+    })
+}
+
+/// y and the gradients of all inputs of `operation`, for inputs and dy drawn from `seed`.
+fn bits(seed: u64, shapes: &[[usize; 4]], operation: impl Fn(&[Tensor<4>]) -> Tensor<4>) -> Vec<Vec<u32>> {
+    let mut noise = Noise(seed);
+    let inputs: Vec<_> = shapes.iter().map(|dims| tensor(&noise.array(*dims))).collect();
+    let y = operation(&inputs);
+    let dy = tensor(&noise.array(y.dims())).detach();
+    let grads = (y.clone() * dy).sum().backward();
+    let gradients = inputs.iter().map(|x| x.grad(&grads).expect("all inputs are tracked"));
+    let values = |t: Tensor<4>| t.into_data().try_to_vec::<f32>().expect("an f32 tensor");
+    let mut all = vec![values(y)];
+    all.extend(gradients.map(|gradient| values(gradient)));
+    all.into_iter().map(|values| values.into_iter().map(f32::to_bits).collect()).collect()
+}
+
+/// Every operation of this crate that sums or cuts a tensor, on shapes of several blocks with a remainder.
+fn all_bits() -> Vec<Vec<Vec<u32>>> {
+    let norm = |c: usize, residual: bool| {
+        bits(c as u64, &[[9, 33, 31, c], [9, 33, 31, c]], |t| {
+            let vector = |scale: f64| {
+                let values: Vec<f64> = (0..c).map(|i| 0.5 + scale * i as f64 / c as f64).collect();
+                vector(&values)
+            };
+            let r = residual.then(|| t[1].clone());
+            let y = crate::batch_norm_train(
+                t[0].clone(),
+                vector(1.0),
+                vector(-1.0),
+                1e-5,
+                r.clone(),
+                Activation::Relu,
+            );
+            let z = crate::scale_shift(y.y, vector(-0.7), vector(0.3), r, Activation::Relu6);
+            // Statistics have no gradient, but their bits count.
+            z + t[1].clone() + (y.mean + y.variance).reshape([1, 1, 1, c])
+        })
+    };
+    let mut all: Vec<_> = [16, 24, 65, 128].map(|c| norm(c, true)).into();
+    all.extend([16, 64, 130].map(|c| norm(c, false)));
+    let x = &[[9, 33, 31, 24]];
+    all.push(bits(1, x, |t| crate::max_pool2d(t[0].clone(), 2)));
+    all.push(bits(2, x, |t| crate::avg_pool2d(t[0].clone(), 3, 2)));
+    all.push(bits(3, x, |t| crate::global_avg_pool(t[0].clone()).reshape([9, 1, 1, 24])));
+    all
+}
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads_or_the_run() {
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        pool.install(all_bits)
+    };
+    let one = on(1);
+    assert!(one == on(1), "a second run gave other bits");
+    for threads in [2, 3, 7] {
+        assert!(one == on(threads), "{threads} threads gave other bits");
+    }
+}
+
+#[test]
+fn nan_is_let_through() {
+    let x = Array { dims: [1, 2, 2, 1], data: vec![f64::NAN, -1.0, 2.0, 7.0] };
+    let values = |t: Tensor<4>| t.into_data().try_to_vec::<f32>().expect("an f32 tensor");
+    for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+        assert!(values(crate::activate(tensor(&x), activation))[0].is_nan());
+        let (one, zero) = (vector(&[1.0]), vector(&[0.0]));
+        assert!(values(crate::scale_shift(tensor(&x), one, zero, None, activation))[0].is_nan());
+    }
+    assert!(values(crate::max_pool2d(tensor(&x), 2))[0].is_nan());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -310,5 +322,22 @@ proptest! {
     #[test]
     fn pools_are_the_reference(case in pool_case()) {
         check_pools(&case);
+    }
+
+    #[test]
+    fn moved_channels_are_the_portable_ones((how, dims, seed) in moves()) {
+        let ours = bits(seed, &[dims], |t| channels::move_channels(t[0].clone(), how));
+        prop_assert_eq!(ours, bits(seed, &[dims], |t| portable::move_channels(t[0].clone(), how)));
+    }
+
+    #[test]
+    fn concatenated_channels_are_the_portable_ones(
+        (n, h, w) in (1usize..5, 1usize..9, 1usize..20),
+        (a, b) in (1usize..40, 1usize..40),
+        seed: u64,
+    ) {
+        let shapes = [[n, h, w, a], [n, h, w, b]];
+        let ours = bits(seed, &shapes, |t| channels::concat(t[0].clone(), t[1].clone()));
+        prop_assert_eq!(ours, bits(seed, &shapes, |t| portable::concat(t[0].clone(), t[1].clone())));
     }
 }

@@ -7,9 +7,10 @@ use std::f64::consts::TAU;
 use std::path::PathBuf;
 
 use nasty_teacher::report::{
-    Axis, BarGroup, BarPlot, Block, Cell, Column, EventWriter, Figure, ImageGrid, ImagePanel, LinePlot, Mark,
-    Page, Pixels, Plot, Response, ScatterPanel, ScatterPlot, Section, Series, Table, Tone,
+    Axis, BarGroup, BarPlot, Block, Cell, Column, Figure, ImageGrid, ImagePanel, LinePlot, Mark, Page,
+    Pixels, Plot, Response, ScatterPanel, ScatterPlot, Section, Series, Table, Tone,
 };
+use nasty_teacher::tensorboard::EventWriter;
 
 #[allow(dead_code, clippy::print_stdout, reason = "a program here, a module in the browser test")]
 fn main() -> Result<(), Box<dyn Error>> {

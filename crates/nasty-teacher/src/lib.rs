@@ -12,6 +12,8 @@ pub use files::write_whole;
 pub mod lab;
 pub mod losses;
 pub mod nets;
+mod protobuf;
 pub mod random;
 pub mod report;
+pub mod tensorboard;
 pub mod training;

@@ -1,6 +1,7 @@
 //! The losses, each with its formula and source. All take logits `[batch, classes]` and give a scalar `[1]`,
-//! averaged over the batch; all are finite for logits up to ±1e4 at any temperature ≥ 1e-2, because every
-//! probability is taken through a log-softmax that subtracts the row's maximum first.
+//! averaged over the batch; all, and their gradients, are finite for logits up to ±1e4 at any temperature from 1e-30
+//! to 1e15: the row's maximum is subtracted first, and log-probabilities are kept at the logits' scale, so that nothing
+//! is ever divided by τ but what goes into an exponential.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
@@ -20,10 +21,19 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) 
 /// (Hinton et al., 2015; the factor τ² keeps the gradient's size independent of τ).
 /// Gradient flows into whichever of the two logits is tracked.
 pub fn scaled_kl(p_logits: Tensor<2>, q_logits: Tensor<2>, temperature: f64) -> Tensor<1> {
-    let log_p = log_softmax(p_logits.div_scalar(temperature), 1);
-    let log_q = log_softmax(q_logits.div_scalar(temperature), 1);
-    let pointwise = log_p.clone().exp() * (log_p - log_q);
-    pointwise.sum_dim(1).mean().mul_scalar(temperature * temperature)
+    // With l = τ·ln σ_τ, τ²·KL is τ·Σ exp(l_p/τ)·(l_p − l_q).
+    let log_p = scaled_log_softmax(p_logits, temperature);
+    let log_q = scaled_log_softmax(q_logits, temperature);
+    let pointwise = log_p.clone().div_scalar(temperature).exp() * (log_p - log_q);
+    pointwise.sum_dim(1).mean().mul_scalar(temperature)
+}
+
+/// `τ·ln softmax(z/τ)`, as large as the logits whatever τ is.
+fn scaled_log_softmax(logits: Tensor<2>, temperature: f64) -> Tensor<2> {
+    // A shift of the whole row changes nothing, so its maximum needs no gradient.
+    let shifted = logits.clone() - logits.max_dim(1).detach();
+    let log_sum = shifted.clone().div_scalar(temperature).exp().sum_dim(1).log();
+    shifted - log_sum.mul_scalar(temperature)
 }
 
 /// Knowledge distillation (Hinton et al., 2015; Ma et al., ICLR 2021, eq. 1):
@@ -91,7 +101,7 @@ mod tests {
         fn losses_match_float64_for_logits_up_to_1e4(
             pairs in prop::collection::vec((-1e4f32..1e4, -1e4f32..1e4), 2..40),
             spread in prop::sample::select(vec![1e-4f32, 1e-2, 1.0]),
-            temperature in prop::sample::select(vec![0.5, 1.0, 4.0, 10.0, 20.0, 100.0]),
+            temperature in prop::sample::select(vec![1e-30, 1e-9, 1e-2, 0.5, 1.0, 4.0, 10.0, 20.0, 100.0]),
             label in 0usize..2,
             smoothing in prop::sample::select(vec![0.0, 0.1]),
         ) {
@@ -120,6 +130,71 @@ mod tests {
             let kd = 0.9 * kl_f64(&q, &p, temperature) + 0.1 * hard;
             let ours = distillation(rows(&p, &device), rows(&q, &device), labels(), temperature, 0.9);
             close(scalar(ours), kd, scale(temperature) + scale(1.0))?;
+        }
+    }
+
+    /// Loss and gradient of the logits.
+    fn graded(z: &[f32], device: &Device, loss: impl FnOnce(Tensor<2>) -> Tensor<1>) -> (f64, Vec<f32>) {
+        let logits = rows(z, device).require_grad();
+        let loss = loss(logits.clone());
+        let gradient = logits.grad(&loss.backward()).expect("the logits are tracked");
+        (scalar(loss), gradient.into_data().try_to_vec().expect("f32"))
+    }
+
+    proptest! {
+        #[test]
+        fn losses_and_gradients_are_finite_for_logits_up_to_1e4_at_any_temperature(
+            pairs in prop::collection::vec((-1e4f32..=1e4, -1e4f32..=1e4), 2..40),
+            spread in prop::sample::select(vec![0f32, 1e-4, 1.0]),
+            extreme in any::<bool>(),
+            exponent in -30f64..15.0,
+            label in 0usize..2,
+            smoothing in prop::sample::select(vec![0.0, 0.1, 1.0]),
+        ) {
+            let device = Device::flex().autodiff();
+            let value = |v: f32| if extreme { v.signum() * 1e4 } else { v * spread };
+            let p: Vec<f32> = pairs.iter().map(|x| value(x.0)).collect();
+            let q: Vec<f32> = pairs.iter().map(|x| value(x.1)).collect();
+            let temperature = 10f64.powf(exponent);
+            let labels = || Tensor::<1, Int>::from_data([label as i32], &device);
+            let all = [
+                graded(&p, &device, |z| cross_entropy(z, labels(), smoothing)),
+                graded(&p, &device, |z| scaled_kl(z, rows(&q, &device), temperature)),
+                graded(&q, &device, |z| scaled_kl(rows(&p, &device), z, temperature)),
+                graded(&p, &device, |z| distillation(z, rows(&q, &device), labels(), temperature, 0.9)),
+                graded(&p, &device, |z| self_undermining(z, rows(&q, &device), labels(), temperature, 0.04)),
+            ];
+            for (loss, gradient) in all {
+                let finite = loss.is_finite() && gradient.iter().all(|g| g.is_finite());
+                prop_assert!(finite, "{} {:?}", loss, gradient);
+            }
+        }
+
+        #[test]
+        fn kl_gradients_match_float64(
+            pairs in prop::collection::vec((-1e4f32..1e4, -1e4f32..1e4), 2..40),
+            spread in prop::sample::select(vec![1e-4f32, 1e-3, 1e-2, 1.0]),
+            temperature in prop::sample::select(vec![0.5, 1.0, 4.0, 20.0]),
+        ) {
+            let device = Device::flex().autodiff();
+            let p: Vec<f32> = pairs.iter().map(|x| x.0 * spread).collect();
+            let q: Vec<f32> = pairs.iter().map(|x| x.1 * spread).collect();
+            let (lp, lq) = (log_softmax_f64(&p, temperature), log_softmax_f64(&q, temperature));
+            let kl = kl_f64(&p, &q, temperature) / temperature.powi(2);
+            let (_, of_p) = graded(&p, &device, |z| scaled_kl(z, rows(&q, &device), temperature));
+            let (_, of_q) = graded(&q, &device, |z| scaled_kl(rows(&p, &device), z, temperature));
+            let largest = p.iter().chain(&q).fold(1f32, |m, v| m.max(v.abs()));
+            // Rounding of probabilities (one part in 1e7 of the logits over τ) times what they weigh.
+            let rounding = 1e-6 * f64::from(largest) * (2.0 + f64::from(largest) / temperature);
+            for i in 0..p.len() {
+                let expected = temperature * lp[i].exp() * (lp[i] - lq[i] - kl);
+                let tolerance = rounding + 1e-5 * temperature;
+                prop_assert!((f64::from(of_p[i]) - expected).abs() <= tolerance, "{} {}", of_p[i], expected);
+                // ∂(τ²KL)/∂q_i = τ·(q_i − p_i).
+                let expected = temperature * (lq[i].exp() - lp[i].exp());
+                let tolerance = 1e-6 * (temperature + 2.0 * f64::from(largest));
+                prop_assert!((f64::from(of_q[i]) - expected).abs() <= tolerance, "{} {}", of_q[i], expected);
+            }
         }
     }
 

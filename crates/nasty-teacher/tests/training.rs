@@ -4,7 +4,8 @@
 use nasty_teacher::data::{DataName, DataRoots};
 use nasty_teacher::device::device;
 use nasty_teacher::lab::defaults::{self, Kind};
-use nasty_teacher::lab::{JobEnd, JobError, Run, RunResult, Store, Verdict, Workplace, apply, digest};
+use nasty_teacher::lab::{JobEnd, JobError, Run, RunResult, State, Store, Verdict, Workplace, apply, digest};
+use nasty_teacher::tensorboard::EventWriter;
 use nasty_teacher::training::{EpochRow, NetworkRef, Observer, Recipe, TrainError};
 use std::path::Path;
 
@@ -34,7 +35,12 @@ impl Observer for StopAfter {
 
 fn workplace(store: &Path) -> Workplace {
     let roots = DataRoots::resolve(Some(store.to_owned())).expect("a folder was given");
-    Workplace::new(Store::open(store).expect("a writable folder"), roots, device("flex").expect("flex"), "flex")
+    Workplace::new(
+        Store::open(store).expect("a writable folder"),
+        roots,
+        device("flex").expect("flex"),
+        "flex",
+    )
 }
 
 fn recipe(workplace: &Workplace, kind: Kind, changes: &[&str]) -> Recipe {
@@ -57,8 +63,15 @@ fn finish(workplace: &Workplace, recipe: &Recipe) -> RunResult {
 /// Everything that must not depend on how a run went: weights, course, result.
 fn essence(run: &Run) -> (Vec<u8>, String, String) {
     let weights = std::fs::read(run.folder.join("model.safetensors")).expect("a finished run has weights");
-    let rows = run.rows().expect("rows").into_iter().map(|row| format!("{:?}", EpochRow { seconds: 0.0, ..row }));
+    let rows =
+        run.rows().expect("rows").into_iter().map(|row| format!("{:?}", EpochRow { seconds: 0.0, ..row }));
     let result = run.result().expect("readable").expect("finished");
+    let events =
+        EventWriter::read(&run.folder).expect("an event file").into_iter().map(|s| (s.tag, s.step, s.value));
+    let losses = run.rows().expect("rows").into_iter().map(|row| (row.step as u64, row.train_loss as f32));
+    let told: Vec<_> =
+        events.filter(|(tag, ..)| tag == "train/loss").map(|(_, step, loss)| (step, loss)).collect();
+    assert_eq!(told, losses.collect::<Vec<_>>(), "the event file says what metrics.jsonl says");
     (weights, rows.collect(), format!("{:?} {:?} {}", result.test, result.nastiness, result.epoch))
 }
 
@@ -112,13 +125,47 @@ fn threads_and_the_logit_table_do_not_change_a_result() {
             here.keep_logits = keep_logits;
             let (_, nasty) = teachers(&here, &[]);
             finish(&here, &nasty);
-            let student = recipe(&here, Kind::Distill(NetworkRef(nasty.hash())), &["augmentation.crop_padding=1"]);
+            let student =
+                recipe(&here, Kind::Distill(NetworkRef(nasty.hash())), &["augmentation.crop_padding=1"]);
             finish(&here, &student);
             [essence(&here.store.run(&nasty.hash())), essence(&here.store.run(&student.hash()))]
         }));
     }
     assert!(all[0] == all[1], "another number of threads gave other bits");
     assert!(all[1] == all[2], "the table of logits changed the bits");
+}
+
+#[test]
+fn a_table_of_logits_serves_every_run_in_the_process_and_after_it() {
+    let student = |here: &Workplace, nasty: &Recipe, seed: &str| {
+        let changes = ["augmentation.crop_padding=1", seed];
+        let student = recipe(here, Kind::Distill(NetworkRef(nasty.hash())), &changes);
+        finish(here, &student);
+        essence(&here.store.run(&student.hash()))
+    };
+    let folder = tempfile::tempdir().expect("temp");
+    let logits = folder.path().join("logits");
+    let here = workplace(folder.path());
+    let (_, nasty) = teachers(&here, &[]);
+    finish(&here, &nasty);
+    let first = student(&here, &nasty, "learning_rate=0.1");
+    let second = student(&here, &nasty, "learning_rate=0.05");
+    drop(here);
+    let bytes = nasty_teacher::training::logits::file_bytes(&logits);
+    assert!(bytes > 0, "the tables are kept");
+
+    // In a new process, so to say, the same students find them; the bits stay.
+    for name in ["0.1", "0.05"] {
+        let changes = ["augmentation.crop_padding=1", &format!("learning_rate={name}")];
+        let here = workplace(folder.path());
+        let again = recipe(&here, Kind::Distill(NetworkRef(nasty.hash())), &changes);
+        std::fs::remove_dir_all(here.store.run(&again.hash()).folder).expect("it was run");
+    }
+    let here = workplace(folder.path());
+    assert!(student(&here, &nasty, "learning_rate=0.1") == first);
+    assert!(student(&here, &nasty, "learning_rate=0.05") == second);
+    drop(here);
+    assert_eq!(nasty_teacher::training::logits::file_bytes(&logits), bytes, "nothing new was computed");
 }
 
 #[test]
@@ -139,10 +186,19 @@ fn a_loss_that_is_not_finite_stops_the_run_with_advice() {
     let here = workplace(folder.path());
     let wild = recipe(&here, Kind::Train, &["learning_rate=1e30", "warmup=0", "schedule.kind=constant"]);
     let Err(error) = here.carry_out(&wild, &mut StopAfter::new(NEVER)) else { panic!("must fail") };
-    let JobError::Train(TrainError::NotFinite { epoch, ref recipe, ref advice, .. }) = error else { panic!("{error}") };
+    let JobError::Train(TrainError::NotFinite { epoch, ref recipe, ref advice, .. }) = error else {
+        panic!("{error}")
+    };
     assert_eq!((epoch, recipe), (0, &wild.hash()));
     assert!(advice.contains("clip_norm=1") && advice.contains("learning_rate"), "{advice}");
-    assert!(here.store.run(&wild.hash()).result().expect("readable").is_none(), "nothing is finished");
+    let run = here.store.run(&wild.hash());
+    assert!(run.result().expect("readable").is_none(), "there is no network");
+    assert_eq!(run.state(), State::NotFinite);
+
+    // It is recorded: after a restart too it is known, and not tried again.
+    let mut watcher = StopAfter::new(NEVER);
+    let Err(again) = workplace(folder.path()).carry_out(&wild, &mut watcher) else { panic!("must fail") };
+    assert_eq!((watcher.seen, again.to_string()), (0, error.to_string()));
 }
 
 #[test]
@@ -165,7 +221,9 @@ fn a_nasty_teacher_is_judged() {
 fn impossible_splits_and_foreign_states_are_refused() {
     let folder = tempfile::tempdir().expect("temp");
     let here = workplace(folder.path());
-    let run = |recipe: &Recipe| here.carry_out(recipe, &mut StopAfter::new(1)).map(|_| ()).map_err(|e| e.to_string());
+    let run = |recipe: &Recipe| {
+        here.carry_out(recipe, &mut StopAfter::new(1)).map(|_| ()).map_err(|e| e.to_string())
+    };
     let too_many = recipe(&here, Kind::Train, &["data.subset=100000"]);
     assert!(run(&too_many).expect_err("too many").contains("data.subset is 100000, but"));
     let missing = recipe(&here, Kind::Distill(NetworkRef("0000".into())), &[]);

@@ -3,8 +3,9 @@
 use miette::Report;
 use nasty_teacher::data::DataError;
 use nasty_teacher::device::DeviceError;
+use nasty_teacher::lab::experiment::{ExperimentError, ResolveError};
 use nasty_teacher::lab::{JobError, OverrideError, StoreError};
-use nasty_teacher::nets::NetError;
+use nasty_teacher::nets::{ExportError, ImportError, NetError};
 use nasty_teacher::training::TrainError;
 use std::process::ExitCode;
 
@@ -49,8 +50,22 @@ fn code(report: &Report) -> u8 {
             JobError::Data(_) | JobError::Network(_) | JobError::Store(_) | JobError::Train(_) => BAD_DATA,
         };
     }
-    let usage = report.is::<OverrideError>() || report.is::<DeviceError>() || report.is::<Usage>();
-    let data = report.is::<DataError>() || report.is::<NetError>() || report.is::<StoreError>();
+    if let Some(ImportError::Description { .. } | ImportError::Occupied { .. }) = report.downcast_ref() {
+        return USAGE;
+    }
+    if let Some(ExportError::Format { .. } | ExportError::Occupied { .. }) = report.downcast_ref() {
+        return USAGE;
+    }
+    let weights = report.is::<ImportError>() || report.is::<ExportError>();
+    let in_data = matches!(report.downcast_ref(), Some(ResolveError::Data(_)));
+    let experiment = report.is::<ExperimentError>() || report.is::<ResolveError>() && !in_data;
+    let usage =
+        experiment || report.is::<OverrideError>() || report.is::<DeviceError>() || report.is::<Usage>();
+    let data = in_data
+        || weights
+        || report.is::<DataError>()
+        || report.is::<NetError>()
+        || report.is::<StoreError>();
     match (usage, data) {
         (true, _) => USAGE,
         (_, true) => BAD_DATA,

@@ -1,6 +1,9 @@
 //! From what was typed to the command that does it.
 
-use crate::commands::{devices, evaluate, quickstart, single};
+use crate::commands::{
+    data, devices, evaluate, experiments, export, import, networks, quickstart, report, run as run_, single,
+};
+
 use crate::failure::{End, STOPPED, show};
 use crate::signals::Stop;
 use clap::{Parser, Subcommand};
@@ -21,6 +24,12 @@ struct Cli {
 enum Command {
     /// See the whole idea on embedded real images, in minutes
     Quickstart(quickstart::QuickstartArgs),
+    /// Run an experiment of the paper, or one of your own, and write its report
+    Run(run_::RunArgs),
+    /// List the experiments with what they show and what they cost
+    Experiments(experiments::ExperimentsArgs),
+    /// Write the report of experiments that were run
+    Report(report::ReportArgs),
     /// Train a network: a normal teacher, or a student alone
     Train(single::TrainArgs),
     /// Train a nasty teacher against a normally trained adversarial network
@@ -29,6 +38,14 @@ enum Command {
     Distill(single::DistillArgs),
     /// Count what a network gets right on a data set's test images
     Evaluate(evaluate::EvaluateArgs),
+    /// Take in weights from PyTorch: a checkpoint or a safetensors file
+    Import(import::ImportArgs),
+    /// Give out weights: safetensors with PyTorch's names, or ONNX
+    Export(export::ExportArgs),
+    /// List the networks with their sizes, or the layers of one
+    Networks(networks::NetworksArgs),
+    /// List, download and check data sets
+    Data(data::DataArgs),
     /// List the devices that this binary can use on this machine
     Devices,
 }
@@ -37,21 +54,30 @@ enum Command {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG").unwrap_or_else(|_| "warn".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG").unwrap_or_else(|_| "warn".into()),
+        )
         .with_writer(std::io::stderr)
         .without_time()
         .with_target(false)
         .init();
-    let ended = Stop::on_signals().map_err(|e| miette::miette!("signals cannot be listened to: {e}")).and_then(
-        |stop| match &cli.command {
+    let ended = Stop::on_signals()
+        .map_err(|e| miette::miette!("signals cannot be listened to: {e}"))
+        .and_then(|stop| match &cli.command {
             Command::Quickstart(args) => quickstart::run(args, &stop),
+            Command::Run(args) => run_::run(args, &stop),
+            Command::Experiments(args) => experiments::run(args),
+            Command::Report(args) => report::run(args),
             Command::Train(args) => single::train(args, &stop),
             Command::Undermine(args) => single::undermine(args, &stop),
             Command::Distill(args) => single::distill(args, &stop),
             Command::Evaluate(args) => evaluate::run(args),
+            Command::Import(args) => import::run(args),
+            Command::Export(args) => export::run(args),
+            Command::Networks(args) => networks::run(args),
+            Command::Data(args) => data::run(args, &stop),
             Command::Devices => devices::run(),
-        },
-    );
+        });
     match ended {
         Ok(End::Done) => ExitCode::SUCCESS,
         Ok(End::Stopped) => ExitCode::from(STOPPED),

@@ -38,7 +38,11 @@ fn run(folder: &Path, arguments: &[String]) -> Output {
 
 fn start(folder: &Path, arguments: &[String]) -> Child {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    nasty(folder, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+    nasty(folder, &arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -57,7 +61,8 @@ fn fails(folder: &Path, arguments: &[&str], code: i32, needles: &[&str]) {
 
 /// The run's folder in the store `runs`; there must be one.
 fn only_run(folder: &Path) -> std::path::PathBuf {
-    let runs: Vec<_> = std::fs::read_dir(folder.join("runs")).expect("a store").map(|e| e.expect("entry").path()).collect();
+    let runs: Vec<_> =
+        std::fs::read_dir(folder.join("runs")).expect("a store").map(|e| e.expect("entry").path()).collect();
     assert_eq!(runs.len(), 1, "{runs:?}");
     runs.into_iter().next().expect("one")
 }
@@ -85,7 +90,12 @@ fn wrong_usage_is_explained() {
     fails(here, &with(&["data.validation=6000"]), 2, &["only 6000 training images"]);
     fails(here, &["train", "--data", "cifar11", "--architecture", "cnn"], 2, &["cifar1"]);
     fails(here, &["train", "--data", "quickstart", "--architecture", "resnet19"], 2, &["resnet1"]);
-    fails(here, &["distill", "--data", "quickstart", "--architecture", "cnn4", "--teacher", "abc"], 3, &["`abc`", "runs"]);
+    fails(
+        here,
+        &["distill", "--data", "quickstart", "--architecture", "cnn4", "--teacher", "abc"],
+        3,
+        &["`abc`", "runs"],
+    );
     fails(here, &["evaluate", "abc", "--data", "quickstart"], 3, &["`abc`"]);
     fails(here, &["train", "--data", "cifar10", "--architecture", "cnn"], 3, &["cifar-10"]);
     fails(here, &["frobnicate"], 2, &["frobnicate"]);
@@ -124,7 +134,8 @@ fn the_three_commands_work_together() {
     let reference = normal["recipe"].as_str().expect("a hash");
     let nasty = json(&small("undermine", &["--json", "--adversary", reference]));
     assert!(nasty["nastiness"]["scaled_kl"].as_f64().expect("a number") >= 0.0);
-    let student = json(&small("distill", &["--json", "--teacher", nasty["recipe"].as_str().expect("a hash")]));
+    let student =
+        json(&small("distill", &["--json", "--teacher", nasty["recipe"].as_str().expect("a hash")]));
     let again = json(&small("distill", &["--json", "--teacher", nasty["recipe"].as_str().expect("a hash")]));
     assert_eq!(student, again, "a finished run is shown, not run again");
 
@@ -132,7 +143,8 @@ fn the_three_commands_work_together() {
     let of = student["recipe"].as_str().expect("a hash");
     let evaluation = json(&["evaluate", &of[..6], "--data", "quickstart", "--json"].map(String::from));
     assert_eq!(evaluation, student["test"]);
-    let by_folder = json(&["evaluate", &format!("runs/{of}"), "--data", "quickstart", "--json"].map(String::from));
+    let by_folder =
+        json(&["evaluate", &format!("runs/{of}"), "--data", "quickstart", "--json"].map(String::from));
     assert_eq!(by_folder, student["test"]);
 }
 
@@ -201,12 +213,16 @@ fn a_full_disk_is_an_error_and_leaves_no_half_file() {
     std::fs::create_dir_all(folder.path().join("runs")).expect("writable");
     let arguments = small("train", &[]);
     // A limit on the size of files (ulimit -f, in 512-byte blocks in POSIX sh; 1,024 in bash) makes writing the state fail.
-    let command = format!("ulimit -f 8; trap '' XFSZ; exec {} {}", cargo_bin("nasty").display(), arguments.join(" "));
+    let command =
+        format!("ulimit -f 8; trap '' XFSZ; exec {} {}", cargo_bin("nasty").display(), arguments.join(" "));
     let output = Command::new("sh").args(["-c", &command]).current_dir(folder.path()).output().expect("sh");
     let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{message}");
     assert!(message.contains("state.safetensors"), "{message}");
-    let left: Vec<_> = std::fs::read_dir(only_run(folder.path())).expect("a run").map(|e| e.expect("entry").file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(only_run(folder.path()))
+        .expect("a run")
+        .map(|e| e.expect("entry").file_name())
+        .collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with(".part")), "{left:?}");
     assert!(run(folder.path(), &arguments).status.success(), "with room again it runs");
 }
@@ -215,4 +231,21 @@ fn signal(child: &Child, which: &str) {
     let status = Command::new("kill").args([which, &child.id().to_string()]).status().expect("kill");
     // It may just have finished.
     let _ = status.success();
+}
+
+#[test]
+fn networks_are_listed_and_shown_layer_by_layer() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = folder.path();
+    let list = output(here, &["networks"]);
+    assert!(list.status.success() && text(&list.stdout).contains("11,173,962"), "{}", text(&list.stdout));
+    let one = output(here, &["networks", "ResNet18", "--classes", "100", "--json"]);
+    let one: serde_json::Value = serde_json::from_slice(&one.stdout).expect("JSON");
+    assert_eq!((&one["architecture"], &one["parameters"]), (&"resnet18".into(), &11_220_132.into()));
+    let layers = one["layers"].as_array().expect("a list");
+    let sum: u64 = layers.iter().map(|layer| layer["parameters"].as_u64().expect("a count")).sum();
+    assert_eq!(sum, 11_220_132);
+    fails(here, &["networks", "densenet121", "--side", "7"], 2, &["side of 8 to 512", "found a side of 7"]);
+    fails(here, &["networks", "cnn", "--channels", "2"], 2, &["1 or 3 channels"]);
+    fails(here, &["networks", "wide_resnet50_2"], 2, &["6n + 4"]);
 }

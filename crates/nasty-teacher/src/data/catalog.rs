@@ -10,7 +10,7 @@ use super::cifar::{CIFAR10, CIFAR100};
 use super::error::DataError;
 use super::image_set::{DataSet, ImageSet, Normalisation};
 use super::roots::{DataRoots, first};
-use super::{class_names, idx};
+use super::{class_folders, class_names, idx, tiny_imagenet};
 
 /// A data set, by name. As text, and in serde: `quickstart`, `cifar10`, `cifar100`, `tiny-imagenet`,
 /// `fashion-mnist`, `mnist`, `folder:/path`.
@@ -140,15 +140,27 @@ pub fn load(name: &DataName, roots: &DataRoots, side: Option<usize>) -> Result<D
             (strings(&class_names::FASHION_MNIST), idx::load(&folder)?)
         }
         DataName::Mnist => {
-            let folder = first(roots.under(&["mnist", "MNIST/raw"]), "MNIST", "mnist")?;
+            let folder = first(roots.mnist(), "MNIST", "mnist")?;
             (strings(&class_names::MNIST), idx::load(&folder)?)
         }
-        DataName::TinyImagenet | DataName::Folder(_) => {
-            return Err(DataError::Impossible { what: format!("{name} yet"), help: String::new() });
-        }
+        DataName::TinyImagenet => tiny_imagenet::load(roots)?,
+        DataName::Folder(path) => class_folders::load(path, side)?,
     };
     let normalisation = name.published_normalisation().unwrap_or_else(|| Normalisation::of(&train));
     Ok(DataSet { name: name.to_string(), classes, train, test, normalisation })
+}
+
+/// Every place where a data set may lie, in the order they are looked at; none for the embedded one.
+pub(super) fn places(name: &DataName, roots: &DataRoots) -> Vec<PathBuf> {
+    match name {
+        DataName::Quickstart => Vec::new(),
+        DataName::Cifar10 => CIFAR10.places(roots),
+        DataName::Cifar100 => CIFAR100.places(roots),
+        DataName::TinyImagenet => tiny_imagenet::places(roots),
+        DataName::FashionMnist => roots.fashion_mnist(),
+        DataName::Mnist => roots.mnist(),
+        DataName::Folder(path) => vec![path.clone()],
+    }
 }
 
 fn strings(names: &[&str]) -> Vec<String> {

@@ -1,12 +1,12 @@
-//! CIFAR-10 and CIFAR-100 in their authors' formats.
+//! CIFAR-10 and CIFAR-100 in their authors' formats: the binary and the Python version, as folders or archives.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::class_names;
 use super::error::DataError;
 use super::files::read_bounded;
 use super::image_set::ImageSet;
 use super::roots::{DataRoots, first};
+use super::{class_names, pickle, tar_gz};
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
@@ -16,61 +16,136 @@ const IMAGE: usize = 3 * PLANE;
 pub(super) struct Cifar {
     name: &'static str,
     pub(super) classes: &'static [&'static str],
+    /// Images in each training file.
+    train_images: usize,
+    /// Images in the test file.
+    test_images: usize,
+    /// The binary version.
+    binary: Version,
+    /// Label bytes of each record of the binary version; the last is the (fine) class.
+    label_bytes: usize,
+    /// The Python version; its images are the same, in the same order.
+    python: Version,
+    /// The key of the (fine) classes in the Python version's files.
+    label_key: &'static str,
+}
+
+/// One of the versions that a data set is published in.
+struct Version {
+    archive: &'static str,
+    /// The folder in the archive.
     folder: &'static str,
     train: &'static [&'static str],
     test: &'static str,
-    /// Images in each training file.
-    train_images: usize,
-    /// Label bytes of each record; the last is the (fine) class.
-    label_bytes: usize,
 }
 
-/// Images in the test file.
-const TEST_IMAGES: usize = 10_000;
-
+#[rustfmt::skip]
 pub(super) const CIFAR10: Cifar = Cifar {
     name: "cifar10",
     classes: &class_names::CIFAR10,
-    folder: "cifar-10-batches-bin",
-    train: &[
-        "data_batch_1.bin",
-        "data_batch_2.bin",
-        "data_batch_3.bin",
-        "data_batch_4.bin",
-        "data_batch_5.bin",
-    ],
-    test: "test_batch.bin",
     train_images: 10_000,
+    test_images: 10_000,
+    binary: Version {
+        archive: "cifar-10-binary.tar.gz",
+        folder: "cifar-10-batches-bin",
+        train: &["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
+        test: "test_batch.bin",
+    },
     label_bytes: 1,
+    python: Version {
+        archive: "cifar-10-python.tar.gz",
+        folder: "cifar-10-batches-py",
+        train: &["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"],
+        test: "test_batch",
+    },
+    label_key: "labels",
 };
 
 pub(super) const CIFAR100: Cifar = Cifar {
     name: "cifar100",
     classes: &class_names::CIFAR100,
-    folder: "cifar-100-binary",
-    train: &["train.bin"],
-    test: "test.bin",
     train_images: 50_000,
+    test_images: 10_000,
+    binary: Version {
+        archive: "cifar-100-binary.tar.gz",
+        folder: "cifar-100-binary",
+        train: &["train.bin"],
+        test: "test.bin",
+    },
     label_bytes: 2,
+    python: Version {
+        archive: "cifar-100-python.tar.gz",
+        folder: "cifar-100-python",
+        train: &["train"],
+        test: "test",
+    },
+    label_key: "fine_labels",
 };
 
 impl Cifar {
-    /// Training and test set.
-    pub(super) fn load(&self, roots: &DataRoots) -> Result<(ImageSet, ImageSet), DataError> {
-        let folder = first(roots.under(&[self.folder]), self.name, self.name)?;
-        let mut train = empty();
-        for file in self.train {
-            self.read(&folder, file, self.train_images, &mut train)?;
-        }
-        let mut test = empty();
-        self.read(&folder, self.test, TEST_IMAGES, &mut test)?;
-        Ok((train, test))
+    /// Where it may lie, the fastest to read first.
+    pub(super) fn places(&self, roots: &DataRoots) -> Vec<PathBuf> {
+        let (binary, python) = (&self.binary, &self.python);
+        roots.under(&[binary.folder, python.folder, binary.archive, python.archive])
     }
 
-    fn read(&self, folder: &Path, file: &str, images: usize, set: &mut ImageSet) -> Result<(), DataError> {
-        let path = folder.join(file);
-        let bytes = read_bounded(&path, (images * (self.label_bytes + IMAGE)) as u64)?;
-        self.parse_binary(&path.display().to_string(), &bytes, images, set)
+    /// Training and test set.
+    pub(super) fn load(&self, roots: &DataRoots) -> Result<(ImageSet, ImageSet), DataError> {
+        let place = first(self.places(roots), self.name, self.name)?;
+        let is_python = place.ends_with(self.python.folder) || place.ends_with(self.python.archive);
+        let version = if is_python { &self.python } else { &self.binary };
+        let files: Vec<&str> = version.train.iter().chain([&version.test]).copied().collect();
+        let mut members = if place.is_dir() {
+            None
+        } else {
+            let names: Vec<String> = files.iter().map(|file| format!("{}/{file}", version.folder)).collect();
+            let largest = self.train_images.max(self.test_images);
+            Some(tar_gz::members(&place, &names, self.size_limit(is_python, largest))?)
+        };
+        let mut load = |numbers: std::ops::Range<usize>, images: usize| {
+            let count = numbers.len() * images;
+            let (pixels, labels) = (Vec::with_capacity(count * IMAGE), Vec::with_capacity(count));
+            let mut set = ImageSet { height: SIDE, width: SIDE, channels: 3, pixels, labels };
+            for number in numbers {
+                let (label, bytes) = match &mut members {
+                    Some(members) => {
+                        let label = format!("{}: {}/{}", place.display(), version.folder, files[number]);
+                        (label, std::mem::take(&mut members[number]))
+                    }
+                    None => self.file(&place.join(files[number]), self.size_limit(is_python, images))?,
+                };
+                if is_python {
+                    self.parse_pickle(&label, &bytes, images, &mut set)?;
+                } else {
+                    self.parse_binary(&label, &bytes, images, &mut set)?;
+                }
+            }
+            Ok(set)
+        };
+        let train = load(0..version.train.len(), self.train_images)?;
+        Ok((train, load(version.train.len()..files.len(), self.test_images)?))
+    }
+
+    /// A file of a folder, with the label that names it in errors.
+    fn file(&self, path: &Path, limit: u64) -> Result<(String, Vec<u8>), DataError> {
+        if !path.exists() {
+            let what = format!("the file {}", path.display());
+            let help = format!(
+                "the data set is incomplete: remove its folder, and `nasty data get {}` fetches it",
+                self.name
+            );
+            return Err(DataError::Missing { what, looked: vec![path.to_owned()], help });
+        }
+        Ok((path.display().to_string(), read_bounded(path, limit)?))
+    }
+
+    /// The longest file to expect.
+    fn size_limit(&self, is_python: bool, images: usize) -> u64 {
+        if is_python {
+            pickle::size_limit(images, IMAGE)
+        } else {
+            (images * (self.label_bytes + IMAGE)) as u64
+        }
     }
 
     /// Appends the records of a file of the binary version: label bytes, then the red, green and blue plane.
@@ -87,17 +162,32 @@ impl Cifar {
         }
         for record in bytes.chunks_exact(self.label_bytes + IMAGE) {
             let (labels, planes) = record.split_at(self.label_bytes);
-            self.push(label, usize::from(labels[self.label_bytes - 1]), planes, set)?;
+            self.push(label, labels[self.label_bytes - 1].into(), planes, set)?;
+        }
+        Ok(())
+    }
+
+    /// Appends the images of a file of the Python version: a row holds the red, green and blue plane.
+    fn parse_pickle(
+        &self,
+        label: &str,
+        bytes: &[u8],
+        images: usize,
+        set: &mut ImageSet,
+    ) -> Result<(), DataError> {
+        let batch = pickle::read(label, bytes, self.label_key, images, IMAGE)?;
+        for (&class, planes) in batch.labels.iter().zip(batch.data.chunks_exact(IMAGE)) {
+            self.push(label, class, planes, set)?;
         }
         Ok(())
     }
 
     /// Appends one image given as planes.
-    fn push(&self, label: &str, class: usize, planes: &[u8], set: &mut ImageSet) -> Result<(), DataError> {
+    fn push(&self, label: &str, class: i64, planes: &[u8], set: &mut ImageSet) -> Result<(), DataError> {
         let classes = self.classes.len();
-        if class >= classes {
+        if !(0..classes as i64).contains(&class) {
             let found = format!("label {class} at record {}", set.len() % self.train_images);
-            return Err(DataError::malformed(label, format!("labels below {classes}"), found));
+            return Err(DataError::malformed(label, format!("labels from 0 to below {classes}"), found));
         }
         set.labels.push(class as u16);
         set.pixels.extend((0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]));
@@ -105,29 +195,5 @@ impl Cifar {
     }
 }
 
-fn empty() -> ImageSet {
-    ImageSet { height: SIDE, width: SIDE, channels: 3, pixels: Vec::new(), labels: Vec::new() }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn binary_records_become_interleaved_images() {
-        let mut record = vec![4, 77];
-        record.extend([1; PLANE].iter().chain(&[2; PLANE]).chain(&[3; PLANE]));
-        record[2] = 9;
-        let mut set = empty();
-        CIFAR100.parse_binary("train.bin", &record, 1, &mut set).unwrap();
-        assert_eq!(set.labels, [77]);
-        assert_eq!(set.pixels[..6], [9, 2, 3, 1, 2, 3]);
-        assert_eq!(set.pixels.len(), IMAGE);
-
-        let short = CIFAR100.parse_binary("train.bin", &record[1..], 1, &mut set).unwrap_err();
-        assert_eq!(short.to_string(), "train.bin: expected 3074 bytes, found 3073");
-        record[1] = 100;
-        let label = CIFAR100.parse_binary("train.bin", &record, 1, &mut set).unwrap_err();
-        assert!(label.to_string().contains("expected labels below 100, found label 100"), "{label}");
-    }
-}
+mod tests;

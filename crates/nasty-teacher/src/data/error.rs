@@ -51,6 +51,17 @@ pub enum DataError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A server that cannot be reached, or does not give what is asked for.
+    #[error("{address}: {problem}")]
+    #[diagnostic(help("{help}"))]
+    Network {
+        /// What was asked for.
+        address: String,
+        /// What went wrong.
+        problem: String,
+        /// What to do about it.
+        help: String,
+    },
     /// A combination of options that means nothing.
     #[error("{what}")]
     #[diagnostic(help("{help}"))]

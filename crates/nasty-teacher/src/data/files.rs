@@ -51,7 +51,8 @@ pub(super) fn maybe_gzip<'a>(mut reader: impl BufRead + 'a) -> std::io::Result<B
 /// A read error as the fault of the file, where it is (a broken gzip stream), or of the system.
 pub(super) fn damaged(label: &str, error: std::io::Error) -> DataError {
     match error.kind() {
-        ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput => {
+        // `Other` is what readers of archives make up; the system never says so.
+        ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::Other => {
             DataError::malformed(label, "an intact file", format!("a damaged one ({error})"))
         }
         _ => DataError::Io { path: label.to_owned(), source: error },

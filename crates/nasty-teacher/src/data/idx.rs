@@ -39,6 +39,19 @@ pub(super) fn embedded(images: &[u8], labels: &[u8], count: usize) -> Result<Ima
     Ok(image_set(read_images(label, open(images)?, count)?, read_labels(label, open(labels)?, count)?))
 }
 
+/// MD5 of the two uncompressed files that hold `set`, images before labels.
+pub(super) fn md5(set: &ImageSet) -> [String; 2] {
+    use md5::{Digest, Md5};
+    let of = |sizes: &[usize], body: &[u8]| {
+        let mut hash = Md5::new_with_prefix((0x800 | sizes.len() as u32).to_be_bytes());
+        sizes.iter().for_each(|&size| hash.update((size as u32).to_be_bytes()));
+        hash.update(body);
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    let labels: Vec<u8> = set.labels.iter().map(|&label| label as u8).collect();
+    [of(&[set.len(), set.height, set.width], &set.pixels), of(&[set.len()], &labels)]
+}
+
 fn image_set(pixels: Vec<u8>, labels: Vec<u16>) -> ImageSet {
     ImageSet { height: SIDE, width: SIDE, channels: 1, pixels, labels }
 }

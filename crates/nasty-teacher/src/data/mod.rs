@@ -2,21 +2,29 @@
 //!
 //! [`load`] reads a data set by its [`DataName`] from [`DataRoots`]; [`held_out`] splits its training images;
 //! [`epoch_batches`] renders them, view by view, as normalised pixels. Files are untrusted: they are parsed,
-//! never executed, and sizes are bounded before anything is allocated.
+//! never executed, and sizes are bounded before anything is allocated. [`fetch::fetch`] brings a data set here;
+//! [`inventory`] says what is here and whether it is whole.
 
 pub mod batches;
 pub mod catalog;
 pub mod error;
+pub mod fetch;
 pub mod image_set;
+pub mod inventory;
 pub mod views;
 
 mod cifar;
+mod class_folders;
 mod class_names;
 mod files;
 mod idx;
+mod pickle;
+mod pictures;
 mod render;
 mod roots;
 mod rotation;
+mod tar_gz;
+mod tiny_imagenet;
 
 pub use batches::{Batch, Epoch, EpochBatches, epoch_batches, held_out, render};
 pub use catalog::{DataName, load};

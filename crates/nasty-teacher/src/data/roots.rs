@@ -8,13 +8,15 @@ use super::error::DataError;
 const VARIABLE: &str = "NASTY_DATA_DIR";
 /// The default folder, under the home folder.
 const DEFAULT: &str = ".cache/nasty-teacher/datasets";
-/// Where Debian's package `dataset-fashion-mnist` puts its files.
-const DEBIAN_FASHION_MNIST: &str = "/usr/share/datasets/fashion-mnist";
+/// Where Debian's packages, such as `dataset-fashion-mnist`, put data sets.
+const SYSTEM: &str = "/usr/share/datasets";
 
 /// The folders that data sets are looked for in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataRoots {
     folder: PathBuf,
+    /// Data sets that the system's packages installed; only read.
+    system: PathBuf,
 }
 
 impl DataRoots {
@@ -27,7 +29,7 @@ impl DataRoots {
         let variable = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
         let default = || std::env::home_dir().map(|home| home.join(DEFAULT));
         match explicit.or(variable).or_else(default) {
-            Some(folder) => Ok(Self { folder }),
+            Some(folder) => Ok(Self { folder, system: SYSTEM.into() }),
             None => Err(DataError::Impossible {
                 what: "no folder for data sets: there is no home folder".into(),
                 help: format!("give one with --data-dir or {VARIABLE}"),
@@ -43,13 +45,19 @@ impl DataRoots {
     /// Folders that may hold Fashion-MNIST's four files.
     pub(super) fn fashion_mnist(&self) -> Vec<PathBuf> {
         let mut places = self.under(&["fashion-mnist", "FashionMNIST/raw"]);
-        places.push(DEBIAN_FASHION_MNIST.into());
+        places.push(self.system.join("fashion-mnist"));
         places
     }
 
-    /// Places under the folder.
+    /// Folders that may hold MNIST's four files.
+    pub(super) fn mnist(&self) -> Vec<PathBuf> {
+        self.under(&["mnist", "MNIST/raw"])
+    }
+
+    /// Places under the folder; the folder itself, where it is named like one of them.
     pub(super) fn under(&self, places: &[&str]) -> Vec<PathBuf> {
-        places.iter().map(|place| self.folder.join(place)).collect()
+        let itself = places.iter().filter(|place| self.folder.ends_with(place)).map(|_| self.folder.clone());
+        places.iter().map(|place| self.folder.join(place)).chain(itself).collect()
     }
 }
 
@@ -62,5 +70,27 @@ pub(super) fn first(places: Vec<PathBuf>, what: &str, get: &str) -> Result<PathB
             looked: places,
             help: format!("`nasty data get {get}` fetches it; --data-dir or {VARIABLE} names another folder"),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_systems_packages_installed_is_found_last() {
+        let (own, system) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let roots = DataRoots { folder: own.path().into(), system: system.path().into() };
+        let find = || first(roots.fashion_mnist(), "Fashion-MNIST", "fashion-mnist");
+        assert!(matches!(find(), Err(DataError::Missing { looked, .. }) if looked.len() == 3));
+        std::fs::create_dir(system.path().join("fashion-mnist")).unwrap();
+        assert_eq!(find().unwrap(), system.path().join("fashion-mnist"));
+        std::fs::create_dir(own.path().join("fashion-mnist")).unwrap();
+        assert_eq!(find().unwrap(), own.path().join("fashion-mnist"));
+
+        let roots = DataRoots::resolve(Some(own.path().into())).unwrap();
+        assert!(roots.fashion_mnist().contains(&"/usr/share/datasets/fashion-mnist".into()));
+        let itself = DataRoots::resolve(Some(own.path().join("fashion-mnist"))).unwrap();
+        assert!(itself.fashion_mnist().contains(&own.path().join("fashion-mnist")));
     }
 }

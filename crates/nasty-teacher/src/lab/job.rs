@@ -1,16 +1,19 @@
 //! One recipe carried out: from its data set and frozen network to a finished run in the store.
 
-use super::result::{Machine, Nastiness, RESULT_FORMAT, RunResult};
-use super::store::{Run, Store, StoreError};
-use crate::data::{DataError, DataName, DataRoots, DataSet, ImageSet, Normalisation, held_out, load};
+use super::executor::{Ended, Worker};
+use super::recorder::Recorder;
+use super::result::{Failure, Nastiness, RESULT_FORMAT, RunResult};
+use super::split::Split;
+use super::store::StoreError;
+use super::task::Task;
+use super::workplace::{Workplace, normalisation_of};
+use crate::data::{DataError, DataSet, ImageSet, Normalisation};
 use crate::nets::{self, Input, NetError, Network, NetworkConfig};
 use crate::training::{
-    EpochRow, Frozen, NetworkRef, Observer, Objective, Outcome, Parity, Recipe, TrainError, Trainer, all_logits,
+    Frozen, Objective, Observer, Outcome, Parity, Recipe, TableKey, TrainError, Trainer, all_logits,
     evaluate, mean_scaled_kl,
 };
-use burn::tensor::Device;
 use miette::Diagnostic;
-use std::sync::{Arc, Mutex};
 
 /// Why a recipe could not be carried out.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -50,46 +53,31 @@ pub enum JobEnd {
     Stopped,
 }
 
-/// Where jobs run: the store, the data, the device. None of it changes a result.
-pub struct Workplace {
-    /// The store.
-    pub store: Store,
-    /// Where data sets are looked for.
-    pub roots: DataRoots,
-    /// The device, without autodiff.
-    pub device: Device,
-    /// Its name.
-    pub device_name: String,
-    /// Keep the logits of frozen networks (the results are the same without).
-    pub keep_logits: bool,
-    /// Data sets read so far.
-    loaded: Mutex<Vec<(DataName, Option<usize>, Arc<DataSet>)>>,
+impl From<JobEnd> for Ended {
+    fn from(end: JobEnd) -> Self {
+        match end {
+            JobEnd::Done(_) => Self::Done,
+            JobEnd::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl Worker for Workplace {
+    fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
+        self.attack(task, observer)
+    }
+
+    fn busy(&self, hash: &str) -> bool {
+        self.store.run(hash).busy()
+    }
 }
 
 impl Workplace {
-    /// A workplace on `device`.
-    pub fn new(store: Store, roots: DataRoots, device: Device, device_name: &str) -> Self {
-        let loaded = Mutex::new(Vec::new());
-        Self { store, roots, device, device_name: device_name.to_owned(), keep_logits: true, loaded }
-    }
-
-    /// The data set `name`, read once.
-    pub fn data(&self, name: &DataName, side: Option<usize>) -> Result<Arc<DataSet>, DataError> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((.., set)) = loaded.iter().find(|(n, s, _)| n == name && *s == side) {
-            return Ok(set.clone());
-        }
-        let set = Arc::new(load(name, &self.roots, side)?);
-        loaded.push((name.clone(), side, set.clone()));
-        Ok(set)
-    }
-
-    /// The weights of `network`, on this workplace's device without autodiff, with their configuration.
-    pub fn network(&self, network: &NetworkRef) -> Result<(Network, NetworkConfig), NetError> {
-        nets::load(&self.store.network(network), &self.device)
-    }
-
     /// Carries out `recipe`, unless it is finished already.
+    ///
+    /// # Errors
+    /// [`JobError`]. A loss that is not finite is this recipe's result: it is recorded, and the next call gives the same
+    /// error without training.
     pub fn carry_out(&self, recipe: &Recipe, observer: &mut dyn Observer) -> Result<JobEnd, JobError> {
         let hash = recipe.hash();
         let refuse = |problem: String| JobError::Recipe { recipe: hash.clone(), problem };
@@ -100,22 +88,35 @@ impl Workplace {
         if let Some(result) = run.result()? {
             return Ok(JobEnd::Done(Box::new(result)));
         }
-        let data = self.data(&recipe.data.name, recipe.data.side)?;
-        let found = digest(&data);
+        if let Some(failure) = run.failure()? {
+            return Err(failure.error().into());
+        }
+        let (data, found) = self.data_and_digest(&recipe.data.name, recipe.data.side)?;
         if found != recipe.data.digest {
             let name = &recipe.data.name;
-            return Err(refuse(format!("its data set {name} had digest {}, the one here has {found}", recipe.data.digest)));
+            return Err(refuse(format!(
+                "its data set {name} had digest {}, the one here has {found}",
+                recipe.data.digest
+            )));
         }
         recipe.augmentation.check(data.train.height, data.train.width)?;
         let split = Split::of(recipe, &data).map_err(refuse)?;
         let input = Input { channels: data.train.channels, side: data.train.height };
-        let network =
-            recipe.architecture.build(data.classes.len(), input, recipe.seed, &self.device.clone().autodiff())?;
-        let frozen = self.frozen(recipe, &data, &split.train).map_err(|e| e.unwrap_or_else(refuse))?;
+        let network = recipe.architecture.build(
+            data.classes.len(),
+            input,
+            recipe.seed,
+            &self.device.clone().autodiff(),
+        )?;
+        let frozen = self.frozen(recipe, &data, &split).map_err(|e| e.unwrap_or_else(refuse))?;
 
         let _lock = run.lock(&|| observer.stop())?;
+        // Another process may have ended it while this one waited.
         if let Some(result) = run.result()? {
             return Ok(JobEnd::Done(Box::new(result)));
+        }
+        if let Some(failure) = run.failure()? {
+            return Err(failure.error().into());
         }
         run.write_recipe(recipe)?;
         let selection = match recipe.parity {
@@ -131,7 +132,15 @@ impl Workplace {
             device: self.device.clone(),
             state_file: &run.state_file(),
         };
-        let outcome = trainer.run(network, &mut Recorder { run: &run, observer, rows: run.rows()? })?;
+        let outcome = match trainer.run(network, &mut Recorder::new(&run, observer)) {
+            Err(error) => {
+                if let Some(failure) = Failure::of(&error, self.machine()) {
+                    run.fail(&failure)?;
+                }
+                return Err(error.into());
+            }
+            Ok(outcome) => outcome,
+        };
         let Outcome::Finished(weights, position) = outcome else { return Ok(JobEnd::Stopped) };
         run.write_rows(&position.rows)?;
         let network = recipe
@@ -155,22 +164,12 @@ impl Workplace {
         Ok(JobEnd::Done(Box::new(result)))
     }
 
-    /// What runs are made on here.
-    pub fn machine(&self) -> Machine {
-        Machine {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            threads: rayon::current_num_threads(),
-            device: self.device_name.clone(),
-        }
-    }
-
     /// The frozen network of the recipe's objective, over the training images.
     fn frozen(
         &self,
         recipe: &Recipe,
         data: &DataSet,
-        train: &Arc<ImageSet>,
+        split: &Split,
     ) -> Result<Option<Frozen>, Result<JobError, String>> {
         let Some(reference) = recipe.objective.frozen() else { return Ok(None) };
         let (network, config) = self.network(reference).map_err(|e| Ok(e.into()))?;
@@ -184,9 +183,22 @@ impl Workplace {
                 data.classes.len()
             )));
         }
-        let normalisation = normalisation_of(&config);
-        let augmentation = recipe.augmentation.clone();
-        Ok(Some(Frozen::new(network, normalisation, train.clone(), augmentation, self.device.clone(), self.keep_logits)))
+        let key = TableKey {
+            network: reference.0.clone(),
+            data: recipe.data.digest.clone(),
+            augmentation: recipe.augmentation.clone(),
+            images: data.train.len(),
+            classes: data.classes.len(),
+        };
+        Ok(Some(Frozen {
+            network,
+            normalisation: normalisation_of(&config),
+            images: split.train.clone(),
+            places: split.places.clone(),
+            augmentation: recipe.augmentation.clone(),
+            device: self.device.clone(),
+            table: if self.keep_logits { self.logits.table(&key) } else { None },
+        }))
     }
 
     fn nastiness(
@@ -197,79 +209,17 @@ impl Workplace {
         held_out: Option<&ImageSet>,
         test: &crate::training::Evaluation,
     ) -> Result<Option<Nastiness>, JobError> {
-        let Objective::SelfUndermining { adversary, temperature, .. } = &recipe.objective else { return Ok(None) };
+        let Objective::SelfUndermining { adversary, temperature, .. } = &recipe.objective else {
+            return Ok(None);
+        };
         let (adversary, config) = self.network(adversary)?;
         let classes = data.classes.len();
         let (images, on) = held_out.map_or((&data.test, "test"), |images| (images, "held-out"));
-        let of_adversary = |images: &ImageSet| all_logits(&adversary, &normalisation_of(&config), images, &self.device);
+        let of_adversary =
+            |images: &ImageSet| all_logits(&adversary, &normalisation_of(&config), images, &self.device);
         let nasty = all_logits(network, &data.normalisation, images, &self.device);
         let distance = mean_scaled_kl(&nasty, &of_adversary(images), classes, *temperature);
         let adversary = evaluate(&of_adversary(&data.test), &data.test.labels, classes);
         Ok(Some(Nastiness::judge(recipe, test, adversary, distance, on)))
-    }
-}
-
-/// The normalisation that a network's configuration asks for.
-pub fn normalisation_of(config: &NetworkConfig) -> Normalisation {
-    Normalisation { mean: config.mean.clone(), std: config.std.clone() }
-}
-
-/// First 16 hexadecimal digits of the SHA-256 over a data set's images and labels.
-pub fn digest(data: &DataSet) -> String {
-    use sha2::{Digest, Sha256};
-    let both = format!("{} {}", data.train.digest(), data.test.digest());
-    Sha256::digest(both.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect()
-}
-
-/// The training images of a recipe.
-struct Split {
-    train: Arc<ImageSet>,
-    validation: Option<ImageSet>,
-}
-
-impl Split {
-    fn of(recipe: &Recipe, data: &DataSet) -> Result<Self, String> {
-        let (all, held) = (data.train.len(), recipe.data.validation);
-        if held >= all {
-            return Err(format!("data.validation is {held}, but there are only {all} training images"));
-        }
-        let (mut train, validation) = held_out(&data.train.labels, held, recipe.seed);
-        if let Some(subset) = recipe.data.subset {
-            if subset > train.len() {
-                return Err(format!("data.subset is {subset}, but {} training images are left", train.len()));
-            }
-            let labels: Vec<u16> = train.iter().map(|&i| data.train.labels[i]).collect();
-            let (_, chosen) = held_out(&labels, subset, recipe.seed);
-            train = chosen.into_iter().map(|i| train[i]).collect();
-        }
-        let validation = (held > 0).then(|| data.train.subset(&validation));
-        Ok(Self { train: Arc::new(data.train.subset(&train)), validation })
-    }
-}
-
-/// Keeps `metrics.jsonl` up to date while the run goes on.
-struct Recorder<'a> {
-    run: &'a Run,
-    observer: &'a mut dyn Observer,
-    rows: Vec<EpochRow>,
-}
-
-impl Observer for Recorder<'_> {
-    fn batch(&mut self, epoch: usize, batch: usize, batches: usize, loss: f64) {
-        self.observer.batch(epoch, batch, batches, loss);
-    }
-
-    fn epoch(&mut self, row: &EpochRow, epochs: usize) {
-        self.rows.truncate(row.epoch);
-        self.rows.push(row.clone());
-        // The rows are in the saved state too, and are written again at the end, where a failure is reported.
-        if let Err(e) = self.run.write_rows(&self.rows) {
-            tracing::warn!("{e}");
-        }
-        self.observer.epoch(row, epochs);
-    }
-
-    fn stop(&self) -> bool {
-        self.observer.stop()
     }
 }

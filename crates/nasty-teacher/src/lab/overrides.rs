@@ -3,6 +3,8 @@
 
 use crate::training::{Optimiser, Recipe, Schedule};
 use miette::Diagnostic;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// A change that cannot be made.
@@ -55,26 +57,41 @@ pub fn apply(recipe: Recipe, changes: &[String]) -> Result<Recipe, OverrideError
     }
 }
 
-fn set(mut recipe: Recipe, key: &str, text: &str) -> Result<Recipe, OverrideError> {
-    let refused =
-        |reason: String| OverrideError::Value { key: key.to_owned(), value: text.to_owned(), reason };
-    // Another kind has other keys: it comes with its own defaults.
-    match key {
-        "optimiser.kind" | "optimiser" => {
-            recipe.optimiser =
-                Optimiser::of_kind(text).ok_or_else(|| refused("expected sgd or adam".to_owned()))?;
-            return Ok(recipe);
-        }
-        "schedule.kind" | "schedule" => {
-            recipe.schedule = Schedule::of_kind(text)
-                .ok_or_else(|| refused("expected constant, step, cosine or one-cycle".to_owned()))?;
-            return Ok(recipe);
-        }
-        _ => {}
-    }
-    let Value::Object(mut tree) = serde_json::to_value(&recipe).expect("a recipe is plain data") else {
-        unreachable!("a recipe is a struct")
+fn set(recipe: Recipe, key: &str, text: &str) -> Result<Recipe, OverrideError> {
+    change(recipe, key, value(text))
+}
+
+/// A copy of the recipe `of` with the value at the dotted path `key` replaced. It is not checked as a whole.
+pub(super) fn change<T: Serialize + DeserializeOwned>(
+    of: T,
+    key: &str,
+    value: Value,
+) -> Result<T, OverrideError> {
+    let refused = |reason: &str| OverrideError::Value {
+        key: key.to_owned(),
+        value: shown(&value),
+        reason: reason.to_owned(),
     };
+    let Value::Object(mut tree) = serde_json::to_value(&of).expect("plain data") else {
+        unreachable!("what has keys is a struct")
+    };
+    // Another kind has other keys: it comes with its own defaults.
+    let whole = match key {
+        "optimiser.kind" | "optimiser" if tree.contains_key("optimiser") => {
+            let kind = value.as_str().and_then(Optimiser::of_kind);
+            Some(("optimiser", serde_json::to_value(kind.ok_or_else(|| refused("expected sgd or adam"))?)))
+        }
+        "schedule.kind" | "schedule" if tree.contains_key("schedule") => {
+            let kind = value.as_str().and_then(Schedule::of_kind);
+            let kind = kind.ok_or_else(|| refused("expected constant, step, cosine or one-cycle"))?;
+            Some(("schedule", serde_json::to_value(kind)))
+        }
+        _ => None,
+    };
+    if let Some((field, kind)) = whole {
+        tree.insert(field.to_owned(), kind.expect("plain data"));
+        return serde_json::from_value(Value::Object(tree)).map_err(|e| refused(&e.to_string()));
+    }
     let known = keys(&tree, "");
     if !known.iter().any(|k| k == key) {
         let nearest = nearest(key, known.iter().map(String::as_str)).unwrap_or_default().to_owned();
@@ -85,12 +102,26 @@ fn set(mut recipe: Recipe, key: &str, text: &str) -> Result<Recipe, OverrideErro
     for part in path.into_iter().flat_map(|path| path.split('.')) {
         place = place.get_mut(part).and_then(Value::as_object_mut).expect("known keys lead through objects");
     }
-    place.insert(leaf.to_owned(), value(text));
-    serde_path_to_error::deserialize(Value::Object(tree)).map_err(|e| refused(e.inner().to_string()))
+    let text = shown(&value);
+    place.insert(leaf.to_owned(), value);
+    serde_path_to_error::deserialize(Value::Object(tree)).map_err(|e| OverrideError::Value {
+        key: key.to_owned(),
+        value: text,
+        reason: e.inner().to_string(),
+    })
+}
+
+/// A value as a person would type it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "none".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// A value as it is typed: TOML where it is TOML (`3`, `0.1`, `true`, `[1, 2]`, `"x"`), `none`, else a bare string.
-fn value(text: &str) -> Value {
+pub(super) fn value(text: &str) -> Value {
     if text == "none" {
         return Value::Null;
     }
@@ -99,7 +130,7 @@ fn value(text: &str) -> Value {
 }
 
 /// Dotted paths of all leaves.
-fn keys(tree: &Map<String, Value>, prefix: &str) -> Vec<String> {
+pub(super) fn keys(tree: &Map<String, Value>, prefix: &str) -> Vec<String> {
     tree.iter()
         .flat_map(|(name, value)| {
             let path = format!("{prefix}{name}");
@@ -112,7 +143,7 @@ fn keys(tree: &Map<String, Value>, prefix: &str) -> Vec<String> {
 }
 
 /// The candidate with the smallest edit distance; a key's last part counts as the key too.
-fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates.min_by_key(|candidate| {
         let last = candidate.rsplit('.').next().unwrap_or(candidate);
         strsim::levenshtein(word, candidate).min(strsim::levenshtein(word, last))
@@ -137,8 +168,14 @@ mod tests {
 
     #[test]
     fn changes_reach_every_depth() {
-        let r = with(&["epochs=3", "data.subset=2000", "schedule.kind=cosine", "clip_norm=1", "objective.alpha=0.5"])
-            .expect("all keys are known");
+        let r = with(&[
+            "epochs=3",
+            "data.subset=2000",
+            "schedule.kind=cosine",
+            "clip_norm=1",
+            "objective.alpha=0.5",
+        ])
+        .expect("all keys are known");
         assert_eq!((r.epochs, r.data.subset, r.clip_norm), (3, Some(2000), Some(1.0)));
         assert_eq!(r.schedule, Schedule::Cosine);
         assert_ne!(r.hash(), base().hash());

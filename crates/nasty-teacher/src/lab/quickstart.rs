@@ -149,12 +149,16 @@ impl Member {
     pub fn name(&self) -> String {
         let network = &self.recipe.architecture;
         match (&self.recipe.objective, self.teacher) {
-            (Objective::CrossEntropy { .. }, _) if self.role == Role::Teacher => format!("normal teacher {network}"),
+            (Objective::CrossEntropy { .. }, _) if self.role == Role::Teacher => {
+                format!("normal teacher {network}")
+            }
             (Objective::SelfUndermining { .. }, _) => format!("nasty teacher {network}"),
             (Objective::Distillation { temperature, .. }, Some(teacher)) => {
                 format!("{network} from {} τ={temperature}", teacher.name())
             }
-            (Objective::HardLabel { .. }, Some(teacher)) => format!("{network} from {} hard labels", teacher.name()),
+            (Objective::HardLabel { .. }, Some(teacher)) => {
+                format!("{network} from {} hard labels", teacher.name())
+            }
             _ => format!("{network} alone"),
         }
     }

@@ -1,6 +1,9 @@
 //! What a finished run says.
 
-use crate::training::{Evaluation, Objective, Recipe};
+use crate::analysis::responses::{Response, Sharpness};
+use crate::analysis::tsne::{Layer, Map};
+use crate::attacks::inversion::{InversionRow, Recognised};
+use crate::training::{Evaluation, Objective, Recipe, TrainError};
 use serde::{Deserialize, Serialize};
 
 /// Version of `result.json`.
@@ -28,6 +31,118 @@ pub struct RunResult {
     /// Whether a nasty teacher became nasty; absent for other objectives.
     pub nastiness: Option<Nastiness>,
     /// Seconds of training, over all sittings.
+    pub seconds: f64,
+    /// What it ran on.
+    pub machine: Machine,
+}
+
+/// What is known of a run whose loss became infinite or NaN. It is a result: the recipe cannot be trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// [`RESULT_FORMAT`].
+    pub format: u32,
+    /// The recipe's hash.
+    pub recipe: String,
+    /// `NaN`, `inf` or `-inf`: JSON has no numbers for them.
+    pub loss: String,
+    /// 0-based epoch.
+    pub epoch: usize,
+    /// 0-based step, over all epochs.
+    pub step: usize,
+    /// What to try.
+    pub advice: String,
+    /// What it ran on.
+    pub machine: Machine,
+}
+
+impl Failure {
+    /// The record of `error`, if it is one that every repetition would end in.
+    pub fn of(error: &TrainError, machine: Machine) -> Option<Self> {
+        let TrainError::NotFinite { loss, epoch, step, recipe, advice } = error else { return None };
+        let (recipe, advice) = (recipe.clone(), advice.clone());
+        Some(Self {
+            format: RESULT_FORMAT,
+            recipe,
+            loss: loss.to_string(),
+            epoch: *epoch,
+            step: *step,
+            advice,
+            machine,
+        })
+    }
+
+    /// The error that it was.
+    pub fn error(&self) -> TrainError {
+        TrainError::NotFinite {
+            loss: self.loss.parse().unwrap_or(f64::NAN),
+            epoch: self.epoch,
+            step: self.step,
+            recipe: self.recipe.clone(),
+            advice: self.advice.clone(),
+        }
+    }
+}
+
+/// What an inversion gave, beside its images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InversionResult {
+    /// [`RESULT_FORMAT`].
+    pub format: u32,
+    /// The recipe's hash.
+    pub recipe: String,
+    /// Height and width of an image.
+    pub size: [usize; 2],
+    /// What the network itself sees in its images.
+    pub network: Recognised,
+    /// What the judge sees in them.
+    pub judge: Option<Recognised>,
+    /// The course of the losses.
+    pub rows: Vec<InversionRow>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Seconds of work.
+    pub seconds: f64,
+    /// What it ran on.
+    pub machine: Machine,
+}
+
+/// What a t-SNE gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EmbeddingResult {
+    /// [`RESULT_FORMAT`].
+    pub format: u32,
+    /// The recipe's hash.
+    pub recipe: String,
+    /// What of the network was mapped.
+    pub of: Layer,
+    /// The map.
+    pub map: Map,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Seconds of work.
+    pub seconds: f64,
+    /// What it ran on.
+    pub machine: Machine,
+}
+
+/// Networks' answers to test images, beside the images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResponsesResult {
+    /// [`RESULT_FORMAT`].
+    pub format: u32,
+    /// The recipe's hash.
+    pub recipe: String,
+    /// Height and width of an image.
+    pub size: [usize; 2],
+    /// τ of the probabilities.
+    pub temperature: f64,
+    /// The answers.
+    pub responses: Vec<Response>,
+    /// How sharp the answers of each network are, over all test images.
+    pub sharpness: Vec<Sharpness>,
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Seconds of work.
     pub seconds: f64,
     /// What it ran on.
     pub machine: Machine,
@@ -77,7 +192,13 @@ pub enum Verdict {
 
 impl Nastiness {
     /// Judges a nasty teacher with test evaluation `nasty` against its adversary's.
-    pub fn judge(recipe: &Recipe, nasty: &Evaluation, adversary: Evaluation, scaled_kl: f64, on: &str) -> Self {
+    pub fn judge(
+        recipe: &Recipe,
+        nasty: &Evaluation,
+        adversary: Evaluation,
+        scaled_kl: f64,
+        on: &str,
+    ) -> Self {
         let verdict = if adversary.accuracy - nasty.accuracy > ACCURACY_LOST {
             Verdict::AccuracyBroken
         } else if nasty.loss > LOSS_BLOWN_UP * adversary.loss.max(0.2) {
@@ -99,10 +220,13 @@ impl Nastiness {
     /// The verdict for a person, with what to try.
     pub fn explain(&self, nasty: &Evaluation, objective: &Objective) -> String {
         let Objective::SelfUndermining { omega, .. } = objective else { return String::new() };
-        let distance = format!("τ²·KL to the adversary is {:.1} on {} images", self.scaled_kl, self.measured_on);
+        let distance =
+            format!("τ²·KL to the adversary is {:.1} on {} images", self.scaled_kl, self.measured_on);
         let lost = 100.0 * (self.adversary.accuracy - nasty.accuracy);
         match self.verdict {
-            Verdict::Nasty => format!("the teacher became nasty: {distance}, accuracy changed by {:+.2} points", -lost),
+            Verdict::Nasty => {
+                format!("the teacher became nasty: {distance}, accuracy changed by {:+.2} points", -lost)
+            }
             Verdict::NotNasty => format!(
                 "the teacher did not become nasty: {distance} (about 1 is what two honest networks differ by); \
                  try more epochs, a higher objective.temperature, or objective.omega above {omega}"

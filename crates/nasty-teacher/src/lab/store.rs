@@ -1,25 +1,36 @@
-//! The store: one folder per recipe, named by its hash. A run is finished (`result.json` is there), or resumable
-//! (`state.safetensors` is there), or absent.
+//! The store: one folder per task, named by its hash. A run is finished (`result.json` is there; or `failure.json`, where
+//! its loss is not finite), or resumable (`state.safetensors` is there), or absent.
 //!
 //! | file | what |
 //! |---|---|
 //! | `recipe.json` | the recipe |
 //! | `metrics.jsonl` | one line an epoch |
+//! | `events.out.tfevents.nasty-teacher` | the same for TensorBoard |
 //! | `state.safetensors` | what an interrupted run goes on from; gone when finished |
 //! | `model.safetensors`, `config.json` | the chosen weights, with PyTorch's names |
+//! | `images.png` | the images of an attack or an analysis |
 //! | `result.json` | the result; written last |
+//! | `failure.json` | in its place: at which step the loss became NaN or infinite |
 //! | `lock` | held by the process that works on the run |
+//!
+//! Beside them, `logits/` holds tables of frozen networks' logits (it can be deleted at any time), and `experiments/` one
+//! file an experiment that was run: which run stands at which place of its tables.
 
-use super::result::RunResult;
-use crate::files::write_whole;
-use crate::training::{EpochRow, NetworkRef, Recipe};
+use super::plan::State;
+use super::result::{Failure, RunResult};
+use crate::files::{PART, write_whole};
+use crate::training::{EpochRow, NetworkRef};
 use miette::Diagnostic;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// A half-written file of this age is nobody's any more.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// A store that cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -44,8 +55,12 @@ pub enum StoreError {
         found: String,
     },
     /// A reference to a network that the store does not have.
-    #[error("no finished run `{reference}` in the store {store}, and no folder of that name with a config.json")]
-    #[diagnostic(help("give the hash that `nasty train` printed, a run's folder, or a folder made by `nasty import`"))]
+    #[error(
+        "no finished run `{reference}` in the store {store}, and no folder of that name with a config.json"
+    )]
+    #[diagnostic(help(
+        "give the hash that `nasty train` printed, a run's folder, or a folder made by `nasty import`"
+    ))]
     NoNetwork {
         /// What was asked for.
         reference: String,
@@ -66,7 +81,7 @@ pub enum StoreError {
     Stopped(String),
 }
 
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::Io { path, source }
 }
@@ -93,7 +108,22 @@ impl Store {
     /// The store at `root`, made if absent.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(root).map_err(io_error(root))?;
-        Ok(Self { root: root.to_owned() })
+        let store = Self { root: root.to_owned() };
+        store.sweep();
+        Ok(store)
+    }
+
+    /// Deletes half-written files that killed processes left outside runs' folders. Young ones may be another process's.
+    fn sweep(&self) {
+        let within = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+        let tables = within(self.root.join("logits")).filter(|path| path.is_dir());
+        for path in tables.chain([self.root.join("experiments")]).flat_map(within) {
+            let half = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PART));
+            let age = path.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+            if half && age.is_some_and(|age| age > ABANDONED) {
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 
     /// Its folder.
@@ -166,13 +196,48 @@ impl Store {
 impl Run {
     /// The result, if the run is finished.
     pub fn result(&self) -> Result<Option<RunResult>, StoreError> {
-        let path = self.folder.join("result.json");
+        self.read_json("result.json", "the result of a run")
+    }
+
+    /// The result of a task that is no training, if it is finished.
+    pub fn other_result<T: DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
+        self.read_json("result.json", "the result of an attack or an analysis")
+    }
+
+    /// What is known of it, if its loss became infinite or NaN.
+    pub fn failure(&self) -> Result<Option<Failure>, StoreError> {
+        self.read_json("failure.json", "the failure of a run")
+    }
+
+    /// What the store knows of it.
+    pub fn state(&self) -> State {
+        let has = |name: &str| self.folder.join(name).is_file();
+        match () {
+            () if has("result.json") => State::Done,
+            () if has("failure.json") => State::NotFinite,
+            () if self.state_file().is_file() => State::Resumable,
+            () => State::Absent,
+        }
+    }
+
+    /// Whether a process is at work on it just now.
+    pub fn busy(&self) -> bool {
+        let file = File::open(self.folder.join("lock"));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    fn read_json<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        expected: &'static str,
+    ) -> Result<Option<T>, StoreError> {
+        let path = self.folder.join(name);
         match fs::read(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StoreError::Io { path, source }),
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| StoreError::Damaged {
                 path,
-                expected: "the result of a run",
+                expected,
                 found: e.to_string(),
             }),
         }
@@ -203,16 +268,33 @@ impl Run {
         let mut told = false;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(RunLock(file)),
+                Ok(()) => {
+                    self.sweep();
+                    return Ok(RunLock(file));
+                }
                 Err(TryLockError::Error(source)) => return Err(StoreError::Io { path, source }),
-                Err(TryLockError::WouldBlock) if stop() => return Err(StoreError::Stopped(self.hash.clone())),
+                Err(TryLockError::WouldBlock) if stop() => {
+                    return Err(StoreError::Stopped(self.hash.clone()));
+                }
                 Err(TryLockError::WouldBlock) => {
                     if !told {
-                        tracing::info!("run {} is being worked on by another process; waiting for it", self.hash);
+                        tracing::info!(
+                            "run {} is being worked on by another process; waiting for it",
+                            self.hash
+                        );
                         told = true;
                     }
                     std::thread::sleep(Duration::from_millis(200));
                 }
+            }
+        }
+    }
+
+    /// Deletes the half-written files of a process that was killed. Only who holds the lock writes here.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(PART) {
+                let _ = fs::remove_file(entry.path());
             }
         }
     }
@@ -223,12 +305,12 @@ impl Run {
     }
 
     /// Writes the recipe, before any work.
-    pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), StoreError> {
+    pub fn write_recipe(&self, recipe: &impl Serialize) -> Result<(), StoreError> {
         self.write_json("recipe.json", recipe)
     }
 
     /// Writes the finished epochs.
-    pub fn write_rows(&self, rows: &[EpochRow]) -> Result<(), StoreError> {
+    pub fn write_rows<T: Serialize>(&self, rows: &[T]) -> Result<(), StoreError> {
         let path = self.folder.join("metrics.jsonl");
         let line = |row| serde_json::to_string(row).expect("plain data") + "\n";
         let text: String = rows.iter().map(line).collect();
@@ -236,8 +318,18 @@ impl Run {
     }
 
     /// Writes the result: the run is finished, and its state is not needed any more.
-    pub fn finish(&self, result: &RunResult) -> Result<(), StoreError> {
+    pub fn finish(&self, result: &impl Serialize) -> Result<(), StoreError> {
         self.write_json("result.json", result)?;
+        self.forget_state()
+    }
+
+    /// Writes that the loss is not finite: the run is finished.
+    pub fn fail(&self, failure: &Failure) -> Result<(), StoreError> {
+        self.write_json("failure.json", failure)?;
+        self.forget_state()
+    }
+
+    fn forget_state(&self) -> Result<(), StoreError> {
         let state = self.state_file();
         match fs::remove_file(&state) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::Io { path: state, source: e }),

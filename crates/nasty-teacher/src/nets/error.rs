@@ -85,7 +85,7 @@ impl NetError {
 }
 
 /// The three lists, each cut to a length that a person reads.
-fn listing(missing: &[String], left_over: &[String], misshapen: &[String]) -> String {
+pub(super) fn listing(missing: &[String], left_over: &[String], misshapen: &[String]) -> String {
     const SHOWN: usize = 5;
     [("missing", missing), ("left over", left_over), ("of another shape", misshapen)]
         .into_iter()

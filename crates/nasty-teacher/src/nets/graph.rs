@@ -34,12 +34,31 @@ pub enum Op {
     Activate(Activation),
     /// Sum of two inputs.
     Add,
+    /// Channels of the second input behind those of the first.
+    Concat,
+    /// Some neighbouring channels.
+    Channels {
+        /// The first of them.
+        start: usize,
+        /// How many.
+        length: usize,
+    },
+    /// Channels numbered `[groups, c / groups]` in the order `[c / groups, groups]`.
+    ShuffleChannels {
+        /// Number of groups; it divides the channels.
+        groups: usize,
+    },
+    /// Channels of zeros on both sides of the input's.
+    PadChannels {
+        /// How many on each side.
+        zeros: usize,
+    },
     /// Maximum over disjoint windows.
     MaxPool {
         /// Side of the window.
         size: usize,
     },
-    /// Mean over windows.
+    /// Mean over windows; windows of one pixel subsample.
     AvgPool {
         /// Side of the window.
         size: usize,

@@ -118,6 +118,11 @@ impl Network {
         self.about.input
     }
 
+    /// The tensors of the state dictionary, by number.
+    pub(super) fn tensors(&self) -> &[TensorEntry] {
+        &self.about.tensors
+    }
+
     /// The number of trainable parameters.
     pub fn parameters(&self) -> usize {
         self.about.tensors.iter().filter(|t| t.trainable).map(elements).sum()
@@ -173,6 +178,9 @@ impl Network {
     /// [`NetError::State`] unless names and shapes match one to one; [`NetError::NotFinite`] for a value that is not.
     pub fn load_state_dict(self, tensors: &[NamedTensor]) -> Result<Self, NetError> {
         let name = self.about.architecture.to_string();
-        Ok(Self { body: state_dict::write(self.body, &name, &self.about.tensors, tensors)?, about: self.about })
+        Ok(Self {
+            body: state_dict::write(self.body, &name, &self.about.tensors, tensors)?,
+            about: self.about,
+        })
     }
 }

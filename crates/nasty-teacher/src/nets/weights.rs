@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -99,9 +99,43 @@ pub fn save(folder: &Path, network: &Network, config: &NetworkConfig) -> Result<
     fs::create_dir_all(folder).map_err(|e| NetError::write(folder, e))?;
     let weights = to_safetensors(&network.state_dict());
     write_whole(&folder.join(WEIGHTS_FILE), &weights)?;
-    let mut text = serde_json::to_string_pretty(config).expect("plain data has a JSON form");
-    text.push('\n');
-    write_whole(&config_path, text.as_bytes())
+    write_whole(&config_path, config_text(config).as_bytes())
+}
+
+/// The text of a `config.json`.
+pub(crate) fn config_text(config: &NetworkConfig) -> String {
+    serde_json::to_string_pretty(config).expect("plain data has a JSON form") + "\n"
+}
+
+/// Writes a network's folder that is not there yet, or empty: the whole folder appears or nothing does.
+///
+/// # Errors
+/// As [`save`].
+pub(crate) fn save_new(folder: &Path, network: &Network, config: &NetworkConfig) -> Result<(), NetError> {
+    let parent = folder.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let fail = |e| NetError::write(folder, e);
+    let made = missing_parents(parent);
+    let write = || {
+        fs::create_dir_all(parent).map_err(fail)?;
+        let part = tempfile::Builder::new().prefix(".part-").tempdir_in(parent).map_err(fail)?;
+        save(part.path(), network, config)?;
+        // Temporary folders are private; what is kept gets the permissions that any new folder would have.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(part.path(), fs::Permissions::from_mode(0o755)).map_err(fail)?;
+        }
+        fs::rename(part.path(), folder).map_err(fail)?;
+        // It is no temporary folder any more.
+        let _ = part.keep();
+        Ok(())
+    };
+    write().inspect_err(|_| made.iter().for_each(|made| drop(fs::remove_dir(made))))
+}
+
+/// The folders on the way to `folder` that are not there, the innermost first.
+fn missing_parents(folder: &Path) -> Vec<PathBuf> {
+    folder.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists()).map(Path::to_owned).collect()
 }
 
 /// Reads a network's folder.
@@ -178,15 +212,7 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, NetError>
     Ok(bytes)
 }
 
-/// Writes beside the target, syncs, and renames over it.
+/// Writes a file whole or not at all.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), NetError> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    write().map_err(|e| NetError::write(path, e))
+    crate::files::write_whole(path, bytes).map_err(|e| NetError::write(path, e))
 }

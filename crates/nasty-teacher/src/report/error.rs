@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
-/// Why a page, a picture or an event file could not be made.
+/// Why a page or a picture could not be made.
 #[derive(Debug, Error, Diagnostic)]
 pub enum ReportError {
     /// A file or folder could not be read or written.
@@ -42,15 +42,6 @@ pub enum ReportError {
     /// The page's template could not be filled in.
     #[error("the page could not be rendered")]
     Template(#[from] askama::Error),
-    /// An event file's beginning is not one of ours, or not TensorBoard's.
-    #[error("{path}: expected a TensorBoard event file, found {found}", path = path.display())]
-    #[diagnostic(help("move the file away; a new one is started in its place"))]
-    Events {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        found: String,
-    },
 }
 
 impl ReportError {

@@ -1,7 +1,6 @@
-//! Tables, plots and pages: from plain data to one self-contained HTML page, to tables in other formats
-//! and to TensorBoard event files.
+//! Tables, plots and pages: from plain data to one self-contained HTML page, and to tables in other formats.
 //!
-//! Nothing here knows of networks, recipes or the store. Missing and non-finite numbers are part of the data
+//! Nothing here, but for `networks` and `quickstart`, knows of networks, recipes or the store. Missing and non-finite numbers are part of the data
 //! (a student that could not be trained is a result): they render as gaps and as `NaN`, never as a panic.
 
 mod error;
@@ -10,8 +9,9 @@ mod page;
 mod pixels;
 mod plots;
 mod table;
-mod tensorboard;
 
+pub mod experiment;
+pub mod networks;
 pub mod quickstart;
 
 pub use error::ReportError;
@@ -23,4 +23,3 @@ pub use plots::lines::{LinePlot, Series};
 pub use plots::responses::Response;
 pub use plots::scatter::{ScatterPanel, ScatterPlot};
 pub use table::{Align, Cell, Column, Mark, Table, Tone};
-pub use tensorboard::{EventWriter, Scalar};

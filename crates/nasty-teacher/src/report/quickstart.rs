@@ -1,7 +1,8 @@
 //! The quickstart's page and table.
 
 use super::{
-    Axis, Block, Cell, Column, Figure, LinePlot, Mark, Page, Pixels, Plot, Response, Section, Series, Table, Tone,
+    Axis, Block, Cell, Column, Figure, LinePlot, Mark, Page, Pixels, Plot, Response, Section, Series, Table,
+    Tone,
 };
 use crate::data::DataSet;
 use crate::lab::quickstart::{Finished, Role, Teacher};
@@ -104,7 +105,8 @@ pub fn page(finished: &[Finished], data: &DataSet, responses: [&[f32]; 2], comma
 
 fn results(finished: &[Finished]) -> Section {
     let nastiness = finished.iter().find_map(|f| f.result.nastiness.as_ref().map(|n| (f, n)));
-    let verdict = nastiness.map_or_else(String::new, |(f, n)| n.explain(&f.result.test, &f.member.recipe.objective));
+    let verdict =
+        nastiness.map_or_else(String::new, |(f, n)| n.explain(&f.result.test, &f.member.recipe.objective));
     Section {
         id: "results".into(),
         title: "What came out".into(),

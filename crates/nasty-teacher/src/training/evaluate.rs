@@ -31,10 +31,18 @@ pub struct Evaluation {
 }
 
 /// Logits `[images, classes]`, row-major, of unchanged images.
-pub fn all_logits(network: &Network, normalisation: &Normalisation, images: &ImageSet, device: &Device) -> Vec<f32> {
+pub fn all_logits(
+    network: &Network,
+    normalisation: &Normalisation,
+    images: &ImageSet,
+    device: &Device,
+) -> Vec<f32> {
     let none = Augmentation::none();
     let items: Vec<_> = (0..images.len()).map(|i| (i, none.identity())).collect();
-    items.chunks(BATCH).flat_map(|chunk| forward(network, normalisation, images, &none, device, chunk)).collect()
+    items
+        .chunks(BATCH)
+        .flat_map(|chunk| forward(network, normalisation, images, &none, device, chunk))
+        .collect()
 }
 
 /// Evaluates `logits` `[images, classes]` against `labels`.
@@ -84,7 +92,10 @@ pub fn mean_scaled_kl(p: &[f32], q: &[f32], classes: usize, temperature: f64) ->
 
 /// Index of the largest logit; the first of equals, and 0 if all are NaN.
 pub fn argmax(row: &[f32]) -> usize {
-    row.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (i, &v)| if v > best.1 { (i, v) } else { best }).0
+    row.iter()
+        .enumerate()
+        .fold((0, f32::NEG_INFINITY), |best, (i, &v)| if v > best.1 { (i, v) } else { best })
+        .0
 }
 
 /// ln softmax(row / τ), in f64.

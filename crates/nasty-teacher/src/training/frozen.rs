@@ -1,70 +1,68 @@
-//! A frozen network: asked for logits, never trained. What it answers for an (image, view) never changes,
-//! so every answer is kept and looked up when the pair comes again.
+//! A frozen network: asked for logits, never trained.
 
+use super::logits::LogitTable;
 use crate::data::{Augmentation, ImageSet, Normalisation, render};
 use crate::nets::{Mode, Network};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::sync::Arc;
 
-/// Tables larger than this are not kept (4 bytes a logit): 2 GiB.
-const TABLE_BUDGET_BYTES: usize = 2 << 30;
+/// Images a forward pass, always: the last pass is filled up. How products are summed may depend on a batch's size; of
+/// one size only, an image's logits do not depend on which others were asked for with it.
+const CHUNK: usize = 64;
 
-/// The logits of a frozen network on the views of one set of images.
+/// The logits of a frozen network on the views of training images.
 pub struct Frozen {
-    network: Network,
-    normalisation: Normalisation,
-    images: Arc<ImageSet>,
-    augmentation: Augmentation,
-    device: Device,
-    table: Option<Table>,
-}
-
-/// Logits by (image, view), filled as they are asked for.
-struct Table {
-    views: usize,
-    known: Vec<bool>,
-    logits: Vec<f32>,
+    /// Without autodiff.
+    pub network: Network,
+    /// Of the pixels, by the network's own configuration.
+    pub normalisation: Normalisation,
+    /// The training images.
+    pub images: Arc<ImageSet>,
+    /// The place of each in the whole data set: what tables know them by.
+    pub places: Vec<usize>,
+    /// The views.
+    pub augmentation: Augmentation,
+    /// Where the network is.
+    pub device: Device,
+    /// Where answers are kept; they are the same without.
+    pub table: Option<Arc<LogitTable>>,
 }
 
 impl Frozen {
-    /// A frozen `network` (without autodiff), which wants images normalised by its own `normalisation`.
-    /// With `keep`, its logits are kept in a table if that fits the budget; they are the same either way.
-    pub fn new(
-        network: Network,
-        normalisation: Normalisation,
-        images: Arc<ImageSet>,
-        augmentation: Augmentation,
-        device: Device,
-        keep: bool,
-    ) -> Self {
-        let views = augmentation.count();
-        let entries = images.len() * views;
-        let table = (keep && entries * network.classes() * size_of::<f32>() <= TABLE_BUDGET_BYTES).then(|| Table {
-            views,
-            known: vec![false; entries],
-            logits: vec![0.0; entries * network.classes()],
-        });
-        Self { network, normalisation, images, augmentation, device, table }
+    /// Logits `[items, classes]`, row-major, of (image, view) pairs.
+    pub fn logits(&self, items: &[(usize, usize)]) -> Vec<f32> {
+        let Some(table) = &self.table else { return self.compute(items) };
+        let classes = self.classes();
+        let known_as: Vec<_> = items.iter().map(|&(image, view)| (self.places[image], view)).collect();
+        let mut out = vec![0.0; items.len() * classes];
+        let unknown = table.look_up(&known_as, &mut out);
+        if !unknown.is_empty() {
+            let pick = |of: &[(usize, usize)]| unknown.iter().map(|&i| of[i]).collect::<Vec<_>>();
+            let fresh = self.compute(&pick(items));
+            for (&at, row) in unknown.iter().zip(fresh.chunks_exact(classes)) {
+                out[at * classes..][..classes].copy_from_slice(row);
+            }
+            table.insert(&pick(&known_as), &fresh);
+        }
+        out
     }
 
-    /// Logits `[items, classes]`, row-major, of (image, view) pairs.
-    pub fn logits(&mut self, items: &[(usize, usize)]) -> Vec<f32> {
-        let Some(table) = &mut self.table else {
-            return forward(&self.network, &self.normalisation, &self.images, &self.augmentation, &self.device, items);
+    fn compute(&self, items: &[(usize, usize)]) -> Vec<f32> {
+        let chunk = |chunk: &[(usize, usize)]| {
+            let mut filled = chunk.to_vec();
+            filled.resize(CHUNK, chunk[0]);
+            let mut logits = forward(
+                &self.network,
+                &self.normalisation,
+                &self.images,
+                &self.augmentation,
+                &self.device,
+                &filled,
+            );
+            logits.truncate(chunk.len() * self.classes());
+            logits
         };
-        let classes = self.network.classes();
-        let slot = |&(image, view): &(usize, usize)| image * table.views + view;
-        let unknown: Vec<_> = items.iter().copied().filter(|item| !table.known[slot(item)]).collect();
-        if !unknown.is_empty() {
-            let fresh =
-                forward(&self.network, &self.normalisation, &self.images, &self.augmentation, &self.device, &unknown);
-            for (item, row) in unknown.iter().zip(fresh.chunks_exact(classes)) {
-                let at = slot(item);
-                table.known[at] = true;
-                table.logits[at * classes..][..classes].copy_from_slice(row);
-            }
-        }
-        items.iter().flat_map(|item| &table.logits[slot(item) * classes..][..classes]).copied().collect()
+        items.chunks(CHUNK).flat_map(chunk).collect()
     }
 
     /// Classes that the network tells apart.

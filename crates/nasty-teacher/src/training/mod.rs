@@ -4,6 +4,7 @@
 pub mod checkpoint;
 mod evaluate;
 mod frozen;
+pub mod logits;
 mod objective;
 mod optimiser;
 mod recipe;
@@ -14,6 +15,7 @@ mod trainer;
 pub use checkpoint::StateError;
 pub use evaluate::{Evaluation, all_logits, argmax, evaluate, log_probabilities, mean_scaled_kl};
 pub use frozen::{Frozen, forward, host};
+pub use logits::{LogitTables, TableKey};
 pub use objective::{NetworkRef, Objective};
 pub use optimiser::{Optimiser, clip_global_norm};
 pub use recipe::{DataRecipe, Parity, RECIPE_FORMAT, Recipe, identity};

@@ -67,7 +67,9 @@ impl Objective {
     /// The temperature, where there is one.
     pub fn temperature(&self) -> Option<f64> {
         match self {
-            Self::SelfUndermining { temperature, .. } | Self::Distillation { temperature, .. } => Some(*temperature),
+            Self::SelfUndermining { temperature, .. } | Self::Distillation { temperature, .. } => {
+                Some(*temperature)
+            }
             Self::CrossEntropy { .. } | Self::HardLabel { .. } => None,
         }
     }

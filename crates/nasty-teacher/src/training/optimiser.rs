@@ -42,7 +42,9 @@ impl Optimiser {
     pub fn problem(&self) -> Option<String> {
         let decays = |penalty: f64| penalty.is_finite() && penalty >= 0.0;
         match *self {
-            Self::Sgd { momentum, weight_decay, .. } if !(0.0..1.0).contains(&momentum) || !decays(weight_decay) => {
+            Self::Sgd { momentum, weight_decay, .. }
+                if !(0.0..1.0).contains(&momentum) || !decays(weight_decay) =>
+            {
                 Some("optimiser.momentum must be from 0 to below 1, optimiser.weight_decay 0 or above".into())
             }
             Self::Sgd { nesterov: true, momentum: 0.0, .. } => {

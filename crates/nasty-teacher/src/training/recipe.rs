@@ -92,7 +92,10 @@ impl Recipe {
             (self.format == RECIPE_FORMAT, format!("format is {}, expected {RECIPE_FORMAT}", self.format)),
             (self.epochs > 0, "epochs is 0, expected at least 1".into()),
             (self.batch > 1, format!("batch is {}, expected at least 2 (batch-norm needs two)", self.batch)),
-            (positive(self.learning_rate), format!("learning_rate is {}, expected above 0", self.learning_rate)),
+            (
+                positive(self.learning_rate),
+                format!("learning_rate is {}, expected above 0", self.learning_rate),
+            ),
             (share(self.warmup), format!("warmup is {}, expected a share from 0 to 1", self.warmup)),
             (self.clip_norm.is_none_or(positive), "clip_norm must be above 0, or absent".into()),
             (self.data.subset.is_none_or(|n| n > 1), "data.subset must be at least 2, or absent".into()),

@@ -66,6 +66,8 @@ pub trait Observer {
     fn epoch(&mut self, row: &EpochRow, epochs: usize);
     /// Whether to save the state and stop now.
     fn stop(&self) -> bool;
+    /// Called once at the start, with the epochs that an earlier sitting finished.
+    fn resumed(&mut self, _rows: &[EpochRow]) {}
 }
 
 /// A run that cannot go on.
@@ -131,10 +133,11 @@ struct Progress {
 
 impl Trainer<'_> {
     /// Trains `network` (built for this recipe on the autodiff device), from the saved state if there is one.
-    pub fn run(mut self, network: Network, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    pub fn run(self, network: Network, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
         let hash = self.recipe.hash();
         let mut progress = self.start_or_resume(network, &hash)?;
         let batches = self.train.len().div_ceil(self.recipe.batch);
+        observer.resumed(&progress.position.rows);
         let earlier = progress.position.seconds;
         let begun = Instant::now();
         while progress.position.epoch < self.recipe.epochs {
@@ -146,7 +149,9 @@ impl Trainer<'_> {
                 batch_size: self.recipe.batch,
                 start_batch: progress.position.batch,
             };
-            for batch in epoch_batches(self.train.clone(), self.normalisation, &self.recipe.augmentation, plan) {
+            for batch in
+                epoch_batches(self.train.clone(), self.normalisation, &self.recipe.augmentation, plan)
+            {
                 // A batch of one image has no batch statistics; it is passed over, as it must be in any framework.
                 if batch.labels.len() > 1 {
                     let step = epoch * batches + progress.position.batch;
@@ -154,7 +159,12 @@ impl Trainer<'_> {
                 }
                 progress.position.batch += 1;
                 let partial = progress.position.partial;
-                observer.batch(epoch, progress.position.batch, batches, partial.loss / partial.seen.max(1) as f64);
+                observer.batch(
+                    epoch,
+                    progress.position.batch,
+                    batches,
+                    partial.loss / partial.seen.max(1) as f64,
+                );
                 let unfinished = progress.position.batch < batches;
                 if unfinished && (observer.stop() || saved.elapsed() > SAVE_EVERY) {
                     progress.position.seconds = earlier + begun.elapsed().as_secs_f64();
@@ -194,14 +204,16 @@ impl Trainer<'_> {
         };
         Ok(Progress {
             network: network.load_state_dict(&state.network)?,
-            optimiser: optimiser.from_bytes(Bytes::from_bytes_vec(state.optimiser)).map_err(|e| damaged(&e))?,
+            optimiser: optimiser
+                .from_bytes(Bytes::from_bytes_vec(state.optimiser))
+                .map_err(|e| damaged(&e))?,
             best: state.best,
             position: state.position,
         })
     }
 
     fn step(
-        &mut self,
+        &self,
         progress: Progress,
         batch: Batch,
         step: usize,
@@ -216,7 +228,7 @@ impl Trainer<'_> {
         let images = Tensor::<4>::from_data(TensorData::new(batch.pixels, shape), &device);
         let labels: Vec<i32> = batch.labels.iter().map(|&l| i32::from(l)).collect();
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [count]), &device);
-        let frozen = self.frozen.as_mut().map(|frozen| {
+        let frozen = self.frozen.as_ref().map(|frozen| {
             let items: Vec<_> = batch.indices.iter().copied().zip(batch.views.iter().copied()).collect();
             let classes = frozen.classes();
             Tensor::<2>::from_data(TensorData::new(frozen.logits(&items), [count, classes]), &device)
@@ -228,7 +240,13 @@ impl Trainer<'_> {
         let value = f64::from(loss.clone().into_scalar::<f32>());
         if !value.is_finite() {
             let (loss, epoch, recipe_hash) = (value, position.epoch, hash.to_owned());
-            return Err(TrainError::NotFinite { loss, epoch, step, recipe: recipe_hash, advice: advice(recipe) });
+            return Err(TrainError::NotFinite {
+                loss,
+                epoch,
+                step,
+                recipe: recipe_hash,
+                advice: advice(recipe),
+            });
         }
         let mut gradients = GradientsParams::from_grads(loss.backward(), &network);
         if let Some(limit) = recipe.clip_norm {
@@ -242,7 +260,8 @@ impl Trainer<'_> {
         position.partial.seen += count;
         let right = |(row, &label): (&[f32], &u16)| argmax(row) == usize::from(label);
         let classes = answers.len() / count;
-        position.partial.correct += answers.chunks_exact(classes).zip(&batch.labels).filter(|p| right(*p)).count();
+        position.partial.correct +=
+            answers.chunks_exact(classes).zip(&batch.labels).filter(|p| right(*p)).count();
         Ok(Progress { network, optimiser, best, position })
     }
 
@@ -286,7 +305,8 @@ impl Trainer<'_> {
     }
 
     fn save(&self, progress: &Progress, hash: &str) -> Result<(), TrainError> {
-        let optimiser = progress.optimiser.into_bytes().expect("an optimiser record in memory can be written");
+        let optimiser =
+            progress.optimiser.into_bytes().expect("an optimiser record in memory can be written");
         let state = State {
             network: progress.network.state_dict(),
             best: progress.best.clone(),

@@ -6,7 +6,7 @@ use crate::ui;
 use clap::Args;
 use miette::Result;
 use nasty_teacher::data::DataName;
-use nasty_teacher::lab::normalisation_of;
+use nasty_teacher::lab::{load_network, normalisation_of};
 use nasty_teacher::training::{all_logits, evaluate};
 
 /// Arguments of `nasty evaluate`.
@@ -27,13 +27,13 @@ pub struct EvaluateArgs {
 /// Evaluates a network on test images, normalised as its own configuration says.
 pub fn run(args: &EvaluateArgs) -> Result<End> {
     let workplace = args.place.machine.open(&args.place.store)?;
-    let reference = workplace.store.resolve(&args.network)?;
-    let (network, config) = workplace.network(&reference)?;
+    let (network, config) = load_network(&args.network, &args.place.store, &workplace.device)?;
     let input = network.input();
     let side = matches!(args.data, DataName::Folder(_)).then_some(input.side);
     let data = workplace.data(&args.data, side)?;
     let images = &data.test;
-    if (images.channels, images.height, data.classes.len()) != (input.channels, input.side, network.classes()) {
+    if (images.channels, images.height, data.classes.len()) != (input.channels, input.side, network.classes())
+    {
         return Err(Usage {
             message: format!(
                 "the network takes {} channels of {side}×{side} and tells {} classes apart; {} has {} channels of {}×{} and {} classes",

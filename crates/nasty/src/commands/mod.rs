@@ -1,7 +1,14 @@
 //! One file a subcommand.
 
+pub mod data;
 pub mod devices;
 pub mod evaluate;
+pub mod experiments;
+pub mod export;
+pub mod import;
+pub mod networks;
 pub mod place;
 pub mod quickstart;
+pub mod report;
+pub mod run;
 pub mod single;

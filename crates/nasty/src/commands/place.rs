@@ -35,11 +35,19 @@ pub struct MachineArgs {
 }
 
 impl MachineArgs {
+    /// Makes the process use the number of threads asked for.
+    pub fn use_threads(&self) -> Result<()> {
+        match self.threads {
+            Some(threads) => {
+                rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global().into_diagnostic()
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Opens the workplace with the runs in `store`.
     pub fn open(&self, store: &std::path::Path) -> Result<Workplace> {
-        if let Some(threads) = self.threads {
-            rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global().into_diagnostic()?;
-        }
+        self.use_threads()?;
         let roots = DataRoots::resolve(self.data_dir.clone())?;
         let device_ = device(&self.device)?;
         Ok(Workplace::new(Store::open(store)?, roots, device_, &self.device))

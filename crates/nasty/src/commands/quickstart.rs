@@ -46,17 +46,22 @@ pub fn run(args: &QuickstartArgs, stop: &Stop) -> Result<End> {
             return Ok(End::Stopped);
         };
         let accuracy = 100.0 * result.test.accuracy;
-        ui::say(quiet, &format!("{:<28} {accuracy:>6.2} %  {:>6.1} s", member.name(), phase.elapsed().as_secs_f64()));
+        ui::say(
+            quiet,
+            &format!("{:<28} {accuracy:>6.2} %  {:>6.1} s", member.name(), phase.elapsed().as_secs_f64()),
+        );
         let rows = workplace.store.run(&result.recipe).rows()?;
         finished.push(Finished { member, result: *result, rows });
     }
 
-    let json = serde_json::to_string_pretty(&results(&data, &digest, &finished)).expect("results are plain data");
+    let json =
+        serde_json::to_string_pretty(&results(&data, &digest, &finished)).expect("results are plain data");
     let file = args.out.join("results.json");
     write_whole(&file, (json + "\n").as_bytes()).into_diagnostic()?;
     let [normal, nasty] = [0, 1].map(|i| responses(&workplace, &data, &finished[i]));
     let command = format!("nasty quickstart --seed {}", args.seed);
-    let report = page::page(&finished, &data, [&normal?, &nasty?], &command).write(&args.out.join("report"))?;
+    let report =
+        page::page(&finished, &data, [&normal?, &nasty?], &command).write(&args.out.join("report"))?;
 
     ui::data(&page::table(&finished).to_text());
     ui::data(&page::lesson(&finished));
@@ -70,7 +75,8 @@ fn responses(workplace: &Workplace, data: &DataSet, teacher: &Finished) -> Resul
     let shown: Vec<usize> = (0..page::SHOWN.min(data.test.len())).collect();
     let reference = nasty_teacher::training::NetworkRef(teacher.result.recipe.clone());
     let (network, config) = workplace.network(&reference)?;
-    let logits = all_logits(&network, &normalisation_of(&config), &data.test.subset(&shown), &workplace.device);
+    let logits =
+        all_logits(&network, &normalisation_of(&config), &data.test.subset(&shown), &workplace.device);
     let rows = logits.chunks_exact(data.classes.len());
     Ok(rows.flat_map(|row| log_probabilities(row, TEMPERATURE)).map(|p| p.exp() as f32).collect())
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use miette::Result;
 use nasty_teacher::data::DataName;
 use nasty_teacher::lab::defaults::{self, Kind};
-use nasty_teacher::lab::{JobEnd, RunResult, Workplace, apply, digest};
+use nasty_teacher::lab::{JobEnd, RunResult, Workplace, apply};
 use nasty_teacher::nets::Architecture;
 use nasty_teacher::training::{Objective, Recipe};
 
@@ -114,9 +114,10 @@ fn carry_out(args: &RecipeArgs, workplace: &Workplace, kind: Kind, stop: &Stop) 
 /// The published recipe with what was typed changed.
 fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind) -> Result<Recipe> {
     // The size that a folder's images are resized to decides what its digest is of.
-    let side = args.changes.iter().rev().find_map(|c| c.strip_prefix("data.side=")).and_then(|s| s.parse().ok());
+    let side =
+        args.changes.iter().rev().find_map(|c| c.strip_prefix("data.side=")).and_then(|s| s.parse().ok());
     let data = workplace.data(&args.data, side)?;
-    let recipe = defaults::recipe(args.data.clone(), digest(&data), args.architecture.clone(), kind);
+    let recipe = defaults::for_data(args.data.clone(), &data, args.architecture, kind);
     Ok(apply(recipe, &args.changes)?)
 }
 

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use nasty_kernels::{self as kernels, Activation, ConvOptions};
+use nasty_kernels::{self as kernels, Activation, ConvOptions, Precision};
 
 use super::builder::Init;
 use super::{BatchNorm, Builder, Maps};
@@ -21,7 +21,7 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// `side` × `side` from `input` to `output` channels; output as large as the input (odd sides), no bias.
     pub(crate) fn new(side: usize, input: usize, output: usize) -> Self {
-        let options = ConvOptions { stride: 1, padding: side / 2, groups: 1 };
+        let options = ConvOptions { stride: 1, padding: side / 2, groups: 1, precision: Precision::F32 };
         Self { input, output, side, options, bias: false }
     }
 
@@ -69,7 +69,7 @@ impl Conv {
     }
 
     pub(crate) fn forward(&self, x: Maps) -> Maps {
-        let ConvOptions { stride, padding, groups } = self.options;
+        let ConvOptions { stride, padding, groups, .. } = self.options;
         let [output, _, side, _] = self.weight.lazy_shape().dims();
         x.apply(
             || Op::Conv {
@@ -110,7 +110,16 @@ impl ConvBn {
     }
 
     pub(crate) fn relu(&self, x: Maps) -> Maps {
-        self.norm.forward(self.conv.forward(x), None, Activation::Relu)
+        self.activate(x, Activation::Relu)
+    }
+
+    pub(crate) fn activate(&self, x: Maps, activation: Activation) -> Maps {
+        self.norm.forward(self.conv.forward(x), None, activation)
+    }
+
+    /// `bn(conv(x)) + residual`.
+    pub(crate) fn add(&self, x: Maps, residual: Maps) -> Maps {
+        self.norm.forward(self.conv.forward(x), Some(residual), Activation::None)
     }
 
     /// `relu(bn(conv(x)) + residual)`.

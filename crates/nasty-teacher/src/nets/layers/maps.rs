@@ -24,6 +24,10 @@ pub(crate) struct Pass {
 /// Feature maps `[batch, height, width, channels]`; vectors are maps of height and width 1.
 pub(crate) struct Maps(pub(super) Value);
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few dozen exist at a time, and the large variant is the usual one"
+)]
 pub(super) enum Value {
     Real { x: Tensor<4>, pass: Rc<Pass> },
     Symbol { id: usize, graph: Rc<RefCell<Graph>> },
@@ -145,6 +149,60 @@ impl Maps {
             || Op::AvgPool { size, stride },
             |[h, w, c]| [(h - size) / stride + 1, (w - size) / stride + 1, c],
             |x, _| kernels::avg_pool2d(x, size, stride),
+        )
+    }
+
+    /// Every `stride`-th pixel of both directions, from the first on. Written as the mean over 1×1 windows, which it
+    /// is, so exports need no operation of its own.
+    pub(crate) fn subsample(self, stride: usize) -> Self {
+        if stride == 1 { self } else { self.avg_pool(1, stride) }
+    }
+
+    /// `zeros` channels of zeros before the channels, and as many behind them.
+    pub(crate) fn pad_channels(self, zeros: usize) -> Self {
+        if zeros == 0 {
+            return self;
+        }
+        self.apply(
+            || Op::PadChannels { zeros },
+            |[h, w, c]| [h, w, c + 2 * zeros],
+            |x, _| {
+                let [n, h, w, _] = x.dims();
+                let blank = Tensor::zeros([n, h, w, zeros], &x.device());
+                Tensor::cat(vec![blank.clone(), x, blank], 3)
+            },
+        )
+    }
+
+    /// The first half of the channels, and the second.
+    pub(crate) fn split_channels(self) -> (Self, Self) {
+        let half = self.shape()[2] / 2;
+        (self.fork().channels(0, half), self.channels(half, half))
+    }
+
+    /// Channels `start .. start + length`.
+    fn channels(self, start: usize, length: usize) -> Self {
+        self.apply(
+            || Op::Channels { start, length },
+            |[h, w, _]| [h, w, length],
+            |x, _| x.narrow(3, start, length),
+        )
+    }
+
+    /// The channels of the other maps behind these.
+    pub(crate) fn concat(self, other: Self) -> Self {
+        self.join(other, Op::Concat, |[h, w, a], [_, _, b]| [h, w, a + b], |x, y| Tensor::cat(vec![x, y], 3))
+    }
+
+    /// Channel shuffle (Zhang et al., CVPR 2018): channels `[groups, c / groups]` become `[c / groups, groups]`.
+    pub(crate) fn shuffle_channels(self, groups: usize) -> Self {
+        self.apply(
+            || Op::ShuffleChannels { groups },
+            |s| s,
+            |x, _| {
+                let [n, h, w, c] = x.dims();
+                x.reshape([n, h, w, groups, c / groups]).swap_dims(3, 4).reshape([n, h, w, c])
+            },
         )
     }
 

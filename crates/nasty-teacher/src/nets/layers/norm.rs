@@ -93,8 +93,14 @@ impl BatchNorm {
     fn train(&self, x: Tensor<4>, residual: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
         let [n, h, w, _] = x.dims();
         let samples = (n * h * w) as f64;
-        let out =
-            kernels::batch_norm_train(x, self.gamma.val(), self.beta.val(), self.epsilon, residual, activation);
+        let out = kernels::batch_norm_train(
+            x,
+            self.gamma.val(),
+            self.beta.val(),
+            self.epsilon,
+            residual,
+            activation,
+        );
         self.mean.update(out.mean, MOMENTUM);
         // One value a channel has no unbiased variance; its biased one is 0.
         self.variance.update(out.variance * (samples / (samples - 1.0).max(1.0)), MOMENTUM);

@@ -107,14 +107,13 @@ impl Scale {
             let share = (place(self.log, value)? - self.lo) / (self.hi - self.lo);
             // Rounding must not lose a tick at the very end.
             let inside = (-1e-6..=1.0 + 1e-6).contains(&share);
-            let step = if self.log { value.min(1.0) } else { step };
-            inside.then(|| Tick { at: self.pixel(share), label: tick(value, step) })
+            inside.then(|| Tick { at: self.pixel(share), label: tick(value, step.unwrap_or(value.min(1.0))) })
         });
         shown.collect()
     }
 
     /// Powers of ten; 1, 2 and 5 times them where there is room; even steps where the range is less than that.
-    fn log_values(&self, wanted: f64) -> (Vec<f64>, f64) {
+    fn log_values(&self, wanted: f64) -> (Vec<f64>, Option<f64>) {
         let decades = self.hi - self.lo;
         if decades < 0.7 {
             return even(10f64.powf(self.lo), 10f64.powf(self.hi), wanted);
@@ -122,7 +121,7 @@ impl Scale {
         let leads: &[f64] = if decades * 3.0 <= wanted.max(3.0) { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let stride = (decades / wanted).ceil().max(1.0) as i32;
         let powers = (self.lo.floor() as i32..=self.hi.ceil() as i32).filter(|power| power % stride == 0);
-        (powers.flat_map(|power| leads.iter().map(move |lead| lead * 10f64.powi(power))).collect(), 1.0)
+        (powers.flat_map(|power| leads.iter().map(move |lead| lead * 10f64.powi(power))).collect(), None)
     }
 }
 
@@ -135,8 +134,9 @@ fn place(log: bool, value: f64) -> Option<f64> {
     }
 }
 
-/// Multiples of 1, 2 or 5 times a power of ten within [lo, hi], about `wanted` of them, and their step.
-fn even(lo: f64, hi: f64, wanted: f64) -> (Vec<f64>, f64) {
+/// Multiples of 1, 2 or 5 times a power of ten within [lo, hi], about `wanted` of them, and their step (none where
+/// they are not evenly spaced: each is labelled to its own last place).
+fn even(lo: f64, hi: f64, wanted: f64) -> (Vec<f64>, Option<f64>) {
     let rough = (hi - lo) / wanted;
     let power = 10f64.powf(rough.log10().floor());
     let step = match rough / power {
@@ -147,7 +147,7 @@ fn even(lo: f64, hi: f64, wanted: f64) -> (Vec<f64>, f64) {
     };
     let first = (lo / step - 1e-6).ceil();
     let count = ((hi / step + 1e-6).floor() - first).clamp(0.0, 50.0) as usize;
-    ((0..=count).map(|index| (first + index as f64) * step).collect(), step)
+    ((0..=count).map(|index| (first + index as f64) * step).collect(), Some(step))
 }
 
 /// The part of a plot inside its axes, in pixels.

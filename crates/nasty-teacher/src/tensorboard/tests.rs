@@ -104,8 +104,8 @@ fn other_files_are_left_alone() {
     let path = folder.path().join(NAME);
     let garbage = vec![7; 1000];
     std::fs::write(&path, &garbage).unwrap();
-    assert!(matches!(EventWriter::open(folder.path(), 0), Err(ReportError::Events { .. })));
-    assert!(matches!(EventWriter::read(folder.path()), Err(ReportError::Events { .. })));
+    assert!(matches!(EventWriter::open(folder.path(), 0), Err(EventError::Events { .. })));
+    assert!(matches!(EventWriter::read(folder.path()), Err(EventError::Events { .. })));
     assert_eq!(std::fs::read(&path).unwrap(), garbage);
 }
 

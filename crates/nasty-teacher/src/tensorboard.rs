@@ -10,7 +10,7 @@ use std::io::{BufReader, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::ReportError;
+use miette::Diagnostic;
 
 /// TensorBoard takes every file whose name contains `tfevents`. The name is always the same, so that a resumed run
 /// goes on in its own file.
@@ -19,6 +19,40 @@ const NAME: &str = "events.out.tfevents.nasty-teacher";
 const VERSION: &str = "brain.Event:2";
 /// Longest record that is read; ours have a few hundred bytes.
 const LONGEST: u64 = 1 << 20;
+
+/// An event file that cannot be written or read.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum EventError {
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {path}", path = path.display())]
+    #[diagnostic(help("check that the folder exists, can be written to and has space left"))]
+    Io {
+        /// What was tried, as a verb: "write", "open", …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An event file's beginning is not one of ours, or not TensorBoard's.
+    #[error("{path}: expected a TensorBoard event file, found {found}", path = path.display())]
+    #[diagnostic(help("move the file away; a new one is started in its place"))]
+    Events {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        found: String,
+    },
+}
+
+impl EventError {
+    /// Wraps a system error with what was tried on which path.
+    fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}
 
 /// A number of an event file.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,11 +78,11 @@ impl EventWriter {
     /// Starts a run's event file in `folder`, which is made if absent; a file of an earlier run is emptied.
     ///
     /// # Errors
-    /// [`ReportError::Io`] if the file cannot be written.
-    pub fn create(folder: &Path) -> Result<Self, ReportError> {
-        std::fs::create_dir_all(folder).map_err(ReportError::io("create", folder))?;
+    /// [`EventError::Io`] if the file cannot be written.
+    pub fn create(folder: &Path) -> Result<Self, EventError> {
+        std::fs::create_dir_all(folder).map_err(EventError::io("create", folder))?;
         let path = folder.join(NAME);
-        let file = File::create(&path).map_err(ReportError::io("create", &path))?;
+        let file = File::create(&path).map_err(EventError::io("create", &path))?;
         let mut writer = Self { path, file: BufWriter::new(file) };
         writer.record(&proto::version(now(), VERSION))?;
         writer.flush()?;
@@ -59,14 +93,14 @@ impl EventWriter {
     /// events, and a record that an interruption left torn, are cut off. Starts the file if there is none.
     ///
     /// # Errors
-    /// [`ReportError::Events`] if the file does not begin as an event file; [`ReportError::Io`] if it cannot be
+    /// [`EventError::Events`] if the file does not begin as an event file; [`EventError::Io`] if it cannot be
     /// read or written.
-    pub fn open(folder: &Path, truncate_after_step: u64) -> Result<Self, ReportError> {
+    pub fn open(folder: &Path, truncate_after_step: u64) -> Result<Self, EventError> {
         let path = folder.join(NAME);
         let file = match OpenOptions::new().read(true).append(true).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Self::create(folder),
-            Err(error) => return Err(ReportError::io("open", &path)(error)),
+            Err(error) => return Err(EventError::io("open", &path)(error)),
         };
         let mut end = 0;
         for record in Records::new(&path, &file) {
@@ -80,34 +114,34 @@ impl EventWriter {
             // Not even the first record was written whole.
             return Self::create(folder);
         }
-        file.set_len(end).map_err(ReportError::io("truncate", &path))?;
+        file.set_len(end).map_err(EventError::io("truncate", &path))?;
         Ok(Self { path, file: BufWriter::new(file) })
     }
 
     /// Appends the values measured at `step`, each under its tag.
     ///
     /// # Errors
-    /// [`ReportError::Io`] if the file cannot be written.
-    pub fn scalars(&mut self, step: u64, values: &[(&str, f32)]) -> Result<(), ReportError> {
+    /// [`EventError::Io`] if the file cannot be written.
+    pub fn scalars(&mut self, step: u64, values: &[(&str, f32)]) -> Result<(), EventError> {
         self.record(&proto::scalars(now(), step, values))
     }
 
     /// Hands what was appended to the system, so that TensorBoard sees it.
     ///
     /// # Errors
-    /// [`ReportError::Io`] if the file cannot be written.
-    pub fn flush(&mut self) -> Result<(), ReportError> {
-        self.file.flush().map_err(ReportError::io("write", &self.path))
+    /// [`EventError::Io`] if the file cannot be written.
+    pub fn flush(&mut self) -> Result<(), EventError> {
+        self.file.flush().map_err(EventError::io("write", &self.path))
     }
 
     /// Reads the scalars of a run's event file in `folder`, in the order they were written, up to the first record
     /// that is not whole.
     ///
     /// # Errors
-    /// [`ReportError::Events`] if the file does not begin as an event file; [`ReportError::Io`] if it cannot be read.
-    pub fn read(folder: &Path) -> Result<Vec<Scalar>, ReportError> {
+    /// [`EventError::Events`] if the file does not begin as an event file; [`EventError::Io`] if it cannot be read.
+    pub fn read(folder: &Path) -> Result<Vec<Scalar>, EventError> {
         let path = folder.join(NAME);
-        let file = File::open(&path).map_err(ReportError::io("open", &path))?;
+        let file = File::open(&path).map_err(EventError::io("open", &path))?;
         let mut scalars = Vec::new();
         for record in Records::new(&path, &file) {
             let event = record?.event;
@@ -121,10 +155,10 @@ impl EventWriter {
         Ok(scalars)
     }
 
-    fn record(&mut self, data: &[u8]) -> Result<(), ReportError> {
+    fn record(&mut self, data: &[u8]) -> Result<(), EventError> {
         let length = (data.len() as u64).to_le_bytes();
         let parts: [&[u8]; 4] = [&length, &masked_crc(&length), data, &masked_crc(data)];
-        self.file.write_all(&parts.concat()).map_err(ReportError::io("write", &self.path))
+        self.file.write_all(&parts.concat()).map_err(EventError::io("write", &self.path))
     }
 }
 
@@ -167,17 +201,17 @@ impl<'a> Records<'a> {
 }
 
 impl Iterator for Records<'_> {
-    type Item = Result<Record, ReportError>;
+    type Item = Result<Record, EventError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let data = match self.data() {
             Ok(data) => data,
-            Err(error) => return Some(Err(ReportError::io("read", self.path)(error))),
+            Err(error) => return Some(Err(EventError::io("read", self.path)(error))),
         };
         let event = data.as_deref().and_then(proto::parse);
         let first = self.end == 0;
         let wrong = |found: &str| {
-            Some(Err(ReportError::Events { path: self.path.to_owned(), found: found.to_owned() }))
+            Some(Err(EventError::Events { path: self.path.to_owned(), found: found.to_owned() }))
         };
         match (event, data) {
             (Some(event), _) if first && event.version.as_deref() != Some(VERSION) => {

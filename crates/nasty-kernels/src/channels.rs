@@ -1,0 +1,166 @@
+//! Channels moved about on the CPU backend: taken, padded, shuffled, set side by side.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use crate::flex;
+
+/// Pixels that one task copies.
+const PIXELS: usize = 256;
+
+/// Where an output's channels come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Move {
+    /// Channels `start .. start + length`.
+    Take { start: usize, length: usize },
+    /// Zeros before and behind.
+    Pad { before: usize, behind: usize },
+    /// Channels `[groups, c / groups]` become `[c / groups, groups]`.
+    Shuffle { groups: usize },
+}
+
+impl Move {
+    /// Channels of the output of `c`.
+    pub(crate) fn output(self, c: usize) -> usize {
+        match self {
+            Self::Take { length, .. } => length,
+            Self::Pad { before, behind } => before + c + behind,
+            Self::Shuffle { .. } => c,
+        }
+    }
+
+    /// The move that brings gradients back to `c` channels: the transpose.
+    fn back(self, c: usize) -> Self {
+        match self {
+            Self::Take { start, length } => Self::Pad { before: start, behind: c - start - length },
+            Self::Pad { before, .. } => Self::Take { start: before, length: c },
+            Self::Shuffle { groups } => Self::Shuffle { groups: c / groups },
+        }
+    }
+
+    /// Fills one pixel; `y` is zero.
+    fn pixel(self, x: &[f32], y: &mut [f32]) {
+        match self {
+            Self::Take { start, length } => y.copy_from_slice(&x[start..][..length]),
+            Self::Pad { before, .. } => y[before..][..x.len()].copy_from_slice(x),
+            Self::Shuffle { groups } => {
+                for (group, x) in x.chunks_exact(x.len() / groups).enumerate() {
+                    y[group..].iter_mut().step_by(groups).zip(x).for_each(|(y, x)| *y = *x);
+                }
+            }
+        }
+    }
+
+    fn run(self, x: FlexTensor) -> FlexTensor {
+        let x = flex::contiguous(x);
+        let [n, h, w, c] = flex::dims(&x);
+        let output = self.output(c);
+        let mut y = vec![0.0; n * h * w * output];
+        let tasks = y.par_chunks_mut(PIXELS * output).zip(flex::elements(&x).par_chunks(PIXELS * c));
+        tasks.for_each(|(y, x)| {
+            y.chunks_exact_mut(output).zip(x.chunks_exact(c)).for_each(|(y, x)| self.pixel(x, y));
+        });
+        flex::from_vec(y, [n, h, w, output])
+    }
+}
+
+/// The operations as Burn dispatches them.
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait ChannelBackend: Backend {
+    fn nasty_move_channels(x: FloatTensor<Self>, how: Move) -> FloatTensor<Self>;
+    fn nasty_concat_channels(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+pub(crate) fn move_channels(x: Tensor<4>, how: Move) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as ChannelBackend>::nasty_move_channels(x.into_dispatch(), how))
+}
+
+pub(crate) fn concat(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as ChannelBackend>::nasty_concat_channels(
+        a.into_dispatch(),
+        b.into_dispatch(),
+    ))
+}
+
+impl ChannelBackend for Flex {
+    fn nasty_move_channels(x: FlexTensor, how: Move) -> FlexTensor {
+        how.run(x)
+    }
+
+    fn nasty_concat_channels(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        let (a, b) = (flex::contiguous(a), flex::contiguous(b));
+        let ([n, h, w, first], [.., second]) = (flex::dims::<4>(&a), flex::dims::<4>(&b));
+        let output = first + second;
+        let mut y = vec![0.0; n * h * w * output];
+        let parts =
+            flex::elements(&a).par_chunks(PIXELS * first).zip(flex::elements(&b).par_chunks(PIXELS * second));
+        y.par_chunks_mut(PIXELS * output).zip(parts).for_each(|(y, (a, b))| {
+            let pixels = a.chunks_exact(first).zip(b.chunks_exact(second));
+            for (y, (a, b)) in y.chunks_exact_mut(output).zip(pixels) {
+                y[..first].copy_from_slice(a);
+                y[first..].copy_from_slice(b);
+            }
+        });
+        flex::from_vec(y, [n, h, w, output])
+    }
+}
+
+/// Remembers the move back.
+#[derive(Debug)]
+struct MoveBack;
+
+impl Backward<Flex, 1> for MoveBack {
+    type State = Move;
+
+    fn backward(self, ops: Ops<Move, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        unary::<Flex, _>(ops.parents, ops.node, grads, |dy| ops.state.run(dy));
+    }
+}
+
+/// Remembers the channels of both parts.
+#[derive(Debug)]
+struct ConcatBackward;
+
+impl Backward<Flex, 2> for ConcatBackward {
+    type State = [usize; 2];
+
+    fn backward(self, ops: Ops<[usize; 2], 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = flex::contiguous(grads.consume::<Flex>(&ops.node));
+        let mut start = 0;
+        for (parent, length) in ops.parents.iter().zip(ops.state) {
+            if let Some(parent) = parent {
+                grads.register::<Flex>(parent.id, Move::Take { start, length }.run(dy.clone()));
+            }
+            start += length;
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> ChannelBackend for Autodiff<Flex, C> {
+    fn nasty_move_channels(x: FloatTensor<Self>, how: Move) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        let [.., c] = flex::dims::<4>(&x);
+        let y = how.run(x);
+        match MoveBack.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish(how.back(c), y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
+    }
+
+    fn nasty_concat_channels(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        let ((a, a_node), (b, b_node)) = (a.into_parts(), b.into_parts());
+        let channels = [&a, &b].map(|part| flex::dims::<4>(part)[3]);
+        let y = Flex::nasty_concat_channels(a, b);
+        match ConcatBackward.prepare::<C>([a_node, b_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish(channels, y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The computations of a convolution on slices, for a given instruction set and precision.
+
+use super::bias;
+use super::gather::Gather;
+use super::geometry::{ConvShape, Taps};
+use super::pack::WeightOrder;
+use super::weight;
+use crate::Precision;
+use crate::simd::{Pair, Path};
+
+/// A convolution with all that decides how it is computed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Computation {
+    pub(crate) shape: ConvShape,
+    pub(crate) path: Path,
+    pub(crate) precision: Precision,
+}
+
+impl Computation {
+    /// y `[n, oh, ow, cout]`.
+    pub(crate) fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let s = &self.shape;
+        let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
+        let order = WeightOrder {
+            group: outputs * inputs * s.taps(),
+            destination: inputs * s.taps(),
+            source: s.taps(),
+        };
+        let gather = Gather {
+            images: s.n,
+            groups: s.groups,
+            source: [s.h, s.w, s.cin],
+            destination: [s.oh, s.ow, s.cout],
+            rows: (0..s.oh).map(|o| Taps::forward(o, s.kh, s.h, s.stride, s.padding)).collect(),
+            columns: (0..s.ow).map(|o| Taps::forward(o, s.kw, s.w, s.stride, s.padding)).collect(),
+            kernel: [s.kh, s.kw],
+            order,
+            bias,
+        };
+        self.gather(&gather, x, weight)
+    }
+
+    /// dx `[n, h, w, cin]`.
+    pub(crate) fn backward_input(&self, weight: &[f32], dy: &[f32]) -> Vec<f32> {
+        let s = &self.shape;
+        let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
+        let order = WeightOrder {
+            group: outputs * inputs * s.taps(),
+            destination: s.taps(),
+            source: inputs * s.taps(),
+        };
+        let gather = Gather {
+            images: s.n,
+            groups: s.groups,
+            source: [s.oh, s.ow, s.cout],
+            destination: [s.h, s.w, s.cin],
+            rows: (0..s.h).map(|i| Taps::backward(i, s.kh, s.oh, s.stride, s.padding)).collect(),
+            columns: (0..s.w).map(|i| Taps::backward(i, s.kw, s.ow, s.stride, s.padding)).collect(),
+            kernel: [s.kh, s.kw],
+            order,
+            bias: None,
+        };
+        self.gather(&gather, dy, weight)
+    }
+
+    /// dw as the weight.
+    pub(crate) fn backward_weight(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        match self.precision {
+            Precision::F32 => weight::backward_weight::<f32>(self.path, &self.shape, x, dy),
+            Precision::Bf16 => weight::backward_weight::<Pair>(self.path, &self.shape, x, dy),
+        }
+    }
+
+    /// db `[cout]`.
+    pub(crate) fn backward_bias(&self, dy: &[f32]) -> Vec<f32> {
+        bias::backward_bias(dy, self.shape.cout)
+    }
+
+    fn gather(&self, gather: &Gather<'_>, source: &[f32], weight: &[f32]) -> Vec<f32> {
+        match self.precision {
+            Precision::F32 => gather.run::<f32>(self.path, source, weight),
+            Precision::Bf16 => gather.run::<Pair>(self.path, source, weight),
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! Forward and backward-input convolution: every destination pixel gathers from the source pixels that its taps
+//! reach. The gradient of the input is the same sum over other taps, with the channels' roles swapped.
+//!
+//! The inner loop takes the same pixel of several images at once. They share the taps that fall inside, so nothing
+//! is padded and nothing multiplied by zero, at any stride. A band of source rows is first copied to a buffer as
+//! `[group][chunk][row][column][image][element]`.
+
+use rayon::prelude::*;
+
+use super::geometry::Taps;
+use super::output::{Output, Shared};
+use super::pack::{CHUNK, Tile, WeightLayout, WeightOrder, pack_channels, tiles};
+use crate::scratch::Scratch;
+use crate::simd::{Element, Isa, Job, Path};
+
+/// A sum over taps: source `[n, rows, columns, channels]` → destination.
+pub(super) struct Gather<'a> {
+    pub(super) images: usize,
+    pub(super) groups: usize,
+    /// Rows, columns, channels.
+    pub(super) source: [usize; 3],
+    /// Rows, columns, channels.
+    pub(super) destination: [usize; 3],
+    /// Taps of every destination row and column.
+    pub(super) rows: Vec<Taps>,
+    pub(super) columns: Vec<Taps>,
+    /// Rows and columns of the kernel.
+    pub(super) kernel: [usize; 2],
+    pub(super) order: WeightOrder,
+    pub(super) bias: Option<&'a [f32]>,
+}
+
+/// Images in the lanes of a buffer.
+const IMAGES: usize = 8;
+/// Bytes of a thread's buffer, about; half of a usual second-level cache.
+const BUFFER: usize = 448 << 10;
+/// Bytes of the weights that one pass over a band uses, about; half of a usual first-level cache.
+const PANEL: usize = 18 << 10;
+
+/// Some destination rows of some images.
+struct Task {
+    first_image: usize,
+    images: usize,
+    rows: std::ops::Range<usize>,
+}
+
+/// What is the same for all tasks.
+struct Run<'a, E> {
+    gather: &'a Gather<'a>,
+    x: &'a [f32],
+    layout: &'a WeightLayout,
+    weights: &'a [E],
+    bias: &'a [f32],
+    y: Shared<'a>,
+}
+
+impl Gather<'_> {
+    /// The destination, computed with products of `E`.
+    pub(super) fn run<E: Element>(&self, path: Path, x: &[f32], weight: &[f32]) -> Vec<f32> {
+        let [rows, columns, channels] = self.destination;
+        let per_group = self.source[2] / self.groups;
+        let (tiles, width) = tiles(channels / self.groups, path.lanes());
+        let layout = WeightLayout {
+            tiles,
+            width,
+            lanes: path.lanes(),
+            groups: self.groups,
+            sources: per_group,
+            chunks: per_group.div_ceil(CHUNK * E::VALUES),
+            taps: self.kernel[0] * self.kernel[1],
+        };
+        let mut scratch = Scratch::take(layout.len());
+        let weights = scratch.elements::<E>();
+        layout.pack(weight, self.order, weights);
+        let bias = self.pad_bias(&layout);
+
+        let mut y = Output::new(self.images * rows * columns * channels);
+        let tasks = self.tasks(layout.chunks);
+        let run = Run { gather: self, x, layout: &layout, weights, bias: &bias, y: y.share() };
+        tasks.par_iter().for_each(|task| path.run(TaskJob { run: &run, task }));
+        // SAFETY: the tasks cover all images and rows, and every task writes all pixels and channels of its part.
+        unsafe { y.finish() }
+    }
+
+    /// As `[group][channel of a tile]`.
+    fn pad_bias(&self, layout: &WeightLayout) -> Vec<f32> {
+        let mut padded = vec![0.0; layout.groups * layout.width];
+        if let Some(bias) = self.bias {
+            let per_group = self.destination[2] / self.groups;
+            for (group, tile) in (0..self.groups).flat_map(|g| layout.tiles.iter().map(move |t| (g, t))) {
+                let from = &bias[group * per_group + tile.start..][..tile.len];
+                padded[group * layout.width + tile.offset..][..tile.len].copy_from_slice(from);
+            }
+        }
+        padded
+    }
+
+    /// Depends on the shape alone: results are the same with any number of threads.
+    fn tasks(&self, chunks: usize) -> Vec<Task> {
+        let [rows, ..] = self.destination;
+        let row = self.source[1] * self.groups * chunks * CHUNK * 4;
+        // As many destination rows as the buffer holds the sources of, for eight images.
+        let mut band = 1;
+        while band < rows && self.reach(&(0..(band + 1).min(rows))).len().max(1) * row * IMAGES <= BUFFER {
+            band += 1;
+        }
+        band = rows.div_ceil(rows.div_ceil(band));
+        // Small images: several times eight share the weights while those are in the first-level cache.
+        let image = self.source[0] * row;
+        let mut images = IMAGES;
+        if band == rows {
+            while 2 * images * image <= BUFFER && images * rows * self.destination[1] < 8 * 64 {
+                images *= 2;
+            }
+        }
+        (0..self.images)
+            .step_by(images)
+            .flat_map(|first| {
+                (0..rows).step_by(band).map(move |row| Task {
+                    first_image: first,
+                    images: images.min(self.images - first),
+                    rows: row..(row + band).min(rows),
+                })
+            })
+            .collect()
+    }
+
+    /// Source rows that the destination rows read.
+    fn reach(&self, rows: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let ends = self.rows[rows.clone()].iter().filter(|t| t.count > 0).map(|t| {
+            let last = t.source.wrapping_add_signed(t.source_step * (t.count as isize - 1));
+            (t.source.min(last), t.source.max(last) + 1)
+        });
+        ends.fold(None, |all: Option<std::ops::Range<usize>>, (start, end)| {
+            Some(all.map_or(start..end, |r| r.start.min(start)..r.end.max(end)))
+        })
+        .unwrap_or(0..0)
+    }
+}
+
+struct TaskJob<'a, E> {
+    run: &'a Run<'a, E>,
+    task: &'a Task,
+}
+
+impl<E: Element> Job for TaskJob<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Self { run, task } = self;
+        let band = Band::new(run, task);
+        let mut scratch = Scratch::take(task.images * band.image());
+        let buffer = &mut scratch.elements::<E>()[..task.images * band.image()];
+        let parts = parts(task);
+        for &(first, count) in &parts {
+            let part = &mut buffer[(first - task.first_image) * band.image()..][..count * band.image()];
+            band.fill(run, first, count, part);
+        }
+        let gather = run.gather;
+        for group in 0..gather.groups {
+            for tile in &run.layout.tiles {
+                let per_pass = (PANEL / (run.layout.chunk(tile) * 4)).max(1);
+                for chunks in (0..run.layout.chunks).step_by(per_pass) {
+                    let pass = Pass {
+                        group,
+                        tile,
+                        chunks: chunks..(chunks + per_pass).min(run.layout.chunks),
+                        rows: &task.rows,
+                    };
+                    for &(first, count) in &parts {
+                        let part =
+                            &buffer[(first - task.first_image) * band.image()..][..count * band.image()];
+                        match (count, tile.vectors) {
+                            (8, 1) => band.pass::<I, E, 8, 1>(run, &pass, first, count, part),
+                            (8, _) if I::IMAGES == 8 => {
+                                band.pass::<I, E, 8, 2>(run, &pass, first, count, part)
+                            }
+                            (4, 1) => band.pass::<I, E, 4, 1>(run, &pass, first, count, part),
+                            (8 | 4, _) => band.pass::<I, E, 4, 2>(run, &pass, first, count, part),
+                            (2, 1) => band.pass::<I, E, 2, 1>(run, &pass, first, count, part),
+                            (2, _) => band.pass::<I, E, 2, 2>(run, &pass, first, count, part),
+                            (_, 1) => band.pass::<I, E, 1, 1>(run, &pass, first, count, part),
+                            (_, _) => band.pass::<I, E, 1, 2>(run, &pass, first, count, part),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The images in eights, then a four, a two, a one: `(first, count)`.
+fn parts(task: &Task) -> Vec<(usize, usize)> {
+    let (mut parts, mut first) = (Vec::new(), task.first_image);
+    let end = task.first_image + task.images;
+    for count in [8, 4, 2, 1] {
+        while end - first >= count {
+            parts.push((first, count));
+            first += count;
+        }
+    }
+    parts
+}
+
+/// A tile of channels, and the source channels summed in one go.
+struct Pass<'a> {
+    group: usize,
+    tile: &'a Tile,
+    chunks: std::ops::Range<usize>,
+    rows: &'a std::ops::Range<usize>,
+}
+
+/// The source rows in the buffer.
+struct Band {
+    rows: std::ops::Range<usize>,
+    columns: usize,
+    /// Chunks of all groups.
+    chunks: usize,
+}
+
+impl Band {
+    #[inline(always)]
+    fn new<E>(run: &Run<'_, E>, task: &Task) -> Self {
+        Self {
+            rows: run.gather.reach(&task.rows),
+            columns: run.gather.source[1],
+            chunks: run.gather.groups * run.layout.chunks,
+        }
+    }
+
+    /// Elements of one image.
+    fn image(&self) -> usize {
+        self.chunks * self.rows.len() * self.columns * CHUNK
+    }
+
+    /// Copies the rows of `count` images.
+    #[inline(always)]
+    fn fill<E: Element>(&self, run: &Run<'_, E>, first: usize, count: usize, buffer: &mut [E]) {
+        let [rows, columns, channels] = run.gather.source;
+        let per_group = channels / run.gather.groups;
+        let from_chunk = CHUNK * E::VALUES;
+        let (lines, _) = buffer.as_chunks_mut::<CHUNK>();
+        let plane = self.rows.len() * columns * count;
+        for (r, row) in self.rows.clone().enumerate() {
+            for image in 0..count {
+                let from =
+                    &run.x[((first + image) * rows + row) * columns * channels..][..columns * channels];
+                for (column, pixel) in from.chunks_exact(channels).enumerate() {
+                    let mut to = (r * columns + column) * count + image;
+                    for group in pixel.chunks_exact(per_group) {
+                        for values in group.chunks(from_chunk) {
+                            pack_channels(values, &mut lines[to]);
+                            to += plane;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds the pass's chunks to the tile's channels in `count` images, `P` at a time.
+    #[inline(always)]
+    fn pass<I: Isa, E: Element, const P: usize, const V: usize>(
+        &self,
+        run: &Run<'_, E>,
+        pass: &Pass<'_>,
+        first: usize,
+        count: usize,
+        buffer: &[E],
+    ) {
+        let gather = run.gather;
+        let tile = pass.tile;
+        let width = V * I::LANES;
+        let [rows, columns, channels] = gather.destination;
+        let is_first = pass.chunks.start == 0;
+        let row_step = self.columns * count * CHUNK;
+        let plane = self.rows.len() * row_step;
+        let source = &buffer[(pass.group * run.layout.chunks + pass.chunks.start) * plane..];
+        let weights = &run.weights[run.layout.tile(pass.group, tile)..]
+            [..run.layout.chunks * run.layout.chunk(tile)][pass.chunks.start * run.layout.chunk(tile)..];
+        let bias = &run.bias[pass.group * run.layout.width + tile.offset..][..width];
+        // Elements in the last of the pass's chunks.
+        let elements = run.layout.sources.div_ceil(E::VALUES) - pass.chunks.start * CHUNK;
+        let whole = tile.len == width;
+        let per_group = channels / gather.groups;
+
+        for row in pass.rows.clone() {
+            let down = gather.rows[row];
+            for column in 0..columns {
+                let across = gather.columns[column];
+                if !is_first && down.count * across.count == 0 {
+                    continue;
+                }
+                for part in (0..count).step_by(P) {
+                    let pixel = |p: usize| {
+                        let at = (((first + part + p) * rows + row) * columns + column) * channels;
+                        run.y.at(at + pass.group * per_group + tile.start, tile.len)
+                    };
+                    // SAFETY: the instruction set is there, for a job runs. Loads of the first pass read the bias,
+                    // `width` long; later ones read what the first pass wrote at the same pixel. `Sum` reads
+                    // elements of taps and chunks that lie in `source` and `weights`.
+                    unsafe {
+                        let mut sums = [[I::zero(); V]; P];
+                        for (p, sums) in sums.iter_mut().enumerate() {
+                            for (v, sum) in sums.iter_mut().enumerate() {
+                                *sum = if is_first {
+                                    I::load(bias.as_ptr().add(v * I::LANES))
+                                } else if whole {
+                                    I::load(pixel(p).add(v * I::LANES))
+                                } else {
+                                    load_part::<I>(pixel(p), v * I::LANES, tile.len)
+                                };
+                            }
+                        }
+                        if down.count * across.count > 0 {
+                            let top = (down.source - self.rows.start) * row_step;
+                            Sum {
+                                source: source[top + (across.source * count + part) * CHUNK..].as_ptr(),
+                                weights: weights
+                                    [(down.tap * gather.kernel[1] + across.tap) * CHUNK * width..]
+                                    .as_ptr(),
+                                chunks: pass.chunks.len(),
+                                elements,
+                                down: down.count,
+                                across: across.count,
+                                plane,
+                                row: down.source_step * row_step as isize,
+                                column: across.source_step * (count * CHUNK) as isize,
+                                panel: run.layout.chunk(tile),
+                                kernel_row: down.tap_step * gather.kernel[1] * CHUNK * width,
+                                kernel_column: across.tap_step * CHUNK * width,
+                            }
+                            .run::<I, P, V>(&mut sums);
+                        }
+                        for (p, sums) in sums.iter().enumerate() {
+                            for (v, sum) in sums.iter().enumerate() {
+                                if whole {
+                                    I::store(pixel(p).add(v * I::LANES), *sum);
+                                } else {
+                                    store_part::<I>(pixel(p), v * I::LANES, tile.len, *sum);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Loads a vector from `at` on of `len` values, zeros behind them.
+#[inline(always)]
+unsafe fn load_part<I: Isa>(from: *const f32, at: usize, len: usize) -> I::V {
+    let mut values = [0.0; 16];
+    // SAFETY: `len` values are valid; a vector is no longer than the array.
+    unsafe {
+        for i in 0..I::LANES.min(len - at) {
+            values[i] = *from.add(at + i);
+        }
+        I::load(values.as_ptr())
+    }
+}
+
+/// Stores what of a vector lies before `len`.
+#[inline(always)]
+unsafe fn store_part<I: Isa>(to: *mut f32, at: usize, len: usize, v: I::V) {
+    let mut values = [0.0; 16];
+    // SAFETY: `len` values are valid; a vector is no longer than the array.
+    unsafe {
+        I::store(values.as_mut_ptr(), v);
+        for i in 0..I::LANES.min(len - at) {
+            *to.add(at + i) = values[i];
+        }
+    }
+}
+
+/// Taps times chunks for one pixel of `P` images: steps are in elements.
+struct Sum<E> {
+    source: *const E,
+    weights: *const E,
+    chunks: usize,
+    /// Elements of all chunks.
+    elements: usize,
+    down: usize,
+    across: usize,
+    plane: usize,
+    row: isize,
+    column: isize,
+    panel: usize,
+    kernel_row: usize,
+    kernel_column: usize,
+}
+
+impl<E: Element> Sum<E> {
+    #[inline(always)]
+    unsafe fn run<I: Isa, const P: usize, const V: usize>(&self, sums: &mut [[I::V; V]; P]) {
+        let mut local = *sums;
+        for chunk in 0..self.chunks {
+            let elements = (self.elements - chunk * CHUNK).min(CHUNK);
+            for down in 0..self.down {
+                for across in 0..self.across {
+                    let source = self
+                        .source
+                        .wrapping_add(chunk * self.plane)
+                        .wrapping_offset(down as isize * self.row + across as isize * self.column);
+                    let weights = self.weights.wrapping_add(
+                        chunk * self.panel + down * self.kernel_row + across * self.kernel_column,
+                    );
+                    let (source, weights) = (source.cast::<f32>(), weights.cast::<f32>());
+                    for e in 0..elements {
+                        // SAFETY: the caller's promise: tap and chunk lie in the buffers.
+                        unsafe {
+                            let mut w = [I::zero(); V];
+                            for (v, w) in w.iter_mut().enumerate() {
+                                *w = I::load(weights.add((e * V + v) * I::LANES));
+                            }
+                            for (p, sums) in local.iter_mut().enumerate() {
+                                let x = I::splat(source.add(p * CHUNK + e));
+                                for (sum, w) in sums.iter_mut().zip(w) {
+                                    *sum = E::multiply_add::<I>(w, x, *sum);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        *sums = local;
+    }
+}

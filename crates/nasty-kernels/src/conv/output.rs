@@ -1,0 +1,49 @@
+//! A result that several threads write, each its own part.
+
+use std::marker::PhantomData;
+
+/// An array being filled in. Every element must be written before [`Output::finish`].
+pub(super) struct Output {
+    data: Vec<f32>,
+    len: usize,
+}
+
+/// What the tasks share of an [`Output`].
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'a> {
+    start: *mut f32,
+    len: usize,
+    lifetime: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the pointer is used through `Shared::at` only, whose callers write disjoint parts.
+unsafe impl Send for Shared<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<'_> {}
+
+impl Output {
+    pub(super) fn new(len: usize) -> Self {
+        Self { data: Vec::with_capacity(len), len }
+    }
+
+    pub(super) fn share(&mut self) -> Shared<'_> {
+        Shared { start: self.data.as_mut_ptr(), len: self.len, lifetime: PhantomData }
+    }
+
+    /// # Safety
+    /// All elements have been written.
+    pub(super) unsafe fn finish(mut self) -> Vec<f32> {
+        // SAFETY: the capacity is at least `len`, and the caller wrote it.
+        unsafe { self.data.set_len(self.len) };
+        self.data
+    }
+}
+
+impl Shared<'_> {
+    /// A pointer to `len` elements from `at` on.
+    #[inline(always)]
+    pub(super) fn at(self, at: usize, len: usize) -> *mut f32 {
+        assert!(at <= self.len && len <= self.len - at, "{len} elements from {at} of {}", self.len);
+        self.start.wrapping_add(at)
+    }
+}

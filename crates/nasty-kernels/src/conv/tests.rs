@@ -1,0 +1,182 @@
+//! Every instruction set and precision against the f64 reference over random shapes.
+
+use proptest::prelude::*;
+
+use super::compute::Computation;
+use super::geometry::ConvShape;
+use crate::reference::{self, Noise};
+use crate::simd::{Path, round_to_bf16};
+use crate::{ConvOptions, Precision};
+
+#[derive(Clone, Debug)]
+pub(crate) struct ConvCase {
+    pub(crate) x: [usize; 4],
+    pub(crate) weight: [usize; 4],
+    pub(crate) bias: bool,
+    pub(crate) options: ConvOptions,
+    pub(crate) seed: u64,
+}
+
+pub(crate) fn conv_case() -> impl Strategy<Value = ConvCase> {
+    let channels =
+        prop_oneof![4 => (1usize..=40, 1usize..=40), 1 => (1usize..=130, 1usize..=130), 1 => Just((64, 64))];
+    let groups = prop_oneof![4 => Just(1usize), 1 => 2usize..=5, 2 => Just(0usize)];
+    let side = prop_oneof![4 => 1usize..=17, 1 => 1usize..=65];
+    let kernel = prop_oneof![3 => Just(3usize), 2 => Just(1usize), 1 => 2usize..=5];
+    (
+        channels,
+        groups,
+        (side.clone(), side),
+        (kernel.clone(), kernel),
+        1usize..=3,
+        0usize..=2,
+        1usize..=9,
+        any::<bool>(),
+        any::<u64>(),
+    )
+        .prop_map(|((cin, cout), groups, (h, w), (kh, kw), stride, padding, n, bias, seed)| {
+            // 0 stands for depthwise; other groups multiply the channels.
+            let (per_group, cout, groups) = match groups {
+                0 => (1, cin * (1 + cout % 2), cin),
+                1 => (cin, cout, 1),
+                g => (cin.div_ceil(g), cout.div_ceil(g) * g, g),
+            };
+            let (kh, kw) = (kh.min(h + 2 * padding), kw.min(w + 2 * padding));
+            // The reference costs one step a product; keep a case in the tens of milliseconds.
+            let cost = h * w * kh * kw * per_group * cout;
+            let n = n.min((20_000_000 / cost).max(1));
+            ConvCase {
+                x: [n, h, w, per_group * groups],
+                weight: [cout, per_group, kh, kw],
+                bias,
+                options: ConvOptions { stride, padding, groups, precision: Precision::F32 },
+                seed,
+            }
+        })
+}
+
+/// y, dx, dw, db on a path.
+fn compute(case: &ConvCase, path: Path, precision: Precision) -> [Vec<f32>; 4] {
+    let f32s = |v: &[f64]| -> Vec<f32> { v.iter().map(|v| *v as f32).collect() };
+    let mut noise = Noise(case.seed);
+    let (x, weight) = (f32s(&noise.array(case.x).data), f32s(&noise.array(case.weight).data));
+    let bias = case.bias.then(|| f32s(&noise.vector(case.weight[0])));
+    let shape = ConvShape::new(case.x, case.weight, case.options);
+    let dy = f32s(&noise.array(shape.y()).data);
+    let c = Computation { shape, path, precision };
+    [
+        c.forward(&x, &weight, bias.as_deref()),
+        c.backward_input(&weight, &dy),
+        c.backward_weight(&x, &dy),
+        c.backward_bias(&dy),
+    ]
+}
+
+/// The reference of the factors as the precision rounds them: what remains is the rounding of sums.
+fn expected(case: &ConvCase, precision: Precision) -> [Vec<f64>; 4] {
+    let mut noise = Noise(case.seed);
+    let (mut x, mut weight) = (noise.array(case.x), noise.array(case.weight));
+    let bias = case.bias.then(|| noise.vector(case.weight[0]));
+    let mut dy = noise.array(ConvShape::new(case.x, case.weight, case.options).y());
+    let (_, _, db) = reference::conv2d_backward(&x, &weight, &dy, case.options);
+    if precision == Precision::Bf16 {
+        for v in [&mut x, &mut weight, &mut dy].into_iter().flat_map(|a| &mut a.data) {
+            *v = f64::from(f32::from_bits(round_to_bf16(*v as f32) & 0xffff_0000));
+        }
+    }
+    let y = reference::conv2d(&x, &weight, bias.as_deref(), case.options);
+    let (dx, dw, _) = reference::conv2d_backward(&x, &weight, &dy, case.options);
+    [y.data, dx.data, dw.data, db]
+}
+
+/// Largest difference, relative to the root mean square of what is expected.
+#[track_caller]
+fn assert_close(what: &str, found: &[f32], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len(), "{what}: length");
+    let rms = (expected.iter().map(|v| v * v).sum::<f64>() / expected.len() as f64).sqrt().max(1e-3);
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        let error = (f64::from(*f) - e).abs() / rms;
+        assert!(error <= tolerance, "{what}[{i}]: found {f}, expected {e}, {error:.2e} of the rms {rms:.2e}");
+    }
+}
+
+fn check(case: &ConvCase, precision: Precision, tolerance: f64) {
+    let expected = expected(case, precision);
+    for path in Path::supported() {
+        let found = compute(case, path, precision);
+        for (what, (found, expected)) in ["y", "dx", "dw", "db"].iter().zip(found.iter().zip(&expected)) {
+            assert_close(&format!("{} {what}", path.name()), found, expected, tolerance);
+        }
+    }
+}
+
+/// A case of the usual kind, large enough for several tasks.
+fn layer(
+    n: usize,
+    side: usize,
+    [cin, cout]: [usize; 2],
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+) -> ConvCase {
+    ConvCase {
+        x: [n, side, side, cin],
+        weight: [cout, cin / groups, kernel, kernel],
+        bias: true,
+        options: ConvOptions { stride, padding: kernel / 2, groups, precision: Precision::F32 },
+        seed: 7,
+    }
+}
+
+#[test]
+fn layers_of_the_networks_are_the_reference() {
+    for case in [
+        layer(9, 8, [64, 64], 3, 1, 1),
+        layer(17, 4, [160, 48], 3, 1, 1),
+        layer(11, 9, [48, 64], 3, 2, 1),
+        layer(16, 4, [300, 130], 1, 1, 1),
+        layer(3, 12, [40, 72], 1, 2, 1),
+        layer(8, 13, [3, 24], 3, 1, 1),
+        layer(10, 6, [128, 128], 3, 1, 8),
+        layer(9, 7, [144, 144], 3, 1, 144),
+        layer(9, 7, [58, 58], 3, 2, 58),
+    ] {
+        check(&case, Precision::F32, 2e-5);
+    }
+}
+
+#[test]
+fn threads_change_no_bit_and_neither_does_running_again() {
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+    let (one, three) = (pool(1), pool(3));
+    for case in
+        [layer(25, 10, [40, 72], 3, 2, 1), layer(20, 8, [64, 64], 1, 1, 1), layer(19, 8, [48, 48], 3, 1, 48)]
+    {
+        for (path, precision) in
+            Path::supported().into_iter().flat_map(|p| [(p, Precision::F32), (p, Precision::Bf16)])
+        {
+            let first = one.install(|| compute(&case, path, precision));
+            for again in [&one, &three, &three] {
+                let second = again.install(|| compute(&case, path, precision));
+                for (a, b) in first.iter().zip(&second) {
+                    let same = a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
+                    assert!(same, "{path:?} {precision:?} {case:?}");
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn f32_is_the_reference(case in conv_case()) {
+        check(&case, Precision::F32, 2e-5);
+    }
+
+    #[test]
+    fn bf16_is_the_reference_of_rounded_factors(case in conv_case()) {
+        check(&case, Precision::Bf16, 2e-5);
+    }
+}

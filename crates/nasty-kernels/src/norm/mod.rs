@@ -1,0 +1,250 @@
+//! Batch-norm, scale and shift, residual addition and activation on the CPU backend: how Burn reaches the kernels.
+
+mod backward;
+mod kernels;
+mod lanes;
+mod passes;
+
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::ops::{Backward, NodeGuard, OpsKind};
+use burn::backend::backend::AutodiffBackend;
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::Tensor;
+
+use self::backward::{ActivationBackward, AffineBackward, Saved};
+use self::passes::{Channels, Wide};
+use crate::flex::Maybe;
+use crate::{Activation, BatchNormOutput, buffers, flex};
+
+/// The operations as Burn dispatches them.
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait NormBackend: Backend {
+    /// y, mean and variance.
+    fn nasty_batch_norm_train(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        #[extension_type] residual: Maybe<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    fn nasty_scale_shift(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        #[extension_type] residual: Maybe<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+
+    fn nasty_activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
+}
+
+pub(crate) fn batch_norm_train(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+    residual: Option<Tensor<4>>,
+    activation: Activation,
+) -> BatchNormOutput {
+    let (y, mean, variance) = <Dispatch as NormBackend>::nasty_batch_norm_train(
+        x.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        residual.into(),
+        epsilon,
+        activation,
+    );
+    let (y, mean, variance) =
+        (Tensor::from_dispatch(y), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance));
+    BatchNormOutput { y, mean, variance }
+}
+
+pub(crate) fn scale_shift(
+    x: Tensor<4>,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    activation: Activation,
+) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as NormBackend>::nasty_scale_shift(
+        x.into_dispatch(),
+        scale.into_dispatch(),
+        shift.into_dispatch(),
+        residual.into(),
+        activation,
+    ))
+}
+
+pub(crate) fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as NormBackend>::nasty_activate(x.into_dispatch(), activation))
+}
+
+/// A batch's statistics, and the normal form that they give.
+struct Statistics {
+    mean: Vec<f64>,
+    variance: Vec<f64>,
+    /// 1 / √(variance + ε).
+    precision: Vec<f64>,
+    form: Channels,
+}
+
+impl Statistics {
+    fn of(x: &FlexTensor, gamma: &FlexTensor, beta: &FlexTensor, epsilon: f64) -> Self {
+        let gamma = flex::elements(gamma);
+        let (mean, variance) = passes::moments(flex::elements(x), gamma.len());
+        let precision: Vec<f64> = variance.iter().map(|v| 1.0 / (v + epsilon).sqrt()).collect();
+        let form = Channels {
+            mean: narrow(&mean),
+            scale: gamma.iter().zip(&precision).map(|(g, p)| (f64::from(*g) * p) as f32).collect(),
+            shift: flex::elements(beta).to_vec(),
+        };
+        Self { mean, variance, precision, form }
+    }
+}
+
+fn narrow(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|v| *v as f32).collect()
+}
+
+fn vector(values: Vec<f32>) -> FlexTensor {
+    let len = values.len();
+    flex::from_vec(values, [len])
+}
+
+/// y in x's place if nobody else needs x.
+fn apply(x: FlexTensor, residual: Option<FlexTensor>, form: &Channels, act: Activation) -> FlexTensor {
+    let (mut x, residual) = (flex::contiguous(x), residual.map(flex::contiguous));
+    if !buffers::is_ours(&x) {
+        return forward(&x, residual.as_ref(), form, act);
+    }
+    let residual = residual.as_ref().map(flex::elements);
+    passes::forward_in_place(buffers::elements_mut(&mut x), residual, &Wide::new(form), act);
+    x
+}
+
+/// y beside x.
+fn forward(x: &FlexTensor, residual: Option<&FlexTensor>, form: &Channels, act: Activation) -> FlexTensor {
+    let y = passes::forward(flex::elements(x), residual.map(flex::elements), &Wide::new(form), act);
+    flex::from_vec::<4>(y, flex::dims(x))
+}
+
+impl Channels {
+    fn of_scale_shift(scale: FlexTensor, shift: FlexTensor) -> Self {
+        let [scale, shift] =
+            [scale, shift].map(flex::contiguous).map(|vector| flex::elements(&vector).to_vec());
+        Self { mean: vec![0.0; scale.len()], scale, shift }
+    }
+}
+
+impl NormBackend for Flex {
+    fn nasty_batch_norm_train(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        residual: Maybe<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let [x, gamma, beta] = [x, gamma, beta].map(flex::contiguous);
+        let statistics = Statistics::of(&x, &gamma, &beta, epsilon);
+        let y = apply(x, residual.into_option(), &statistics.form, activation);
+        (y, vector(narrow(&statistics.mean)), vector(narrow(&statistics.variance)))
+    }
+
+    fn nasty_scale_shift(
+        x: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        residual: Maybe<Self>,
+        activation: Activation,
+    ) -> FlexTensor {
+        apply(x, residual.into_option(), &Channels::of_scale_shift(scale, shift), activation)
+    }
+
+    fn nasty_activate(x: FlexTensor, activation: Activation) -> FlexTensor {
+        let mut x = flex::contiguous(x);
+        passes::activate(buffers::elements_mut(&mut x), activation);
+        x
+    }
+}
+
+impl<C: CheckpointStrategy> NormBackend for Autodiff<Flex, C> {
+    fn nasty_batch_norm_train(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        residual: Maybe<Self>,
+        epsilon: f64,
+        activation: Activation,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let ((x, x_node), (gamma, gamma_node), (beta, beta_node)) =
+            (x.into_parts(), gamma.into_parts(), beta.into_parts());
+        let [x, gamma, beta] = [x, gamma, beta].map(flex::contiguous);
+        let Statistics { mean, variance, precision, form } = Statistics::of(&x, &gamma, &beta, epsilon);
+        let saved = Saved { x, y: None, form, precision: Some(precision), activation };
+        let y = finish::<C>(saved, [x_node, gamma_node, beta_node], residual.into_option());
+        let [mean, variance] = [mean, variance].map(|values| Self::from_inner(vector(narrow(&values))));
+        (y, mean, variance)
+    }
+
+    fn nasty_scale_shift(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        residual: Maybe<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let ((x, x_node), (scale, scale_node), (shift, shift_node)) =
+            (x.into_parts(), scale.into_parts(), shift.into_parts());
+        let form = Channels::of_scale_shift(scale, shift);
+        let saved = Saved { x: flex::contiguous(x), y: None, form, precision: None, activation };
+        finish::<C>(saved, [x_node, scale_node, shift_node], residual.into_option())
+    }
+
+    fn nasty_activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        let (x, node) = x.into_parts();
+        let y = Flex::nasty_activate(x, activation);
+        match ActivationBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish((y.clone(), activation), y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
+    }
+}
+
+/// Computes y of what backward will need, and enters the operation into the graph.
+fn finish<C: CheckpointStrategy>(
+    mut saved: Saved,
+    [x, scale, shift]: [NodeGuard; 3],
+    residual: Option<FloatTensor<Autodiff<Flex, C>>>,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    match residual {
+        None => match AffineBackward.prepare::<C>([x, scale, shift]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let y = forward(&saved.x, None, &saved.form, saved.activation);
+                prepared.finish(saved, y)
+            }
+            OpsKind::UnTracked(prepared) => {
+                prepared.finish(apply(saved.x, None, &saved.form, saved.activation))
+            }
+        },
+        Some(residual) => {
+            let (residual, node) = residual.into_parts();
+            match AffineBackward.prepare::<C>([x, scale, shift, node]).compute_bound().stateful() {
+                OpsKind::Tracked(prepared) => {
+                    let residual = flex::contiguous(residual);
+                    let y = forward(&saved.x, Some(&residual), &saved.form, saved.activation);
+                    // Without activation there is no mask to take from y.
+                    saved.y = (saved.activation != Activation::None).then(|| y.clone());
+                    prepared.finish(saved, y)
+                }
+                OpsKind::UnTracked(prepared) => {
+                    prepared.finish(apply(saved.x, Some(residual), &saved.form, saved.activation))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Whole tensors, block by block in parallel. Sums are taken in f32 within a lane of a block, in f64 beyond, in the
+//! order of the blocks: the same bits for any number of threads.
+
+use rayon::prelude::*;
+
+use super::kernels::{self, Correction, Form};
+use super::lanes::Lanes;
+use crate::Activation;
+use crate::buffers::filled;
+
+/// Elements of a block where channels do not matter.
+const FLAT_BLOCK: usize = 32 << 10;
+
+/// One value a channel for each vector of the normal form.
+#[derive(Clone, Debug)]
+pub(super) struct Channels {
+    pub(super) mean: Vec<f32>,
+    pub(super) scale: Vec<f32>,
+    pub(super) shift: Vec<f32>,
+}
+
+/// [`Channels`] along a wide row.
+pub(super) struct Wide {
+    pub(super) lanes: Lanes,
+    mean: Vec<f32>,
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl Wide {
+    pub(super) fn new(channels: &Channels) -> Self {
+        let lanes = Lanes::new(channels.mean.len());
+        let [mean, scale, shift] =
+            [&channels.mean, &channels.scale, &channels.shift].map(|values| lanes.widen(values));
+        Self { lanes, mean, scale, shift }
+    }
+
+    fn form(&self) -> Form<'_> {
+        Form { mean: &self.mean, scale: &self.scale, shift: &self.shift }
+    }
+}
+
+/// Mean and biased variance of every channel of x `[rows, channels]`.
+pub(super) fn moments(x: &[f32], channels: usize) -> (Vec<f64>, Vec<f64>) {
+    let lanes = Lanes::new(channels);
+    // Around a value of the channel itself, squares are of the size of the variance, whatever the mean is.
+    let blocks: Vec<_> = x
+        .par_chunks(lanes.block)
+        .map(|x| {
+            let (pivot, mut sum, mut square) = (lanes.widen(&x[..channels]), lanes.zeros(), lanes.zeros());
+            kernels::moments(x, &pivot, &mut sum, &mut square);
+            let count = (x.len() / channels) as f64;
+            let (mut mean, mut scatter) = (lanes.narrow(&sum), lanes.narrow(&square));
+            for ((m, s), p) in mean.iter_mut().zip(&mut scatter).zip(&pivot) {
+                *s -= *m * *m / count;
+                *m = f64::from(*p) + *m / count;
+            }
+            (count, mean, scatter)
+        })
+        .collect();
+    let rows = (x.len() / channels) as f64;
+    let (mut mean, mut variance) = (vec![0.0; channels], vec![0.0; channels]);
+    for (count, block, _) in &blocks {
+        mean.iter_mut().zip(block).for_each(|(m, b)| *m += count * b / rows);
+    }
+    for (count, block, scatter) in &blocks {
+        for (((v, m), b), s) in variance.iter_mut().zip(&mean).zip(block).zip(scatter) {
+            *v += (s.max(0.0) + count * (b - m).powi(2)) / rows;
+        }
+    }
+    (mean, variance)
+}
+
+/// `activation(v + residual)`.
+pub(super) fn forward(x: &[f32], residual: Option<&[f32]>, wide: &Wide, activation: Activation) -> Vec<f32> {
+    let block = wide.lanes.block;
+    filled(x.len(), |y| {
+        let blocks = y.par_chunks_mut(block).zip(x.par_chunks(block)).enumerate();
+        blocks.for_each(|(i, (y, x))| {
+            let residual = residual.map(|r| &r[i * block..][..x.len()]);
+            kernels::forward(x, residual, wide.form(), activation, y);
+        });
+    })
+}
+
+/// [`forward`] in x's place.
+pub(super) fn forward_in_place(x: &mut [f32], residual: Option<&[f32]>, wide: &Wide, activation: Activation) {
+    let block = wide.lanes.block;
+    x.par_chunks_mut(block).enumerate().for_each(|(i, x)| {
+        let residual = residual.map(|r| &r[i * block..][..x.len()]);
+        kernels::forward_in_place(x, residual, wide.form(), activation);
+    });
+}
+
+/// Masks dy by y, what the activation gave.
+pub(super) fn mask(dy: &mut [f32], y: &[f32], activation: Activation) {
+    if activation != Activation::None {
+        dy.par_chunks_mut(FLAT_BLOCK)
+            .zip(y.par_chunks(FLAT_BLOCK))
+            .for_each(|(dy, y)| kernels::mask(dy, y, activation));
+    }
+}
+
+/// Σ d and Σ d (x − mean) of every channel, where d is dy masked by activation(v).
+pub(super) fn sums(dy: &[f32], x: &[f32], wide: &Wide, activation: Activation) -> (Vec<f64>, Vec<f64>) {
+    let block = wide.lanes.block;
+    let blocks: Vec<_> = dy
+        .par_chunks(block)
+        .zip(x.par_chunks(block))
+        .map(|(dy, x)| block_sums(dy, x, wide, activation))
+        .collect();
+    total(blocks)
+}
+
+/// Masks dy by y in its place, and gives the [`sums`] of what remains.
+pub(super) fn mask_and_sum(
+    dy: &mut [f32],
+    y: &[f32],
+    x: &[f32],
+    wide: &Wide,
+    activation: Activation,
+) -> (Vec<f64>, Vec<f64>) {
+    let block = wide.lanes.block;
+    let blocks: Vec<_> = dy
+        .par_chunks_mut(block)
+        .zip(y.par_chunks(block).zip(x.par_chunks(block)))
+        .map(|(dy, (y, x))| {
+            kernels::mask(dy, y, activation);
+            block_sums(dy, x, wide, Activation::None)
+        })
+        .collect();
+    total(blocks)
+}
+
+fn block_sums(dy: &[f32], x: &[f32], wide: &Wide, activation: Activation) -> (Vec<f64>, Vec<f64>) {
+    let (mut sum, mut product) = (wide.lanes.zeros(), wide.lanes.zeros());
+    kernels::sums(dy, x, wide.form(), activation, &mut sum, &mut product);
+    (wide.lanes.narrow(&sum), wide.lanes.narrow(&product))
+}
+
+fn total(blocks: Vec<(Vec<f64>, Vec<f64>)>) -> (Vec<f64>, Vec<f64>) {
+    let mut blocks = blocks.into_iter();
+    let (mut sum, mut product) = blocks.next().unwrap_or_default();
+    for (s, p) in blocks {
+        sum.iter_mut().zip(s).for_each(|(total, s)| *total += s);
+        product.iter_mut().zip(p).for_each(|(total, p)| *total += p);
+    }
+    (sum, product)
+}
+
+/// Slope and offset of the [`Correction`], widened.
+pub(super) struct WideCorrection {
+    slope: Vec<f32>,
+    offset: Vec<f32>,
+}
+
+impl WideCorrection {
+    pub(super) fn new(lanes: &Lanes, slope: &[f32], offset: &[f32]) -> Self {
+        Self { slope: lanes.widen(slope), offset: lanes.widen(offset) }
+    }
+
+    fn vectors(&self) -> Correction<'_> {
+        Correction { slope: &self.slope, offset: &self.offset }
+    }
+}
+
+/// dy becomes dx.
+pub(super) fn gradient(
+    dy: &mut [f32],
+    x: &[f32],
+    wide: &Wide,
+    activation: Activation,
+    correction: Option<&WideCorrection>,
+) {
+    let (block, correction) = (wide.lanes.block, correction.map(WideCorrection::vectors));
+    dy.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(dy, x)| {
+        kernels::gradient(dy, x, wide.form(), activation, correction);
+    });
+}
+
+/// dx from a d that is masked already and still needed.
+pub(super) fn gradient_beside(
+    d: &[f32],
+    x: &[f32],
+    wide: &Wide,
+    correction: Option<&WideCorrection>,
+) -> Vec<f32> {
+    let (block, correction) = (wide.lanes.block, correction.map(WideCorrection::vectors));
+    filled(d.len(), |dx| {
+        dx.par_chunks_mut(block).zip(d.par_chunks(block)).zip(x.par_chunks(block)).for_each(
+            |((dx, d), x)| {
+                kernels::gradient_beside(d, x, wide.form(), correction, dx);
+            },
+        );
+    })
+}
+
+/// The activation alone, in x's place.
+pub(super) fn activate(x: &mut [f32], activation: Activation) {
+    if activation != Activation::None {
+        x.par_chunks_mut(FLAT_BLOCK).for_each(|x| kernels::activate(x, activation));
+    }
+}

@@ -1,0 +1,52 @@
+//! Memory that a thread keeps from one kernel to the next: fresh pages cost more than the copies made in them.
+#![allow(unsafe_code, reason = "a buffer of cache lines seen as f32 or as pairs of bfloat16")]
+
+use std::cell::RefCell;
+
+use crate::simd::Element;
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u32; 16]);
+
+thread_local! {
+    static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A buffer that starts on a cache line and returns to its thread when dropped. It holds what was left in it.
+pub(crate) struct Scratch {
+    lines: Vec<Line>,
+}
+
+impl Scratch {
+    /// Room for `len` elements of four bytes.
+    pub(crate) fn take(len: usize) -> Self {
+        let count = len.div_ceil(16);
+        let free = FREE.with_borrow_mut(|free| {
+            // The smallest that serves, or else any: it is replaced.
+            let best = (0..free.len()).min_by_key(|&i| (free[i].len() < count, free[i].len()))?;
+            Some(free.swap_remove(best))
+        });
+        let mut lines = free.unwrap_or_default();
+        if lines.len() < count {
+            lines = Vec::new();
+            lines.resize(count, Line([0; 16]));
+        }
+        Self { lines }
+    }
+
+    /// The elements, as many as were asked for or more.
+    pub(crate) fn elements<E: Element>(&mut self) -> &mut [E] {
+        const { assert!(size_of::<E>() == 4 && align_of::<E>() == 4) };
+        // SAFETY: the size and alignment above; f32 and pairs of bfloat16 have no invalid bits.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * 16) }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let lines = std::mem::take(&mut self.lines);
+        // At a thread's end there may be nowhere to return it to.
+        let _ = FREE.try_with(|free| free.borrow_mut().push(lines));
+    }
+}

@@ -1,0 +1,149 @@
+//! One set of kernels, compiled for several instruction sets; which one runs is decided once, at run time.
+//!
+//! A kernel is a [`Job`] generic over an [`Isa`]. [`Path::run`] calls it inside a function that is compiled for the
+//! instruction set, so everything below must be `#[inline(always)]`, and a job must not start threads: a closure
+//! that another thread runs is compiled for the baseline.
+#![allow(unsafe_code, reason = "vector instructions and the pointers they read")]
+
+mod element;
+mod plain;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+use std::sync::OnceLock;
+
+pub(crate) use self::element::{Element, Pair, round_to_bf16};
+pub(crate) use self::plain::Plain;
+
+/// An instruction set with kernels of its own, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Path {
+    /// What the target always has: SSE2 on x86-64, NEON on 64-bit Arm.
+    Baseline,
+    /// AVX2 with FMA.
+    Avx2,
+    /// AVX-512 (F, BW, DQ, VL).
+    Avx512,
+    /// AVX-512 with products of bfloat16.
+    Avx512Bf16,
+}
+
+/// A computation compiled once for every instruction set.
+pub(crate) trait Job {
+    /// Its result.
+    type Output;
+
+    /// The computation; to be `#[inline(always)]`.
+    fn run<I: Isa>(self) -> Self::Output;
+}
+
+/// Vectors of `LANES` f32 and what the kernels do with them.
+///
+/// # Safety
+/// All functions need a machine that has the instruction set; pointers must be valid for `LANES` (`splat`: one) values,
+/// and need not be aligned.
+pub(crate) trait Isa: 'static {
+    /// f32 in a vector.
+    const LANES: usize;
+    /// Images that a convolution's inner loop takes at once with two vectors of channels: as many as leave the
+    /// accumulators in registers.
+    const IMAGES: usize;
+    /// A vector of f32, or of as many [`Pair`]s.
+    type V: Copy;
+
+    unsafe fn zero() -> Self::V;
+    unsafe fn load(from: *const f32) -> Self::V;
+    unsafe fn splat(from: *const f32) -> Self::V;
+    unsafe fn store(to: *mut f32, v: Self::V);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// a b + c.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// c plus both products of the bfloat16 pairs of a and b.
+    unsafe fn dot(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+}
+
+impl Path {
+    /// All, the weakest first.
+    const ALL: [Self; 4] = [Self::Baseline, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
+
+    /// The best that this machine has, or the one that the environment variable `NASTY_KERNELS` names, if this
+    /// machine has it.
+    pub(crate) fn chosen() -> Self {
+        static CHOSEN: OnceLock<Path> = OnceLock::new();
+        *CHOSEN.get_or_init(|| {
+            let asked = std::env::var("NASTY_KERNELS").ok();
+            let supported = Self::supported();
+            let found = supported.iter().copied().find(|p| asked.as_deref() == Some(p.name()));
+            found.or(supported.last().copied()).unwrap_or(Self::Baseline)
+        })
+    }
+
+    /// Those that this machine has.
+    pub(crate) fn supported() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|p| p.is_supported()).collect()
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Avx512Bf16 => "avx512bf16",
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_supported(self) -> bool {
+        match self {
+            Self::Baseline => true,
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Self::Avx512 => {
+                Self::Avx2.is_supported()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+            Self::Avx512Bf16 => Self::Avx512.is_supported() && is_x86_feature_detected!("avx512bf16"),
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn is_supported(self) -> bool {
+        self == Self::Baseline
+    }
+
+    /// f32 in a vector.
+    pub(crate) fn lanes(self) -> usize {
+        struct Lanes;
+        impl Job for Lanes {
+            type Output = usize;
+
+            #[inline(always)]
+            fn run<I: Isa>(self) -> usize {
+                I::LANES
+            }
+        }
+        self.run(Lanes)
+    }
+
+    /// Runs the job compiled for this instruction set.
+    #[inline]
+    pub(crate) fn run<J: Job>(self, job: J) -> J::Output {
+        assert!(self.is_supported(), "{self:?} kernels on a machine without the instructions");
+        match self {
+            Self::Baseline => job.run::<Plain>(),
+            // SAFETY: the assertion above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { x86::avx2(job) },
+            // SAFETY: the assertion above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { x86::avx512(job) },
+            // SAFETY: the assertion above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16 => unsafe { x86::avx512bf16(job) },
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => job.run::<Plain>(),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! One side of `benches/against_pytorch`: times steps of one network, driven over standard input.
+//!
+//!     cargo run --release -p nasty-teacher --example step -- train resnet18 128 32 10 2
+//!
+//! (mode, network, batch, side of the images, classes, threads). Modes: `train` (forward, loss, backward, SGD with
+//! momentum 0.9 and weight decay 5e-4), `infer` (evaluation mode, no graph), `parts` (train, with the seconds of
+//! forward, loss, backward and optimiser beside the sum), `data` (train on batches that are rendered meanwhile, with
+//! the seconds that were spent waiting for them beside the sum).
+//!
+//! First it prints `parameters N kernels NAME`. Then for every line with a number n it takes n steps and prints one
+//! line of seconds a step; `memory` prints the resident KiB before the first step and at the peak.
+
+use std::error::Error;
+use std::io::{BufRead, Write, stdin, stdout};
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use nasty_teacher::data::{Augmentation, Batch, Epoch, EpochBatches, ImageSet, Normalisation, epoch_batches};
+use nasty_teacher::nets::{Architecture, Input, Mode, Network};
+use nasty_teacher::training::{Objective, Optimiser};
+
+/// As in the program, whose file says why.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Images in memory for `data`: as many as an epoch of CIFAR has.
+const IMAGES: usize = 50_000;
+const CHANNELS: usize = 3;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [mode, network, numbers @ ..] = &args[..] else { return Err("mode, network, batch, …".into()) };
+    let numbers: Vec<usize> = numbers.iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
+    let [batch, side, classes, threads] = numbers[..] else { return Err("four numbers are wanted".into()) };
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+
+    let architecture: Architecture = network.parse()?;
+    let device = nasty_teacher::device::device("flex")?;
+    let device = if mode == "infer" { device } else { device.autodiff() };
+    let network = architecture.build(classes, Input { channels: CHANNELS, side }, 0, &device)?;
+    let mut out = stdout().lock();
+    writeln!(out, "parameters {} kernels {}", network.parameters(), nasty_kernels::instruction_set())?;
+    out.flush()?;
+    let before = resident("VmRSS")?;
+
+    let mut bench = Bench::new(mode, network, [batch, side, classes], device)?;
+    for line in stdin().lock().lines() {
+        match line?.trim() {
+            "memory" => writeln!(out, "{before} {}", resident("VmHWM")?)?,
+            count => {
+                let steps = (0..count.parse()?).map(|_| bench.step());
+                let steps: Vec<String> = steps.collect::<Result<_, _>>()?;
+                writeln!(out, "{}", steps.join(" "))?;
+            }
+        }
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// KiB of this process, by the kernel's name for it.
+fn resident(what: &str) -> Result<u64, Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find(|line| line.starts_with(what)).ok_or("no such line in the status")?;
+    Ok(line.split_whitespace().nth(1).ok_or("a line without number")?.parse()?)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Train,
+    Infer,
+    Parts,
+    Data,
+}
+
+struct Bench {
+    kind: Kind,
+    network: Option<Network>,
+    optimiser: ModuleOptimizer,
+    device: Device,
+    set: Arc<ImageSet>,
+    batch: Batch,
+    batch_size: usize,
+    epoch: Option<EpochBatches>,
+    images: Tensor<4>,
+}
+
+impl Bench {
+    fn new(
+        mode: &str,
+        network: Network,
+        [batch_size, side, classes]: [usize; 3],
+        device: Device,
+    ) -> Result<Self, Box<dyn Error>> {
+        let kind = match mode {
+            "train" => Kind::Train,
+            "infer" => Kind::Infer,
+            "parts" => Kind::Parts,
+            "data" => Kind::Data,
+            other => return Err(format!("`{other}` is not a mode").into()),
+        };
+        let count = if kind == Kind::Data { IMAGES } else { batch_size };
+        let pixels = (0..count * side * side * CHANNELS).map(|i| (i * 7919 % 251) as u8).collect();
+        let labels = (0..count).map(|i| (i % classes) as u16).collect();
+        let set = Arc::new(ImageSet { height: side, width: side, channels: CHANNELS, pixels, labels });
+        let batch = batches(&set, batch_size).next().ok_or("an empty batch")?;
+        let optimiser = Optimiser::of_kind("sgd").ok_or("no SGD")?.build();
+        let images = tensor(&batch, &set, &device);
+        let network = Some(network);
+        Ok(Self { kind, network, optimiser, device, set, batch, batch_size, epoch: None, images })
+    }
+
+    /// Seconds, and the parts of them that the mode shows.
+    fn step(&mut self) -> Result<String, Box<dyn Error>> {
+        let begun = Instant::now();
+        let network = self.network.take().ok_or("a step failed")?;
+        if self.kind == Kind::Infer {
+            network.forward(self.images.clone(), Mode::Eval).into_data();
+            self.network = Some(network);
+            return Ok(begun.elapsed().as_secs_f64().to_string());
+        }
+        if self.kind == Kind::Data {
+            self.batch = self.next_batch();
+            self.images = tensor(&self.batch, &self.set, &self.device);
+        }
+        let got = Instant::now();
+        let labels: Vec<i32> = self.batch.labels.iter().map(|l| i32::from(*l)).collect();
+        let count = labels.len();
+        let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [count]), &self.device);
+        let logits = network.forward(self.images.clone(), Mode::Train);
+        let forward = Instant::now();
+        let loss = Objective::CrossEntropy { label_smoothing: 0.0 }.loss(logits, None, labels);
+        let value = loss.clone().into_scalar::<f32>();
+        if !value.is_finite() {
+            return Err(format!("the loss became {value}").into());
+        }
+        let loss_done = Instant::now();
+        let gradients = GradientsParams::from_grads(loss.backward(), &network);
+        let backward = Instant::now();
+        self.network = Some(self.optimiser.step(1e-3, network, gradients));
+        let done = Instant::now();
+        let seconds = |a: Instant, b: Instant| (b - a).as_secs_f64();
+        let all = seconds(begun, done);
+        Ok(match self.kind {
+            Kind::Data => format!("{all}:{}", seconds(begun, got)),
+            Kind::Parts => format!(
+                "{all}:{}:{}:{}:{}",
+                seconds(got, forward),
+                seconds(forward, loss_done),
+                seconds(loss_done, backward),
+                seconds(backward, done)
+            ),
+            _ => all.to_string(),
+        })
+    }
+
+    fn next_batch(&mut self) -> Batch {
+        loop {
+            match self.epoch.as_mut().and_then(Iterator::next) {
+                Some(batch) if batch.labels.len() == self.batch_size => return batch,
+                _ => self.epoch = Some(batches(&self.set, self.batch_size)),
+            }
+        }
+    }
+}
+
+fn batches(set: &Arc<ImageSet>, batch_size: usize) -> EpochBatches {
+    let normalisation = Normalisation { mean: vec![0.5; CHANNELS], std: vec![0.25; CHANNELS] };
+    let epoch = Epoch { seed: 0, epoch: 0, batch_size, start_batch: 0 };
+    epoch_batches(set.clone(), &normalisation, &Augmentation::cifar(), epoch)
+}
+
+fn tensor(batch: &Batch, set: &ImageSet, device: &Device) -> Tensor<4> {
+    let shape = [batch.labels.len(), set.height, set.width, set.channels];
+    Tensor::from_data(TensorData::new(batch.pixels.clone(), shape), device)
+}

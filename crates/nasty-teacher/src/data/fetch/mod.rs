@@ -1,0 +1,205 @@
+//! Bringing a published data set here: download, verify, unpack.
+//!
+//! A download goes into a `.part` file that a later call continues. What is unpacked appears under its name all
+//! at once, after its checksum was found right.
+
+mod download;
+mod sources;
+mod unpack;
+
+use std::fs::{self, File, TryLockError};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use md5::{Digest, Md5};
+
+use super::catalog::{DataName, places};
+use super::error::DataError;
+use super::roots::DataRoots;
+use download::{Patience, download};
+pub use sources::{Packing, RemoteFile, Source, source, terms};
+
+/// Watches a fetch and may stop it.
+pub trait Progress {
+    /// A download of `total` bytes begins, or an unpacking (`total` 0).
+    fn begin(&mut self, what: &str, total: u64);
+    /// So many bytes of it are here.
+    fn position(&mut self, bytes: u64);
+    /// Whether to stop now. What is here already is kept for the next time.
+    fn stop(&self) -> bool;
+}
+
+/// How a fetch ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// It was here before, at this place.
+    Already(PathBuf),
+    /// It is here now, at this place.
+    Done(PathBuf),
+    /// Stopped on request; the same call goes on.
+    Stopped,
+}
+
+/// Fetches the data set `name` into the folder of `roots`, from the addresses it is published at, or from the
+/// folder `from` of a mirror.
+///
+/// # Errors
+/// [`DataError::Impossible`] for data sets that are not fetched; [`DataError::Network`] when the server fails (what
+/// has come is kept); [`DataError::Malformed`] when its file is not the published one; [`DataError::Io`] when the
+/// disk refuses.
+pub fn fetch(
+    name: &DataName,
+    roots: &DataRoots,
+    from: Option<&str>,
+    progress: &mut dyn Progress,
+) -> Result<Fetched, DataError> {
+    let Some(source) = source(name) else {
+        return Err(DataError::Impossible {
+            what: format!("{name} is not fetched from anywhere"),
+            help: "it is inside the program, or a folder of your own".into(),
+        });
+    };
+    if let Some(place) = places(name, roots).into_iter().find(|place| complete(&source, place)) {
+        return Ok(Fetched::Already(place));
+    }
+    let base = from.unwrap_or(source.base);
+    fetch_from(&source, roots, base, &Patience::default(), progress)
+}
+
+/// Whether `place` holds the whole data set, as far as names tell.
+fn complete(source: &Source, place: &Path) -> bool {
+    match source.packing {
+        Packing::None => source.files.iter().all(|file| is_there(place, file)),
+        // An archive that is here is unpacked, which makes it faster to read.
+        Packing::TarGz | Packing::Zip => place.exists() && !place.ends_with(&source.files[0].name),
+    }
+}
+
+/// Whether a file of an unpacked data set is in `folder`, gzipped or not.
+fn is_there(folder: &Path, file: &RemoteFile) -> bool {
+    folder.join(&file.name).exists() || folder.join(file.name.trim_end_matches(".gz")).exists()
+}
+
+fn fetch_from(
+    source: &Source,
+    roots: &DataRoots,
+    base: &str,
+    patience: &Patience,
+    progress: &mut dyn Progress,
+) -> Result<Fetched, DataError> {
+    let root = roots.folder();
+    let target = root.join(&source.folder);
+    fs::create_dir_all(root).map_err(DataError::io(root))?;
+    let _lock = lock(root)?;
+    if source.packing == Packing::None {
+        fs::create_dir_all(&target).map_err(DataError::io(&target))?;
+        for file in source.files.iter().filter(|file| !is_there(&target, file)) {
+            let Some(part) = verified(file, &target, base, patience, progress)? else {
+                return Ok(Fetched::Stopped);
+            };
+            let file = target.join(&file.name);
+            fs::rename(&part, &file).map_err(DataError::io(&file))?;
+        }
+        return Ok(Fetched::Done(target));
+    }
+    let file = &source.files[0];
+    let own = root.join(&file.name);
+    let archive = if own.exists() {
+        verify(&own, &own.display().to_string(), file)?;
+        own.clone()
+    } else {
+        match verified(file, root, base, patience, progress)? {
+            Some(part) => part,
+            None => return Ok(Fetched::Stopped),
+        }
+    };
+    // A folder beside the target, so that the last step is one renaming.
+    let fresh = root.join(format!(".unpacking-{}", source.folder));
+    remove(&fresh)?;
+    let unpacked = unpack::unpack(&archive, source, &fresh, progress).and_then(|finished| {
+        if finished {
+            let inner = fresh.join(&source.folder);
+            fs::rename(&inner, &target).map_err(DataError::io(&target))?;
+        }
+        Ok(finished)
+    });
+    remove(&fresh)?;
+    if !unpacked? {
+        return Ok(Fetched::Stopped);
+    }
+    if archive != own {
+        fs::remove_file(&archive).map_err(DataError::io(&archive))?;
+    }
+    Ok(Fetched::Done(target))
+}
+
+/// Downloads `file` into `folder`, unless it is there already, and checks it. Gives the `.part` file, or nothing
+/// when it was stopped.
+fn verified(
+    file: &RemoteFile,
+    folder: &Path,
+    base: &str,
+    patience: &Patience,
+    progress: &mut dyn Progress,
+) -> Result<Option<PathBuf>, DataError> {
+    let part = folder.join(format!("{}.part", file.name));
+    let address = format!("{}/{}", base.trim_end_matches('/'), file.name);
+    if !download(&address, &part, file, patience, progress)? {
+        return Ok(None);
+    }
+    if let Err(error) = verify(&part, &address, file) {
+        remove(&part)?;
+        return Err(error);
+    }
+    Ok(Some(part))
+}
+
+/// Checks size and MD5 of the file at `path`; `label` names it in errors.
+fn verify(path: &Path, label: &str, file: &RemoteFile) -> Result<(), DataError> {
+    let mut reader = File::open(path).map_err(DataError::io(path))?;
+    let (mut hash, mut buffer) = (Md5::new(), vec![0; 1 << 20]);
+    loop {
+        match reader.read(&mut buffer).map_err(DataError::io(path))? {
+            0 => break,
+            n => hash.update(&buffer[..n]),
+        }
+    }
+    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    if found == file.md5 {
+        return Ok(());
+    }
+    Err(DataError::Malformed {
+        path: label.into(),
+        expected: format!("MD5 {}", file.md5),
+        found,
+        help: "it is another file than the published one, or it was damaged on its way: fetch it again, or from a \
+               mirror with --from URL"
+            .into(),
+    })
+}
+
+/// One fetch at a time in a folder. The lock ends with the process, however that ends.
+fn lock(root: &Path) -> Result<File, DataError> {
+    let path = root.join(".fetching");
+    let file = File::options().create(true).append(true).open(&path).map_err(DataError::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DataError::Impossible {
+            what: format!("another process fetches into {}", root.display()),
+            help: "wait until it has finished".into(),
+        }),
+        Err(TryLockError::Error(error)) => Err(DataError::io(&path)(error)),
+    }
+}
+
+/// Removes a file or folder, if it is there.
+fn remove(path: &Path) -> Result<(), DataError> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(DataError::io(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,587 @@
+//! From an experiment's settings to its grid: every network and every attack at its place in the tables.
+
+use super::file::{Experiment, ExperimentError};
+use super::settings::{Changes, Other, Source, StudentSettings, TeacherSettings};
+use crate::analysis::responses::{RESPONSES_FORMAT, ResponsesRecipe};
+use crate::analysis::tsne::{Layer, TsneRecipe};
+use crate::attacks::TestData;
+use crate::attacks::data_free::DataFreeRecipe;
+use crate::attacks::inversion::InversionRecipe;
+use crate::data::{DataError, DataName};
+use crate::lab::defaults::{self, Kind};
+use crate::lab::overrides::{OverrideError, change};
+use crate::lab::task::Task;
+use crate::nets::{Architecture, Input};
+use crate::training::{NetworkRef, Objective, Recipe};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// What an experiment needs to know of a data set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataFacts {
+    /// [`crate::lab::digest`] of its contents.
+    pub digest: String,
+    /// Training images.
+    pub train: usize,
+    /// Test images.
+    pub test: usize,
+    /// Shape of the images.
+    pub input: Input,
+    /// Classes.
+    pub classes: usize,
+}
+
+/// What a task is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The normal teacher.
+    NormalTeacher,
+    /// The nasty teacher.
+    NastyTeacher,
+    /// The nasty teacher's adversarial network, where it is not the normal teacher.
+    Adversary,
+    /// A student, by what it learns from.
+    Student(Source),
+    /// A student that was distilled without data.
+    DataFree(Side),
+    /// Images pulled out of a teacher.
+    Inversion(Side),
+    /// A t-SNE of a teacher's features or logits.
+    Embedding(Side, Layer),
+    /// Both teachers' answers to test images: the normal one's first.
+    Responses,
+}
+
+/// Which of the two teachers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The normal one.
+    Normal,
+    /// The nasty one.
+    Nasty,
+}
+
+impl Side {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Normal, Self::Nasty];
+
+    /// `normal` or `nasty`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Nasty => "nasty",
+        }
+    }
+}
+
+/// Where in the experiment's grid something stands. What does not apply is absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// The data set.
+    pub data: String,
+    /// The teacher's architecture.
+    pub teacher: String,
+    /// The adversarial network's architecture, `same` or `none`.
+    pub adversary: String,
+    /// ω.
+    pub omega: f64,
+    /// τ of the undermining.
+    pub teacher_temperature: f64,
+    /// The student's architecture.
+    pub student: Option<String>,
+    /// τ of the distillation.
+    pub temperature: Option<f64>,
+    /// α of the distillation.
+    pub alpha: Option<f64>,
+    /// Share of the training images that the student sees.
+    pub share: Option<f64>,
+}
+
+/// One cell of an experiment: a task at its place.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it is for.
+    pub role: Role,
+    /// The seed.
+    pub seed: u64,
+    /// Where it stands.
+    pub place: Place,
+    /// The task's hash.
+    pub task: String,
+}
+
+/// An experiment's cells and the tasks that fill them, each task once and after those it needs.
+#[derive(Clone, Debug, Default)]
+pub struct Resolved {
+    /// The cells.
+    pub entries: Vec<Entry>,
+    /// The tasks, with a name for people.
+    pub tasks: Vec<(String, Task)>,
+}
+
+impl Experiment {
+    /// The grid, given what `facts` says of each data set.
+    ///
+    /// # Errors
+    /// [`ExperimentError`] for a recipe that cannot be, or a data set that cannot be read.
+    pub fn resolve(
+        &self,
+        facts: &mut dyn FnMut(&DataName) -> Result<DataFacts, DataError>,
+    ) -> Result<Resolved, ResolveError> {
+        let mut grid = Grid { experiment: self, resolved: Resolved::default(), known: HashMap::new() };
+        for data in &self.settings.data {
+            let facts = facts(data)?;
+            for &seed in &self.settings.seeds {
+                grid.teachers(data, &facts, seed)?;
+            }
+        }
+        Ok(grid.resolved)
+    }
+}
+
+/// Why an experiment has no plan.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ResolveError {
+    /// Its file.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Experiment(#[from] ExperimentError),
+    /// Its data.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Data(#[from] DataError),
+}
+
+struct Grid<'a> {
+    experiment: &'a Experiment,
+    resolved: Resolved,
+    known: HashMap<String, usize>,
+}
+
+/// What a teacher's place in the grid fixes for those who learn from it.
+struct Teachers<'a> {
+    data: &'a DataName,
+    facts: &'a DataFacts,
+    seed: u64,
+    architecture: Architecture,
+    normal: NetworkRef,
+    nasty: NetworkRef,
+    place: Place,
+}
+
+impl Teachers<'_> {
+    /// The architectures that `others` name, each once.
+    fn others(&self, others: &[Other]) -> Vec<Architecture> {
+        let mut architectures: Vec<Architecture> = Vec::new();
+        for other in others {
+            let architecture =
+                if let Other::Named(architecture) = *other { architecture } else { self.architecture };
+            if !architectures.contains(&architecture) {
+                architectures.push(architecture);
+            }
+        }
+        architectures
+    }
+
+    fn network(&self, side: Side) -> &NetworkRef {
+        match side {
+            Side::Normal => &self.normal,
+            Side::Nasty => &self.nasty,
+        }
+    }
+}
+
+/// `values`, or once nothing if there are none.
+fn axis<T: Copy>(values: &[T]) -> Vec<Option<T>> {
+    if values.is_empty() { vec![None] } else { values.iter().copied().map(Some).collect() }
+}
+
+impl Grid<'_> {
+    fn teachers(&mut self, data: &DataName, facts: &DataFacts, seed: u64) -> Result<(), ExperimentError> {
+        let experiment = self.experiment;
+        let settings: &TeacherSettings = &experiment.settings.teacher;
+        for &architecture in &settings.architecture {
+            let normal = self.recipe(data, facts, seed, architecture, Kind::Train, &["teacher.recipe"])?;
+            let name = format!("normal teacher {architecture}");
+            let normal = self.task(name, Task::Train(normal));
+            for &adversary in &settings.adversary {
+                let against = match adversary {
+                    Other::Named(other) if other != architecture => {
+                        let recipe =
+                            self.recipe(data, facts, seed, other, Kind::Train, &["teacher.recipe"])?;
+                        Some((self.task(format!("adversary {other}"), Task::Train(recipe)), true))
+                    }
+                    Other::Same | Other::Named(_) => Some((normal.clone(), false)),
+                    Other::None => None,
+                };
+                for omega in axis(&settings.omega) {
+                    for temperature in axis(&settings.temperature) {
+                        let mut place = Place {
+                            data: data.to_string(),
+                            teacher: architecture.to_string(),
+                            adversary: adversary.into(),
+                            teacher_temperature: 1.0,
+                            ..Place::default()
+                        };
+                        self.entry(Role::NormalTeacher, seed, &place, &normal);
+                        let nasty = match &against {
+                            None => normal.clone(),
+                            Some((against, _)) => {
+                                let kind = Kind::Undermine(against.clone());
+                                let tables = ["teacher.recipe", "teacher.nasty_recipe"];
+                                let mut recipe =
+                                    self.recipe(data, facts, seed, architecture, kind, &tables)?;
+                                if let Objective::SelfUndermining { omega: o, temperature: t, .. } =
+                                    &mut recipe.objective
+                                {
+                                    *o = omega.unwrap_or(*o);
+                                    *t = temperature.unwrap_or(*t);
+                                    (place.omega, place.teacher_temperature) = (*o, *t);
+                                }
+                                let mut name = format!(
+                                    "nasty teacher {architecture} ω={} τ={}",
+                                    place.omega, place.teacher_temperature
+                                );
+                                if place.adversary != "same" {
+                                    name += &format!(" against {}", place.adversary);
+                                }
+                                self.check(&recipe, "teacher")?;
+                                self.task(name, Task::Train(recipe))
+                            }
+                        };
+                        if let (Some((against, true)), true) =
+                            (&against, experiment.settings.teacher.adversary.len() > 1)
+                        {
+                            let against = against.clone();
+                            self.entry(Role::Adversary, seed, &place, &against);
+                        }
+                        self.entry(Role::NastyTeacher, seed, &place, &nasty);
+                        let teachers = Teachers {
+                            data,
+                            facts,
+                            seed,
+                            architecture,
+                            normal: normal.clone(),
+                            nasty,
+                            place,
+                        };
+                        if let Some(students) = &experiment.settings.student {
+                            self.students(students, &teachers)?;
+                        }
+                        self.attacks(&teachers)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn students(&mut self, settings: &StudentSettings, of: &Teachers) -> Result<(), ExperimentError> {
+        for architecture in of.others(&settings.architecture) {
+            for temperature in axis(&settings.temperature) {
+                for alpha in axis(&settings.alpha) {
+                    for share in axis(&settings.share) {
+                        for &source in &settings.from {
+                            self.student(settings, of, architecture, (temperature, alpha, share), source)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn student(
+        &mut self,
+        settings: &StudentSettings,
+        of: &Teachers,
+        architecture: Architecture,
+        (temperature, alpha, share): (Option<f64>, Option<f64>, Option<f64>),
+        source: Source,
+    ) -> Result<(), ExperimentError> {
+        let kind = match source {
+            Source::Alone | Source::Smoothing => Kind::Train,
+            Source::Normal => Kind::Distill(of.normal.clone()),
+            Source::Nasty => Kind::Distill(of.nasty.clone()),
+            Source::HardLabels => Kind::HardLabel(of.nasty.clone()),
+        };
+        let mut recipe = self.recipe(of.data, of.facts, of.seed, architecture, kind, &["student.recipe"])?;
+        // The place names τ and α of the grid for those students too that have none, so that rows are whole.
+        let given =
+            self.experiment.settings.teacher.temperature.first().map(|_| of.place.teacher_temperature);
+        let mut place =
+            Place { student: Some(architecture.to_string()), temperature, alpha, share, ..of.place.clone() };
+        match &mut recipe.objective {
+            Objective::Distillation { temperature: t, alpha: a, .. } => {
+                *t = temperature.or(given).unwrap_or(*t);
+                *a = alpha.unwrap_or(*a);
+            }
+            Objective::CrossEntropy { label_smoothing } if source == Source::Smoothing => {
+                *label_smoothing = settings.label_smoothing;
+            }
+            _ => {}
+        }
+        if let Some(share) = share {
+            let left = of.facts.train.saturating_sub(recipe.data.validation);
+            let of_all = recipe.data.subset.unwrap_or(left);
+            recipe.data.subset = Some((share * of_all as f64).round() as usize).filter(|&n| n < left);
+        }
+        self.check(&recipe, "student")?;
+        let mut name = match source {
+            Source::Alone => format!("{architecture} alone"),
+            Source::Normal => format!("{architecture} from normal {}", of.architecture),
+            Source::Nasty => format!("{architecture} from nasty {}", of.architecture),
+            Source::HardLabels => format!("{architecture} from nasty {} hard labels", of.architecture),
+            Source::Smoothing => format!("{architecture} label smoothing"),
+        };
+        if matches!(source, Source::Normal | Source::Nasty) {
+            for (symbol, value) in [("τ", temperature), ("α", alpha)] {
+                name += &value.map_or_else(String::new, |v| format!(" {symbol}={v}"));
+            }
+        }
+        name += &share.map_or_else(String::new, |s| format!(" {:.0} % of the data", 100.0 * s));
+        let task = self.task(name, Task::Train(recipe));
+        place.student = Some(architecture.to_string());
+        self.entry(Role::Student(source), of.seed, &place, &task);
+        Ok(())
+    }
+
+    fn attacks(&mut self, of: &Teachers) -> Result<(), ExperimentError> {
+        let settings = &self.experiment.settings;
+        let data = TestData { name: of.data.clone(), digest: of.facts.digest.clone(), side: None };
+        let (seed, architecture) = (of.seed, of.architecture);
+        if let Some(changes) = &settings.responses {
+            let recipe = ResponsesRecipe {
+                format: RESPONSES_FORMAT,
+                data: data.clone(),
+                networks: vec![of.normal.clone(), of.nasty.clone()],
+                images: 4,
+                temperature: of.place.teacher_temperature,
+                seed,
+            };
+            let recipe = self.changed(recipe, changes, "responses", ResponsesRecipe::problem)?;
+            let task = self.task(format!("answers of {architecture}"), Task::Responses(recipe));
+            self.entry(Role::Responses, seed, &of.place, &task);
+        }
+        for side in Side::BOTH {
+            let (name, network) = (side.name(), of.network(side).clone());
+            for layer in [Layer::Features, Layer::Logits] {
+                let Some(changes) = &settings.embedding else { continue };
+                let recipe = TsneRecipe { seed, ..TsneRecipe::usual(data.clone(), network.clone(), layer) };
+                let recipe = self.changed(recipe, changes, "embedding", TsneRecipe::problem)?;
+                let what = if layer == Layer::Features { "features" } else { "logits" };
+                let task =
+                    self.task(format!("t-SNE of {name} {architecture} {what}"), Task::Embedding(recipe));
+                self.entry(Role::Embedding(side, layer), seed, &of.place, &task);
+            }
+            if let Some(attack) = &settings.data_free {
+                for student in of.others(&attack.architecture) {
+                    let published =
+                        DataFreeRecipe::published(data.clone(), of.facts.classes, network.clone(), student);
+                    let recipe = DataFreeRecipe { seed, ..published };
+                    let recipe =
+                        self.changed(recipe, &attack.recipe, "data_free.recipe", DataFreeRecipe::problem)?;
+                    let task = self.task(
+                        format!("{student} from {name} {architecture} without data"),
+                        Task::DataFree(recipe),
+                    );
+                    let place = Place { student: Some(student.to_string()), ..of.place.clone() };
+                    self.entry(Role::DataFree(side), seed, &place, &task);
+                }
+            }
+            if let Some(changes) = &settings.inversion {
+                // Each teacher judges the other's images.
+                let judge = of.network(if side == Side::Normal { Side::Nasty } else { Side::Normal });
+                let judge = Some(judge.clone()).filter(|judge| *judge != network);
+                let recipe =
+                    InversionRecipe { seed, ..InversionRecipe::published(data.clone(), network, judge) };
+                let recipe = self.changed(recipe, changes, "inversion", InversionRecipe::problem)?;
+                let task = self.task(format!("images from {name} {architecture}"), Task::Inversion(recipe));
+                self.entry(Role::Inversion(side), seed, &of.place, &task);
+            }
+        }
+        Ok(())
+    }
+
+    /// `recipe` with `changes`, checked.
+    fn changed<T: Serialize + DeserializeOwned>(
+        &self,
+        recipe: T,
+        changes: &Changes,
+        table: &str,
+        problem: impl Fn(&T) -> Option<String>,
+    ) -> Result<T, ExperimentError> {
+        let mut recipe = recipe;
+        for (key, value) in leaves(changes) {
+            recipe = change(recipe, &key, value).map_err(|source| self.wrong(table, source))?;
+        }
+        match problem(&recipe) {
+            Some(problem) => Err(self.wrong(table, OverrideError::Impossible(problem))),
+            None => Ok(recipe),
+        }
+    }
+
+    /// The published recipe with the experiment's changes: those for all, then those in `tables`.
+    fn recipe(
+        &self,
+        data: &DataName,
+        facts: &DataFacts,
+        seed: u64,
+        architecture: Architecture,
+        kind: Kind,
+        tables: &[&str],
+    ) -> Result<Recipe, ExperimentError> {
+        let settings = &self.experiment.settings;
+        let mut recipe = defaults::recipe(data.clone(), facts.digest.clone(), architecture, kind);
+        recipe.seed = seed;
+        for &table in ["recipe"].iter().chain(tables) {
+            let changes = match table {
+                "recipe" => &settings.recipe,
+                "teacher.recipe" => &settings.teacher.recipe,
+                "teacher.nasty_recipe" => &settings.teacher.nasty_recipe,
+                _ => settings.student.as_ref().map_or(&settings.recipe, |s| &s.recipe),
+            };
+            for (key, value) in leaves(changes) {
+                recipe = change(recipe, &key, value).map_err(|source| self.wrong(table, source))?;
+            }
+        }
+        Ok(recipe)
+    }
+
+    fn wrong(&self, table: &str, source: OverrideError) -> ExperimentError {
+        ExperimentError::Recipe { origin: self.experiment.name.clone(), place: table.to_owned(), source }
+    }
+
+    fn check(&self, recipe: &Recipe, table: &str) -> Result<(), ExperimentError> {
+        recipe.problem().map_or(Ok(()), |problem| Err(self.wrong(table, OverrideError::Impossible(problem))))
+    }
+
+    /// Adds a task, unless it is there; its network by name.
+    fn task(&mut self, name: String, task: Task) -> NetworkRef {
+        let hash = task.hash();
+        if !self.known.contains_key(&hash) {
+            self.known.insert(hash.clone(), self.resolved.tasks.len());
+            let several = self.experiment.settings.seeds.len() > 1;
+            let data = if self.experiment.settings.data.len() > 1 {
+                format!("{} ", task.data())
+            } else {
+                String::new()
+            };
+            let seed = if several { format!(" #{}", task.seed()) } else { String::new() };
+            self.resolved.tasks.push((format!("{data}{name}{seed}"), task));
+        }
+        NetworkRef(hash)
+    }
+
+    fn entry(&mut self, role: Role, seed: u64, place: &Place, task: &NetworkRef) {
+        let entry = Entry { role, seed, place: place.clone(), task: task.0.clone() };
+        // A normal teacher stands at one place for all nasty ones made against it.
+        if !self.resolved.entries.contains(&entry) {
+            self.resolved.entries.push(entry);
+        }
+    }
+}
+
+/// Dotted paths and values of nested changes. A kind comes before the keys that only it has; `none` is nothing.
+fn leaves(changes: &Changes) -> Vec<(String, Value)> {
+    fn walk(changes: &Changes, prefix: &str, out: &mut Vec<(String, Value)>) {
+        for (name, value) in changes {
+            let key = format!("{prefix}{name}");
+            match value {
+                Value::Object(inner) => walk(inner, &format!("{key}."), out),
+                Value::String(word) if word == "none" => out.push((key, Value::Null)),
+                value => out.push((key, value.clone())),
+            }
+        }
+    }
+    let mut out = Vec::new();
+    walk(changes, "", &mut out);
+    out.sort_by_key(|(key, _)| !key.ends_with(".kind"));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::experiment::{SHIPPED, Scale};
+    use crate::lab::{Plan, published_facts};
+
+    fn resolve(name: &str, changes: &[&str]) -> Resolved {
+        let changes: Vec<String> = changes.iter().map(|c| (*c).to_owned()).collect();
+        let experiment = Experiment::find(name, &changes).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let mut facts = |data: &DataName| Ok(published_facts(data).expect("a data set with a name"));
+        experiment
+            .resolve(&mut facts)
+            .unwrap_or_else(|e| panic!("{name}: {e}: {:?}", std::error::Error::source(&e)))
+    }
+
+    #[test]
+    fn every_shipped_experiment_resolves_at_every_scale() {
+        for shipped in SHIPPED {
+            for scale in Scale::ALL {
+                let resolved = resolve(shipped.name, &[&format!("scale={scale}")]);
+                assert!(resolved.tasks.len() >= 2, "{} {scale}", shipped.name);
+                // The order is one in which they can be carried out.
+                assert_eq!(Plan::new(resolved.tasks.clone()).tasks.len(), resolved.tasks.len());
+                let known: Vec<String> = resolved.tasks.iter().map(|(_, task)| task.hash()).collect();
+                assert!(resolved.entries.iter().all(|e| known.contains(&e.task)), "{}", shipped.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_published_recipe_is_run_at_scale_paper() {
+        let resolved = resolve("cifar10", &["scale=paper"]);
+        let Task::Train(normal) = &resolved.tasks[0].1 else { panic!("a training") };
+        assert_eq!(
+            (normal.epochs, normal.batch, normal.data.validation, normal.data.subset),
+            (160, 128, 0, None)
+        );
+        let Task::Train(nasty) = &resolved.tasks[1].1 else { panic!("a training") };
+        assert!(matches!(nasty.objective, Objective::SelfUndermining { temperature: 4.0, omega: 0.04, .. }));
+        // Four students; resnet18 alone is the normal teacher itself, which is not trained again.
+        assert_eq!(resolved.tasks.len(), 2 + 4 * 5 - 1);
+        let alone = |e: &&Entry| {
+            e.role == Role::Student(Source::Alone) && e.place.student.as_deref() == Some("resnet18")
+        };
+        assert_eq!(resolved.entries.iter().find(alone).expect("a cell").task, normal.hash());
+    }
+
+    #[test]
+    fn lists_make_a_grid_and_what_is_shared_is_trained_once() {
+        let omega = resolve("ablation-omega", &["teacher.omega=[0, 0.1]", "seeds=[0, 1]"]);
+        // For each seed: a normal teacher, two nasty ones, a student alone, from normal, and from each nasty one.
+        assert_eq!(omega.tasks.len(), 2 * (1 + 2 + 1 + 1 + 2));
+        assert_eq!(omega.entries.iter().filter(|e| matches!(e.role, Role::Student(_))).count(), 2 * 2 * 3);
+        let all: Vec<String> = resolve("ablation-alpha", &[]).tasks.iter().map(|(_, t)| t.hash()).collect();
+        assert!(all.contains(&omega.tasks[0].1.hash()), "another ablation has the same normal teacher");
+        let data = resolve("ablation-data", &["student.share=[0.1, 1]"]);
+        let subsets: Vec<Option<usize>> = data
+            .tasks
+            .iter()
+            .filter_map(|(name, task)| match task {
+                Task::Train(recipe) if name.contains("alone") => Some(recipe.data.subset),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(subsets, [Some(540), None], "a share of 5,400 images, and all of them");
+    }
+
+    #[test]
+    fn wrong_recipes_name_their_table_and_the_nearest_key() {
+        let fails = |change: &str| {
+            let experiment = Experiment::find("cifar10", &[change.to_owned()]).expect("its keys are open");
+            let mut facts = |data: &DataName| Ok(published_facts(data).expect("named"));
+            let error = experiment.resolve(&mut facts).expect_err(change);
+            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            format!("{error}: {source}")
+        };
+        assert!(fails("student.recipe.epoch=3").contains("student.recipe: no key `epoch`"));
+        assert!(fails("recipe.epochs=0").contains("epochs is 0"));
+        assert!(fails("teacher.temperature=0").contains("temperature must be at least"));
+    }
+}

@@ -1,0 +1,33 @@
+//! The experiments inside the program: every table and figure of the paper.
+
+/// An experiment inside the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Shipped {
+    /// Its name.
+    pub name: &'static str,
+    /// Its file.
+    pub text: &'static str,
+}
+
+macro_rules! shipped {
+    ($($name:literal),* $(,)?) => {
+        [$(Shipped { name: $name, text: include_str!(concat!("../../../../../experiments/", $name, ".toml")) }),*]
+    };
+}
+
+/// All of them, in the paper's order.
+pub const ALL: [Shipped; 13] = shipped![
+    "cifar10",
+    "cifar100",
+    "tiny-imagenet",
+    "logit-response",
+    "tsne",
+    "ablation-adversary",
+    "ablation-student",
+    "ablation-omega",
+    "ablation-temperature",
+    "ablation-alpha",
+    "ablation-data",
+    "data-free",
+    "inversion",
+];

@@ -1,0 +1,114 @@
+//! Where tasks are carried out.
+
+use super::experiment::DataFacts;
+use super::result::Machine;
+use super::store::Store;
+use crate::data::{DataError, DataName, DataRoots, DataSet, Normalisation, load};
+use crate::nets::{self, Input, NetError, Network, NetworkConfig};
+use crate::training::NetworkRef;
+use crate::training::logits::{FILE_BUDGET, LogitTables, MEMORY_BUDGET};
+use burn::tensor::Device;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where jobs run: the store, the data, the device. None of it changes a result.
+pub struct Workplace {
+    /// The store.
+    pub store: Store,
+    /// Where data sets are looked for.
+    pub roots: DataRoots,
+    /// The device, without autodiff.
+    pub device: Device,
+    /// Its name.
+    pub device_name: String,
+    /// Keep the logits of frozen networks (the results are the same without).
+    pub keep_logits: bool,
+    /// The logits of frozen networks.
+    pub(super) logits: LogitTables,
+    /// Data sets read so far.
+    loaded: Mutex<Vec<Loaded>>,
+}
+
+struct Loaded {
+    name: DataName,
+    side: Option<usize>,
+    digest: String,
+    set: Arc<DataSet>,
+}
+
+impl Workplace {
+    /// A workplace on `device`.
+    pub fn new(store: Store, roots: DataRoots, device: Device, device_name: &str) -> Self {
+        let logits = LogitTables::new(Some(store.root().join("logits")), MEMORY_BUDGET, FILE_BUDGET);
+        let (device_name, loaded) = (device_name.to_owned(), Mutex::new(Vec::new()));
+        Self { store, roots, device, device_name, keep_logits: true, logits, loaded }
+    }
+
+    /// The data set `name`, read once.
+    ///
+    /// # Errors
+    /// [`DataError`] if it cannot be read.
+    pub fn data(&self, name: &DataName, side: Option<usize>) -> Result<Arc<DataSet>, DataError> {
+        Ok(self.data_and_digest(name, side)?.0)
+    }
+
+    /// The data set `name`, read once, with its [`digest`].
+    ///
+    /// # Errors
+    /// [`DataError`] if it cannot be read.
+    pub fn data_and_digest(
+        &self,
+        name: &DataName,
+        side: Option<usize>,
+    ) -> Result<(Arc<DataSet>, String), DataError> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = loaded.iter().find(|l| l.name == *name && l.side == side) {
+            return Ok((found.set.clone(), found.digest.clone()));
+        }
+        let set = Arc::new(load(name, &self.roots, side)?);
+        let digest = digest(&set);
+        loaded.push(Loaded { name: name.clone(), side, digest: digest.clone(), set: set.clone() });
+        Ok((set, digest))
+    }
+
+    /// What an experiment needs to know of the data set `name`.
+    ///
+    /// # Errors
+    /// [`DataError`] if it cannot be read.
+    pub fn facts(&self, name: &DataName) -> Result<DataFacts, DataError> {
+        let (data, digest) = self.data_and_digest(name, None)?;
+        Ok(DataFacts {
+            digest,
+            train: data.train.len(),
+            test: data.test.len(),
+            input: Input { channels: data.train.channels, side: data.train.height },
+            classes: data.classes.len(),
+        })
+    }
+
+    /// The weights of `network`, on this workplace's device without autodiff, with their configuration.
+    pub fn network(&self, network: &NetworkRef) -> Result<(Network, NetworkConfig), NetError> {
+        nets::load(&self.store.network(network), &self.device)
+    }
+
+    /// What runs are made on here.
+    pub fn machine(&self) -> Machine {
+        Machine {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            threads: rayon::current_num_threads(),
+            device: self.device_name.clone(),
+        }
+    }
+}
+
+/// The normalisation that a network's configuration asks for.
+pub fn normalisation_of(config: &NetworkConfig) -> Normalisation {
+    Normalisation { mean: config.mean.clone(), std: config.std.clone() }
+}
+
+/// First 16 hexadecimal digits of the SHA-256 over a data set's images and labels.
+pub fn digest(data: &DataSet) -> String {
+    use sha2::{Digest, Sha256};
+    let both = format!("{} {}", data.train.digest(), data.test.digest());
+    Sha256::digest(both.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect()
+}

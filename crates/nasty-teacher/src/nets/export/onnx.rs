@@ -1,0 +1,237 @@
+//! ONNX: the graph that the network's own forward function wrote down, in ONNX's operators (onnx.ai/onnx/operators).
+//!
+//! Input `input` `[batch, channels, side, side]` of normalised images, output `logits` `[batch, classes]`; weights under
+//! their PyTorch names. The field numbers are those of onnx.proto3.
+
+use nasty_kernels::Activation;
+
+use crate::nets::{Graph, NamedTensor, Network, NetworkConfig, Node, Op};
+use crate::protobuf::Message;
+
+/// Version of ONNX's operator set that is written.
+const OPSET: u64 = 17;
+/// The file format version that came with that operator set (ONNX 1.12).
+const IR_VERSION: u64 = 8;
+/// Batch-norm's, as PyTorch has it.
+const EPSILON: f32 = 1e-5;
+
+const FLOAT: u64 = 1;
+const INT64: u64 = 7;
+
+/// The network as an ONNX model; the configuration goes into its metadata.
+pub(crate) fn to_onnx(network: &Network, config: &NetworkConfig) -> Vec<u8> {
+    let graph = network.graph();
+    let tensors = network.state_dict();
+    let mut writer = Writer {
+        tensors: &tensors,
+        graph: &graph,
+        nodes: Vec::new(),
+        constants: Vec::new(),
+        flat: vec![false],
+    };
+    for (i, node) in graph.nodes().iter().enumerate() {
+        writer.node(node, i + 1);
+    }
+    let logits = writer.vector(graph.logits());
+    writer.push("Identity", &[&logits], "logits", Message::default());
+
+    let mut message = Message::default();
+    for node in &writer.nodes {
+        message = message.message(1, node);
+    }
+    message = message.text(2, &config.architecture.to_string());
+    for tensor in &tensors {
+        message = message.message(5, &initializer(tensor));
+    }
+    for constant in &writer.constants {
+        message = message.message(5, constant);
+    }
+    let input = network.input();
+    let [channels, side] = [input.channels, input.side].map(Some);
+    message = message.message(11, &value("input", &[None, channels, side, side]));
+    message = message.message(12, &value("logits", &[None, Some(network.classes())]));
+
+    let mut model = Message::default()
+        .int(1, IR_VERSION)
+        .text(2, "nasty-teacher")
+        .text(3, env!("CARGO_PKG_VERSION"))
+        .message(7, &message)
+        .message(8, &Message::default().text(1, "").int(2, OPSET));
+    let list = |numbers: &[f32]| serde_json::to_string(numbers).expect("numbers have a JSON form");
+    let labels = serde_json::to_string(&config.label_names).expect("names have a JSON form");
+    for (key, text) in [
+        ("architecture", config.architecture.to_string()),
+        ("num_classes", config.num_classes.to_string()),
+        ("mean", list(&config.mean)),
+        ("std", list(&config.std)),
+        ("label_names", labels),
+    ] {
+        model = model.message(14, &Message::default().text(1, key).text(2, &text));
+    }
+    model.into_bytes()
+}
+
+struct Writer<'a> {
+    tensors: &'a [NamedTensor],
+    graph: &'a Graph,
+    nodes: Vec<Message>,
+    constants: Vec<Message>,
+    /// Of each value: whether it is `[batch, channels]`, else `[batch, channels, height, width]`.
+    flat: Vec<bool>,
+}
+
+impl Writer<'_> {
+    /// Writes node `node`, which gives value `id`.
+    fn node(&mut self, node: &Node, id: usize) {
+        let none = Message::default();
+        let input = name(node.inputs[0]);
+        let output = name(id);
+        let flat_input = self.flat[node.inputs[0]];
+        let mut flat = flat_input;
+        match &node.op {
+            Op::Conv { weight, bias, side, stride, padding, groups } => {
+                let mut inputs = vec![input, self.tensor(*weight)];
+                inputs.extend(bias.map(|bias| self.tensor(bias)));
+                let attributes = ints(none, "kernel_shape", &[*side; 2]);
+                let attributes = ints(ints(attributes, "strides", &[*stride; 2]), "pads", &[*padding; 4]);
+                self.push("Conv", &inputs, &output, int(attributes, "group", *groups));
+            }
+            Op::BatchNorm { weight } => {
+                let mut inputs = vec![input];
+                inputs.extend((0..4).map(|i| self.tensor(weight + i)));
+                self.push("BatchNormalization", &inputs, &output, float(none, "epsilon", EPSILON));
+            }
+            Op::Linear { weight } => {
+                let inputs = [self.vector(node.inputs[0]), self.tensor(*weight), self.tensor(weight + 1)];
+                self.push("Gemm", &inputs, &output, int(none, "transB", 1));
+                flat = true;
+            }
+            Op::Activate(Activation::Relu) => self.push("Relu", &[input], &output, none),
+            Op::Activate(Activation::Relu6) => {
+                let [low, high] = [0.0, 6.0].map(|limit| self.number(limit));
+                self.push("Clip", &[input, low, high], &output, none);
+            }
+            Op::Activate(Activation::None) => self.push("Identity", &[input], &output, none),
+            Op::Add => self.push("Add", &[input, name(node.inputs[1])], &output, none),
+            Op::Concat => self.push("Concat", &[input, name(node.inputs[1])], &output, int(none, "axis", 1)),
+            Op::Channels { start, length } => {
+                let bounds = [*start, start + length, 1].map(|bound| self.integers(&[bound]));
+                let [first, end, axis] = bounds;
+                self.push("Slice", &[input, first, end, axis], &output, none);
+            }
+            Op::ShuffleChannels { groups } => {
+                let [h, w, c] = node.shape;
+                // 0 keeps the batch.
+                let split = self.integers(&[0, *groups, c / groups, h, w]);
+                let join = self.integers(&[0, c, h, w]);
+                let [grouped, turned] = ["grouped", "turned"].map(|step| format!("{output}.{step}"));
+                self.push("Reshape", &[input, split], &grouped, Message::default());
+                self.push("Transpose", &[&grouped], &turned, ints(none, "perm", &[0, 2, 1, 3, 4]));
+                self.push("Reshape", &[turned, join], &output, Message::default());
+            }
+            Op::PadChannels { zeros } => {
+                let pads = self.integers(&[0, *zeros, 0, 0, 0, *zeros, 0, 0]);
+                self.push("Pad", &[input, pads], &output, none);
+            }
+            Op::MaxPool { size } => {
+                let attributes = ints(ints(none, "kernel_shape", &[*size; 2]), "strides", &[*size; 2]);
+                self.push("MaxPool", &[input], &output, attributes);
+            }
+            Op::AvgPool { size, stride } => {
+                let attributes = ints(ints(none, "kernel_shape", &[*size; 2]), "strides", &[*stride; 2]);
+                self.push("AveragePool", &[input], &output, attributes);
+            }
+            Op::GlobalPool => self.push("GlobalAveragePool", &[input], &output, none),
+            // Channel, row, column is ONNX's own order.
+            Op::Flatten => {
+                self.push("Flatten", &[input], &output, int(none, "axis", 1));
+                flat = true;
+            }
+        }
+        self.flat.push(flat);
+    }
+
+    fn push(&mut self, operator: &str, inputs: &[impl AsRef<str>], output: &str, attributes: Message) {
+        let mut node = Message::default();
+        for input in inputs {
+            node = node.text(1, input.as_ref());
+        }
+        let label = format!("{operator}_{}", self.nodes.len());
+        self.nodes.push(node.text(2, output).text(3, &label).text(4, operator).append(attributes));
+    }
+
+    fn tensor(&self, number: usize) -> String {
+        self.tensors[number].name.clone()
+    }
+
+    /// The name of value `id` as `[batch, channels]`.
+    fn vector(&mut self, id: usize) -> String {
+        let name = name(id);
+        if self.flat[id] {
+            return name;
+        }
+        debug_assert_eq!(self.graph.shape(id)[..2], [1, 1], "only vectors are flattened without being asked");
+        let flat = format!("{name}.flat");
+        self.push("Flatten", &[&name], &flat, int(Message::default(), "axis", 1));
+        flat
+    }
+
+    /// The name of a number, written once.
+    fn number(&mut self, value: f32) -> String {
+        let name = format!("number_{value}");
+        self.keep(&name, Message::default().int(2, FLOAT).text(8, &name).bytes(9, &value.to_le_bytes()))
+    }
+
+    /// The name of a list of integers, written once.
+    fn integers(&mut self, values: &[usize]) -> String {
+        let listed: Vec<String> = values.iter().map(ToString::to_string).collect();
+        let name = format!("integers_{}", listed.join("_"));
+        let bytes: Vec<u8> = values.iter().flat_map(|v| (*v as i64).to_le_bytes()).collect();
+        let constant = Message::default().int(1, values.len() as u64).int(2, INT64);
+        self.keep(&name, constant.text(8, &name).bytes(9, &bytes))
+    }
+
+    fn keep(&mut self, name: &str, constant: Message) -> String {
+        if !self.constants.contains(&constant) {
+            self.constants.push(constant);
+        }
+        name.to_owned()
+    }
+}
+
+/// Name of value `id`.
+fn name(id: usize) -> String {
+    if id == 0 { "input".to_owned() } else { format!("value_{id}") }
+}
+
+fn initializer(tensor: &NamedTensor) -> Message {
+    let dims = tensor.shape.iter().fold(Message::default(), |message, dim| message.int(1, *dim as u64));
+    let bytes: Vec<u8> = tensor.data.iter().flat_map(|v| v.to_le_bytes()).collect();
+    dims.int(2, FLOAT).text(8, &tensor.name).bytes(9, &bytes)
+}
+
+/// A float32 input or output; `None` is the batch.
+fn value(name: &str, shape: &[Option<usize>]) -> Message {
+    let dimension = |dim: &Option<usize>| match dim {
+        Some(length) => Message::default().int(1, *length as u64),
+        None => Message::default().text(2, "batch"),
+    };
+    let shape = shape.iter().fold(Message::default(), |message, dim| message.message(1, &dimension(dim)));
+    let tensor = Message::default().int(1, FLOAT).message(2, &shape);
+    Message::default().text(1, name).message(2, &Message::default().message(1, &tensor))
+}
+
+/// A node's `attributes` and one more: a list of integers.
+fn ints(attributes: Message, name: &str, values: &[usize]) -> Message {
+    let attribute =
+        values.iter().fold(Message::default().text(1, name), |message, v| message.int(8, *v as u64));
+    attributes.message(5, &attribute.int(20, 7))
+}
+
+fn int(attributes: Message, name: &str, value: usize) -> Message {
+    attributes.message(5, &Message::default().text(1, name).int(3, value as u64).int(20, 2))
+}
+
+fn float(attributes: Message, name: &str, value: f32) -> Message {
+    attributes.message(5, &Message::default().text(1, name).float(2, value).int(20, 1))
+}

@@ -1,0 +1,191 @@
+//! Which network a set of tensors is, by trying all of them.
+//!
+//! Nothing here knows an architecture: two builds that differ in the class count show which axes of which tensors
+//! are the classes, and the same goes for the input.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::tensor::Device;
+
+use super::checkpoint::Stored;
+use super::names::pair;
+use super::{ImportOptions, Side};
+use crate::nets::{Architecture, Input};
+
+/// Sides tried first, in this order, where the tensors depend on the side.
+const SIDES: [usize; 6] = [32, 28, 64, 96, 224, 16];
+/// Assumed where any side fits, by channels: CIFAR's, and MNIST's for grey images.
+const DEFAULT_SIDES: [(usize, usize); 2] = [(3, 32), (1, 28)];
+const MAX_SIDE: usize = 512;
+
+/// How well a network fits the tensors of a file.
+pub(super) struct Fit {
+    pub(super) architecture: Architecture,
+    pub(super) classes: usize,
+    pub(super) input: Input,
+    pub(super) side: Side,
+    /// The network's names to the file's, in name and shape.
+    pub(super) matched: BTreeMap<String, String>,
+    missing: Vec<String>,
+    left_over: Vec<String>,
+    misshapen: Vec<String>,
+}
+
+impl Fit {
+    pub(super) fn is_exact(&self) -> bool {
+        self.missing.is_empty() && self.left_over.is_empty() && self.misshapen.is_empty()
+    }
+
+    /// Everything that keeps it from being exact.
+    pub(super) fn differences(&self) -> String {
+        crate::nets::error::listing(&self.missing, &self.left_over, &self.misshapen)
+    }
+
+    /// For a person.
+    pub(super) fn name(&self) -> String {
+        let Input { channels, side } = self.input;
+        format!("{} ({} classes, {channels}×{side}×{side})", self.architecture, self.classes)
+    }
+}
+
+type Tensors = BTreeMap<String, Stored>;
+
+/// Every architecture's fit, the best one first.
+pub(super) fn fits(
+    tensors: &Tensors,
+    others: &[String],
+    options: &ImportOptions,
+    device: &Device,
+) -> Vec<Fit> {
+    let candidates: Vec<Architecture> = match options.architecture {
+        Some(one) => vec![one],
+        None => {
+            let mut all: Vec<_> = Architecture::all().chain(members_of_families(tensors)).collect();
+            let mut seen = BTreeSet::new();
+            all.retain(|architecture| seen.insert(architecture.to_string()));
+            all
+        }
+    };
+    let mut fits: Vec<Fit> = candidates
+        .into_iter()
+        .filter_map(|a| Attempt { architecture: a, tensors, others, device }.fit(options))
+        .collect();
+    fits.sort_by_key(|fit| {
+        (
+            !fit.is_exact(),
+            std::cmp::Reverse(fit.matched.len()),
+            fit.missing.len() + fit.left_over.len() + fit.misshapen.len(),
+        )
+    });
+    fits
+}
+
+/// Members of the families (`cnnW`, `wrn-D-W`) that the tensors' shapes and number speak for.
+fn members_of_families(tensors: &Tensors) -> Vec<Architecture> {
+    let outputs = |name: &str| tensors.get(name).and_then(|t| t.shape.first().copied());
+    let cnn = outputs("conv1.weight").map(|width| format!("cnn{width}"));
+    let block = |i: usize| outputs(&format!("block1.layer.{i}.conv1.weight"));
+    let wide = block(0).map(|width| {
+        let blocks = (0..).take_while(|&i| block(i).is_some()).count();
+        format!("wrn-{}-{}", 6 * blocks + 4, width / 16)
+    });
+    cnn.into_iter().chain(wide).filter_map(|name| name.parse().ok()).collect()
+}
+
+struct Attempt<'a> {
+    architecture: Architecture,
+    tensors: &'a Tensors,
+    others: &'a [String],
+    device: &'a Device,
+}
+
+/// Names and shapes of a network's tensors.
+type Layout = Vec<(String, Vec<usize>)>;
+
+impl Attempt<'_> {
+    fn layout(&self, classes: usize, channels: usize, side: usize) -> Option<Layout> {
+        let network = self.architecture.build(classes, Input { channels, side }, 0, self.device).ok()?;
+        Some(network.tensors().iter().map(|t| (t.name.clone(), t.shape.clone())).collect())
+    }
+
+    fn fit(&self, options: &ImportOptions) -> Option<Fit> {
+        let probe = SIDES.into_iter().find(|&side| self.layout(2, 3, side).is_some())?;
+        let base = self.layout(2, 3, probe)?;
+        let names: Vec<String> = base.iter().map(|(name, _)| name.clone()).collect();
+        let pairs = pair(&names, self.tensors.keys());
+        let classes =
+            self.classes(&base, &self.layout(3, 3, probe)?, &pairs).or(options.classes).unwrap_or(10);
+        let by_side = SIDES.iter().filter_map(|&side| self.layout(2, 3, side)).any(|layout| layout != base);
+        // All sides are worth trying only for a network whose names are all there.
+        let all_sides = by_side && pairs.len() == names.len();
+        let mut best: Option<Fit> = None;
+        for (channels, default) in DEFAULT_SIDES {
+            let sides: Vec<usize> = match options.side {
+                Some(side) => vec![side],
+                None if all_sides => SIDES.into_iter().chain(1..=MAX_SIDE).collect(),
+                None if by_side => SIDES.into(),
+                None => vec![default],
+            };
+            for side in sides {
+                let Some(layout) = self.layout(classes, channels, side) else { continue };
+                let known = match options.side {
+                    Some(_) => Side::Given,
+                    // Several neighbouring sides have the same tensors where a pooling rounds.
+                    None if by_side
+                        && [side + 1, side - 1]
+                            .iter()
+                            .all(|&s| self.layout(classes, channels, s).as_ref() != Some(&layout)) =>
+                    {
+                        Side::Read
+                    }
+                    None => Side::Assumed,
+                };
+                let fit = self.compare(&layout, &pairs, classes, Input { channels, side }, known);
+                if fit.is_exact() {
+                    return Some(fit);
+                }
+                if best.as_ref().is_none_or(|b| fit.matched.len() > b.matched.len()) {
+                    best = Some(fit);
+                }
+            }
+        }
+        best
+    }
+
+    /// The class count that the file's tensors have where the network's depend on it.
+    fn classes(&self, two: &Layout, three: &Layout, pairs: &BTreeMap<String, &String>) -> Option<usize> {
+        two.iter().zip(three).find_map(|((name, a), (_, b))| {
+            let axis = a.iter().zip(b).position(|(a, b)| a != b)?;
+            self.tensors[*pairs.get(name)?].shape.get(axis).copied()
+        })
+    }
+
+    fn compare(
+        &self,
+        layout: &Layout,
+        pairs: &BTreeMap<String, &String>,
+        classes: usize,
+        input: Input,
+        side: Side,
+    ) -> Fit {
+        let (mut matched, mut missing, mut misshapen) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for (name, shape) in layout {
+            match pairs.get(name) {
+                None => missing.push(name.clone()),
+                Some(given) if self.tensors[*given].shape != *shape => {
+                    misshapen.push(format!(
+                        "{given} (expected {shape:?}, found {:?})",
+                        self.tensors[*given].shape
+                    ));
+                }
+                Some(given) => {
+                    matched.insert(name.clone(), (*given).clone());
+                }
+            }
+        }
+        let used: BTreeSet<&String> = pairs.values().copied().collect();
+        let left_over =
+            self.tensors.keys().filter(|name| !used.contains(name)).chain(self.others).cloned().collect();
+        Fit { architecture: self.architecture, classes, input, side, matched, missing, left_over, misshapen }
+    }
+}

@@ -1,0 +1,85 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::checkpoint::Stored;
+use super::recognise::fits;
+use super::*;
+use crate::device::device;
+
+/// A network's tensors, without values.
+fn tensors(
+    architecture: Architecture,
+    classes: usize,
+    input: Input,
+    rename: fn(&str) -> String,
+) -> BTreeMap<String, Stored> {
+    let network =
+        architecture.build(classes, input, 0, &device("flex").expect("the CPU")).expect("it can be built");
+    let stored = |t: &crate::nets::layers::TensorEntry| (rename(&t.name), Stored::empty(&t.name, &t.shape));
+    network.tensors().iter().map(stored).collect()
+}
+
+fn architectures() -> impl Iterator<Item = Architecture> {
+    let more =
+        ["cnn4", "cnn16", "wrn-22-3", "wrn-10-1"].into_iter().map(|name| name.parse().expect("a name"));
+    Architecture::all().chain(more)
+}
+
+#[test]
+fn every_architecture_is_recognised_from_its_own_tensors_alone() {
+    let flex = device("flex").expect("the CPU");
+    let mut seen = BTreeSet::new();
+    for architecture in architectures() {
+        for (classes, channels, side) in [(10, 3, 32), (7, 1, 32)] {
+            let tensors = tensors(architecture, classes, Input { channels, side }, str::to_owned);
+            let fits = fits(&tensors, &[], &ImportOptions::default(), &flex);
+            let exact: Vec<_> = fits.iter().filter(|fit| fit.is_exact()).map(recognise::Fit::name).collect();
+            assert_eq!(exact.len(), 1, "{architecture}: {exact:?}");
+            assert_eq!(
+                (fits[0].architecture, fits[0].classes, fits[0].input.channels),
+                (architecture, classes, channels)
+            );
+            // Where the tensors show the side, it is the right one.
+            assert!(fits[0].side == Side::Assumed || fits[0].input.side == side, "{architecture}");
+            seen.insert(architecture.to_string());
+        }
+    }
+    assert_eq!(seen.len(), architectures().count());
+}
+
+#[test]
+fn torchvision_names_of_the_same_structure_are_recognised() {
+    let flex = device("flex").expect("the CPU");
+    let other = |name: &str| {
+        name.replace("shortcut", "downsample").replace("linear.", "classifier.").replace("fc.", "head.")
+    };
+    for name in ["resnet18", "resnet50", "preresnet20"] {
+        let architecture: Architecture = name.parse().expect("a name");
+        let tensors = tensors(architecture, 100, Input { channels: 3, side: 32 }, other);
+        let fits = fits(&tensors, &[], &ImportOptions::default(), &flex);
+        assert!(
+            fits[0].is_exact() && fits[0].architecture == architecture,
+            "{name}: {}",
+            fits[0].differences()
+        );
+    }
+}
+
+#[test]
+fn the_side_is_read_where_the_tensors_show_it() {
+    let flex = device("flex").expect("the CPU");
+    let mlp: Architecture = "mlp".parse().expect("a name");
+    for (channels, side) in [(3, 32), (1, 28), (3, 64), (1, 37), (3, 113)] {
+        let tensors = tensors(mlp, 10, Input { channels, side }, str::to_owned);
+        let best = &fits(&tensors, &[], &ImportOptions::default(), &flex)[0];
+        assert!(best.is_exact());
+        assert_eq!((best.input, best.side), (Input { channels, side }, Side::Read));
+    }
+    let cnn: Architecture = "cnn".parse().expect("a name");
+    let tensors = tensors(cnn, 10, Input { channels: 3, side: 39 }, str::to_owned);
+    let best = &fits(&tensors, &[], &ImportOptions::default(), &flex)[0];
+    assert_eq!(
+        (best.is_exact(), best.input.side, best.side),
+        (true, 32, Side::Assumed),
+        "39 / 8 rounds to 4"
+    );
+}

@@ -1,0 +1,102 @@
+//! ShuffleNetV2 ×1.0 (Ma et al., ECCV 2018) for small images, with the oddities of the published definition: no ReLU
+//! and no pooling behind the stem, a bias in every convolution, and the channel shuffle behind the concatenation.
+
+use burn::module::Module;
+
+use super::layers::{Builder, ConvBn, Kernel, Linear, Maps, Scheme};
+
+pub(crate) const SCHEME: Scheme = Scheme::DEFAULT;
+
+/// Channels and units of each stage.
+const STAGES: [[usize; 2]; 3] = [[116, 4], [232, 8], [464, 4]];
+const HEAD: usize = 1024;
+
+#[derive(Module, Debug)]
+pub(crate) struct ShuffleNetV2 {
+    stem: ConvBn,
+    units: Vec<Unit>,
+    head: ConvBn,
+    fc: Linear,
+}
+
+/// A unit with stride 2 sees all channels twice; one with stride 1 works on the second half and leaves the first.
+#[derive(Module, Debug)]
+struct Unit {
+    residual: Residual,
+    shortcut: Option<Shortcut>,
+}
+
+#[derive(Module, Debug)]
+struct Residual {
+    first: ConvBn,
+    depthwise: ConvBn,
+    last: ConvBn,
+}
+
+#[derive(Module, Debug)]
+struct Shortcut {
+    depthwise: ConvBn,
+    last: ConvBn,
+}
+
+impl ShuffleNetV2 {
+    pub(crate) fn new(b: &Builder, channels: usize, classes: usize) -> Self {
+        let stem = ConvBn::new(b, "pre.0", "pre.1", Kernel::new(3, channels, 24).biased());
+        let mut units = Vec::new();
+        let mut input = 24;
+        for (stage, [output, repeats]) in STAGES.into_iter().enumerate() {
+            for i in 0..repeats {
+                let b = b.at(format_args!("stage{}.{i}", stage + 2));
+                units.push(Unit::new(&b, input, output, i == 0));
+                input = output;
+            }
+        }
+        Self {
+            stem,
+            units,
+            head: ConvBn::new(b, "conv5.0", "conv5.1", Kernel::new(1, input, HEAD).biased()),
+            fc: Linear::new(b, "fc", HEAD, classes),
+        }
+    }
+
+    pub(crate) fn forward(&self, x: Maps) -> (Maps, Maps) {
+        let mut x = self.stem.forward(x);
+        for unit in &self.units {
+            x = unit.forward(x);
+        }
+        let features = self.head.relu(x).global_pool();
+        (features.fork(), self.fc.forward(features))
+    }
+}
+
+impl Unit {
+    fn new(b: &Builder, input: usize, output: usize, strided: bool) -> Self {
+        let half = output / 2;
+        let (width, stride) = if strided { (input, 2) } else { (half, 1) };
+        let depthwise = Kernel::new(3, width, width).stride(stride).groups(width).biased();
+        let last = Kernel::new(1, width, half).biased();
+        let residual = b.at("residual");
+        let shortcut = b.at("shortcut");
+        Self {
+            residual: Residual {
+                first: ConvBn::new(&residual, "0", "1", Kernel::new(1, width, width).biased()),
+                depthwise: ConvBn::new(&residual, "3", "4", depthwise),
+                last: ConvBn::new(&residual, "5", "6", last),
+            },
+            shortcut: strided.then(|| Shortcut {
+                depthwise: ConvBn::new(&shortcut, "0", "1", depthwise),
+                last: ConvBn::new(&shortcut, "2", "3", last),
+            }),
+        }
+    }
+
+    fn forward(&self, x: Maps) -> Maps {
+        let (shortcut, x) = match &self.shortcut {
+            Some(Shortcut { depthwise, last }) => (last.relu(depthwise.forward(x.fork())), x),
+            None => x.split_channels(),
+        };
+        let Residual { first, depthwise, last } = &self.residual;
+        let y = last.relu(depthwise.forward(first.relu(x)));
+        shortcut.concat(y).shuffle_channels(2)
+    }
+}

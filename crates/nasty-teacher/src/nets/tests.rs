@@ -1,0 +1,168 @@
+//! Names, sizes and limits of all architectures.
+
+use std::collections::HashSet;
+
+use burn::tensor::Device;
+use proptest::prelude::*;
+
+use super::{Architecture, Input, NetError, Network};
+
+const CIFAR: Input = Input { channels: 3, side: 32 };
+
+fn build(name: &str, classes: usize, input: Input) -> Network {
+    name.parse::<Architecture>().unwrap().build(classes, input, 0, &Device::flex()).unwrap()
+}
+
+#[test]
+fn parameter_counts_are_the_published_ones() {
+    // For 10, 100 and 200 classes, where published.
+    let counts: &[(&str, &[usize])] = &[
+        ("resnet18", &[11_173_962, 11_220_132, 11_271_432]),
+        ("resnet34", &[21_282_122, 21_328_292, 21_379_592]),
+        ("resnet50", &[23_520_842, 23_705_252, 23_910_152]),
+        ("preresnet20", &[272_282, 278_132]),
+        ("preresnet32", &[466_714, 472_564]),
+        ("preresnet44", &[683_162, 706_292]),
+        ("resnext29", &[34_426_698, 34_518_948, 34_621_448]),
+        ("mobilenetv2", &[2_254_090, 2_369_380, 2_497_480]),
+        ("shufflenetv2", &[1_268_646, 1_360_896, 1_463_396]),
+        ("cnn", &[357_514, 369_124]),
+        ("mlp", &[1_841_162]),
+        ("densenet121", &[6_956_298, 7_048_548]),
+        // Counted on PyTorch definitions of our own, for want of published counts.
+        ("densenet161", &[26_482_378, 26_681_188, 26_902_088]),
+        ("densenet169", &[12_493_322, 12_643_172, 12_809_672]),
+        ("resnet101", &[42_512_970, 42_697_380, 42_902_280]),
+        // The sizes of the public checkpoints.
+        ("resnet20", &[269_722]),
+        ("resnet32", &[464_154]),
+        ("resnet44", &[658_586]),
+        ("resnet56", &[853_018]),
+        ("resnet110", &[1_727_962]),
+        // Zagoruyko & Komodakis, table 4: 36.5 M and 2.2 M.
+        ("wrn-28-10", &[36_479_194, 36_536_884]),
+        ("wrn-40-2", &[2_243_546]),
+    ];
+    for (name, published) in counts {
+        for (classes, count) in [10, 100, 200].into_iter().zip(*published) {
+            assert_eq!(build(name, classes, CIFAR).parameters(), *count, "{name} of {classes} classes");
+        }
+    }
+}
+
+#[test]
+fn multiply_accumulates_are_the_papers() {
+    // 40.6 M for ResNet-20 and 556 M for ResNet-18 are the field's figures; WRN-28-10 has 5.2 G
+    // (Zagoruyko & Komodakis count multiplications).
+    for (name, millions) in [("resnet20", 40.55), ("resnet18", 555.4), ("wrn-28-10", 5_243.3)] {
+        let macs = build(name, 10, CIFAR).macs() as f64 / 1e6;
+        assert!((macs / millions - 1.0).abs() < 2e-3, "{name}: {macs}");
+    }
+}
+
+#[test]
+fn every_name_stands_for_one_architecture() {
+    let mut seen = HashSet::new();
+    for architecture in Architecture::all() {
+        let canonical = architecture.to_string();
+        for name in std::iter::once(canonical.as_str()).chain(architecture.aliases().iter().copied()) {
+            assert!(seen.insert(name.to_owned()), "{name} is given twice");
+            assert_eq!(name.parse::<Architecture>().unwrap(), architecture);
+            assert_eq!(name.to_uppercase().parse::<Architecture>().unwrap(), architecture);
+        }
+        assert_eq!(serde_json::to_string(&architecture).unwrap(), format!("\"{canonical}\""));
+    }
+}
+
+#[test]
+fn families_are_recognised_in_their_spellings() {
+    for name in ["wrn-28-10", "wrn_28_10", "WRN28-10", "wide_resnet28_10", "wideresnet-28-10"] {
+        assert_eq!(name.parse::<Architecture>().unwrap().to_string(), "wrn-28-10", "{name}");
+    }
+    assert_eq!("wrn-22-3".parse::<Architecture>().unwrap(), Architecture::WideResNet { depth: 22, width: 3 });
+    assert_eq!("cnn16".parse::<Architecture>().unwrap(), Architecture::Cnn { width: 16 });
+}
+
+#[test]
+fn names_of_other_networks_are_refused() {
+    // ImageNet networks of timm and torchvision, and CIFAR networks with other shortcuts.
+    for name in [
+        "wide_resnet50_2",
+        "wide_resnet101_2",
+        "resnet152",
+        "resnext50_32x4d",
+        "mobilenet_v2",
+        "shufflenet_v2_x1_0",
+        "cifar10_resnet20",
+        "wrn-28",
+        "wrn-28-10-3",
+        "wrn-28-0",
+        "cnn0",
+        "",
+    ] {
+        assert!(name.parse::<Architecture>().is_err(), "{name}");
+    }
+    let error = "wide_resnet50_2".parse::<Architecture>().unwrap_err();
+    assert_eq!(error.to_string(), "wrn-50-2 takes a depth of 10, 16, 22, … to 100 (6n + 4), found 50");
+    assert!("wrn-99999999999999999999-1".parse::<Architecture>().is_err());
+}
+
+fn any_architecture() -> impl Strategy<Value = Architecture> {
+    let listed = prop::sample::select(Architecture::all().collect::<Vec<_>>());
+    let wide = (0usize..120, 0usize..24).prop_map(|(depth, width)| Architecture::WideResNet { depth, width });
+    let cnn = (0usize..300).prop_map(|width| Architecture::Cnn { width });
+    prop_oneof![6 => listed, 1 => wide, 1 => cnn]
+}
+
+proptest! {
+    #[test]
+    fn allowed_inputs_build_and_run_and_others_are_refused(
+        architecture in any_architecture(),
+        side in prop_oneof![0usize..70, 500usize..530],
+        channels in 0usize..5,
+        classes in prop_oneof![0usize..5, 1usize..1000, Just(100_001)],
+    ) {
+        let input = Input { channels, side };
+        match architecture.build(classes, input, 0, &Device::flex()) {
+            Ok(network) => {
+                prop_assert!(matches!(channels, 1 | 3) && architecture.sides().contains(&side) && classes >= 1);
+                let graph = network.graph();
+                prop_assert_eq!(graph.shape(graph.logits()), [1, 1, classes]);
+                for node in graph.nodes() {
+                    prop_assert!(node.shape.iter().all(|d| *d > 0), "{:?}", node);
+                    prop_assert!(node.inputs.iter().all(|i| *i <= graph.nodes().len()));
+                }
+                prop_assert!(network.macs() > 0);
+                let summed: usize = network.summary().iter().map(|layer| layer.parameters).sum();
+                prop_assert_eq!(summed, network.parameters());
+            }
+            Err(NetError::Unbuildable { allowed, found, .. }) => {
+                prop_assert!(!allowed.is_empty() && !found.is_empty());
+                let sides = architecture.sides();
+                if matches!(channels, 1 | 3) && !sides.contains(&side) && allowed.contains("side") {
+                    prop_assert!(allowed.contains(&sides.start().to_string()), "{}", allowed);
+                }
+            }
+            Err(other) => prop_assert!(false, "{}", other),
+        }
+    }
+}
+
+#[test]
+fn the_smallest_allowed_images_give_logits_of_the_written_shapes() {
+    // What the graph writes down is what real activations do, for one member of each family, at its least side and an
+    // odd one.
+    use super::Mode;
+    for name in
+        ["cnn4", "mlp", "preresnet20", "resnet20", "wrn-10-1", "mobilenetv2", "shufflenetv2", "densenet121"]
+    {
+        let architecture: Architecture = name.parse().unwrap();
+        for side in [*architecture.sides().start(), 11] {
+            let input = Input { channels: 1, side };
+            let network = build(name, 3, input);
+            let images = burn::tensor::Tensor::zeros([2, side, side, 1], &Device::flex());
+            let output = network.outputs(images, Mode::Eval);
+            assert_eq!(output.logits.dims(), [2, 3], "{name} at {side}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `nasty export`.
+
+use crate::failure::End;
+use crate::ui;
+use clap::Args;
+use miette::Result;
+use nasty_teacher::device::device;
+use nasty_teacher::lab::load_network;
+use nasty_teacher::nets::export;
+use std::path::PathBuf;
+
+/// Arguments of `nasty export`.
+#[derive(Args)]
+pub struct ExportArgs {
+    /// A network's folder, or a run's hash in the store
+    network: String,
+    /// File to write: NAME.safetensors (with a config.json beside it) or NAME.onnx
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Folder of the runs
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    store: PathBuf,
+}
+
+/// Exports a network.
+pub fn run(args: &ExportArgs) -> Result<End> {
+    let (network, config) = load_network(&args.network, &args.store, &device("flex")?)?;
+    for file in export(&args.output, &network, &config)? {
+        ui::data(&format!("written: {}", file.display()));
+    }
+    Ok(End::Done)
+}

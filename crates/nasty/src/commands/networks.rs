@@ -1,0 +1,49 @@
+//! `nasty networks`.
+
+use crate::failure::{End, Usage};
+use crate::ui;
+use clap::Args;
+use miette::Result;
+use nasty_teacher::nets::{Architecture, Input, NetError, Overview};
+use nasty_teacher::report::networks::{layers, list};
+
+/// Arguments of `nasty networks`.
+#[derive(Args)]
+pub struct NetworksArgs {
+    /// Network whose layers are shown, such as resnet18; without it, all are listed
+    #[arg(value_name = "NAME")]
+    architecture: Option<Architecture>,
+    /// Number of classes
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    classes: usize,
+    /// Side of the images in pixels
+    #[arg(long, default_value_t = 32, value_name = "PIXELS")]
+    side: usize,
+    /// Channels of the images: 1 or 3
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    channels: usize,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the networks, or the layers of one.
+pub fn run(args: &NetworksArgs) -> Result<End> {
+    let input = Input { channels: args.channels, side: args.side };
+    let overview = |architecture: Architecture| {
+        let usage = |e: NetError| Usage { message: e.to_string(), help: None };
+        architecture.overview(args.classes, input).map_err(usage)
+    };
+    let text = match args.architecture {
+        Some(architecture) => {
+            let overview = overview(architecture)?;
+            if args.json { serde_json::to_string_pretty(&overview) } else { Ok(layers(&overview).to_text()) }
+        }
+        None => {
+            let all = Architecture::all().map(overview).collect::<Result<Vec<Overview>, _>>()?;
+            if args.json { serde_json::to_string_pretty(&all) } else { Ok(list(&all).to_text()) }
+        }
+    };
+    ui::data(text.expect("an overview is plain data").trim_end());
+    Ok(End::Done)
+}

@@ -1,0 +1,50 @@
+//! `nasty report`.
+
+use crate::failure::{End, Usage};
+use crate::ui;
+use clap::Args;
+use miette::Result;
+use nasty_teacher::lab::{Findings, Record, Store};
+use nasty_teacher::report::experiment as report;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `nasty report`.
+#[derive(Args)]
+pub struct ReportArgs {
+    /// A folder of runs, or an experiment's name
+    #[arg(value_name = "STORE|EXPERIMENT")]
+    what: String,
+    /// Folder for index.html, report.json and the tables
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
+    /// Folder of the runs, where an experiment is named
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    store: PathBuf,
+}
+
+/// Writes a report of everything that was run in a store, or of one experiment.
+pub fn run(args: &ReportArgs) -> Result<End> {
+    let given = Path::new(&args.what);
+    let is_store = given.is_dir();
+    let folder = if is_store { given } else { &args.store };
+    if !folder.is_dir() {
+        return Err(no_experiment(format!("no folder and no store is called {}", folder.display())));
+    }
+    let store = Store::open(folder)?;
+    let wanted = |record: &Record| is_store || record.name == args.what;
+    let records: Vec<Record> = store.records()?.into_iter().filter(wanted).collect();
+    if records.is_empty() {
+        let which =
+            if is_store { "no experiment".to_owned() } else { format!("no experiment `{}`", args.what) };
+        return Err(no_experiment(format!("{which} was run in {}", folder.display())));
+    }
+    let findings: Vec<Findings> =
+        records.into_iter().map(|record| store.findings(record)).collect::<Result<_, _>>()?;
+    let written = report::write(&findings, &args.out)?;
+    ui::data(&format!("report   {}", written.page.display()));
+    Ok(End::Done)
+}
+
+fn no_experiment(message: String) -> miette::Report {
+    Usage { message, help: Some("`nasty run NAME` runs one; `nasty experiments` lists them".into()) }.into()
+}

@@ -18,7 +18,9 @@ const LARGE: usize = 1 << 20;
 /// mimalloc, keeping what was freed for the next step; to be a program's `global_allocator`.
 ///
 /// A training step asks for the same large tensors as the one before. glibc maps each afresh, and the kernel has to
-/// find and zero its pages; mimalloc has them at hand, unless a step lasts longer than its usual second.
+/// find and zero its pages; mimalloc has them at hand, unless a step lasts longer than its usual second. Page faults
+/// of a process that takes five steps of batch 128 (AMD EPYC, two threads; `/usr/bin/time -f %R`): cnn 97,163 with
+/// glibc, 17,042 with mimalloc as it comes, 325 so; preresnet20 141,561, 66,958 and 384.
 #[derive(Clone, Copy, Debug)]
 pub struct Allocator;
 

@@ -12,23 +12,28 @@
 //!
 //! Shapes that do not fit together are a bug of the caller and panic, as Burn's own operations do.
 
+mod allocator;
 mod buffers;
 mod channels;
 mod conv;
 mod flex;
 mod isa;
+pub mod measure;
 mod norm;
 mod pool;
 mod portable;
 #[cfg(test)]
 mod reference;
 mod scratch;
+mod sgd;
 mod simd;
 #[cfg(test)]
 mod tests;
 
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
+pub use self::allocator::Allocator;
 use self::channels::Move;
 
 /// The instruction set that the CPU's kernels run on: `avx512bf16`, `avx512`, `avx2` or `baseline`. The machine's best, or
@@ -51,7 +56,8 @@ pub struct ConvOptions {
 }
 
 /// The factors of a convolution's products, in all three of its computations. Tensors and sums are always f32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// f32.
     #[default]
@@ -126,6 +132,29 @@ pub fn scale_shift(
     portable::scale_shift(x, scale, shift, residual, activation)
 }
 
+/// [`scale_shift`] of [`conv2d`]: what evaluation-mode batch-norm behind a convolution comes to. One pass over the
+/// result where no gradient is asked for: on the CPU backend without autodiff.
+#[expect(clippy::too_many_arguments, reason = "two operations' arguments")]
+pub fn conv2d_scale_shift(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions,
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+    residual: Option<Tensor<4>>,
+    activation: Activation,
+) -> Tensor<4> {
+    let graph = x.device().is_autodiff()
+        || weight.device().is_autodiff()
+        || residual.as_ref().is_some_and(|r| r.device().is_autodiff());
+    if graph || !flex::is_flex(&x) {
+        return scale_shift(conv2d(x, weight, bias, options), scale, shift, residual, activation);
+    }
+    check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
+    norm::conv2d_scale_shift(x, weight, bias, options, [scale, shift], residual, activation)
+}
+
 /// The activation alone, x of any shape `[n, h, w, c]`.
 pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     if flex::is_flex(&x) {
@@ -195,6 +224,39 @@ pub fn concat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
         return channels::concat(a, b);
     }
     portable::concat(a, b)
+}
+
+/// Settings of a step of stochastic gradient descent with PyTorch's conventions (no dampening).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdStep {
+    /// Learning rate.
+    pub rate: f64,
+    /// Momentum factor; 0 for none.
+    pub momentum: f64,
+    /// Nesterov's variant.
+    pub nesterov: bool,
+    /// L2 penalty, added to the gradient times the weight.
+    pub weight_decay: f64,
+}
+
+/// The weight and the velocity after a step, all tensors of one shape and without autodiff. The velocity of the step
+/// before is `None` at the first; without momentum what is given for it does not matter.
+pub fn sgd_step<const D: usize>(
+    weight: Tensor<D>,
+    gradient: Tensor<D>,
+    velocity: Option<Tensor<D>>,
+    step: SgdStep,
+) -> (Tensor<D>, Tensor<D>) {
+    assert!(
+        weight.dims() == gradient.dims() && velocity.as_ref().is_none_or(|v| v.dims() == weight.dims()),
+        "sgd_step: weight {:?}, gradient {:?}",
+        weight.dims(),
+        gradient.dims()
+    );
+    if flex::is_flex(&weight) {
+        return sgd::step(weight, gradient, velocity, step);
+    }
+    portable::sgd_step(weight, gradient, velocity, step)
 }
 
 fn check_conv(x: [usize; 4], weight: [usize; 4], bias: Option<usize>, options: ConvOptions) {

@@ -4,7 +4,7 @@
 use burn::tensor::{Tensor, activation, module, ops};
 
 use crate::channels::Move;
-use crate::{Activation, BatchNormOutput, ConvOptions};
+use crate::{Activation, BatchNormOutput, ConvOptions, SgdStep};
 
 fn to_nchw(x: Tensor<4>) -> Tensor<4> {
     x.permute([0, 3, 1, 2])
@@ -107,4 +107,23 @@ pub(crate) fn move_channels(x: Tensor<4>, how: Move) -> Tensor<4> {
 
 pub(crate) fn concat(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     Tensor::cat(vec![a, b], 3)
+}
+
+pub(crate) fn sgd_step<const D: usize>(
+    weight: Tensor<D>,
+    gradient: Tensor<D>,
+    velocity: Option<Tensor<D>>,
+    step: SgdStep,
+) -> (Tensor<D>, Tensor<D>) {
+    let gradient = gradient + weight.clone().mul_scalar(step.weight_decay);
+    let velocity = match velocity {
+        Some(velocity) => velocity.mul_scalar(step.momentum) + gradient.clone(),
+        None => gradient.clone(),
+    };
+    let direction = match (step.momentum > 0.0, step.nesterov) {
+        (false, _) => gradient,
+        (true, false) => velocity.clone(),
+        (true, true) => gradient + velocity.clone().mul_scalar(step.momentum),
+    };
+    (weight - direction.mul_scalar(step.rate), velocity)
 }

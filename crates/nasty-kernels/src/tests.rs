@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::channels::Move;
 use crate::conv::tests::{ConvCase, conv_case};
 use crate::reference::{self, Array, Noise};
-use crate::{Activation, channels, portable};
+use crate::{Activation, SgdStep, channels, portable};
 
 fn device() -> Device {
     Device::flex().autodiff()
@@ -285,6 +285,41 @@ fn bits_do_not_depend_on_the_number_of_threads_or_the_run() {
 }
 
 #[test]
+fn sgd_is_its_definition() {
+    let dims = [3, 5, 7, 401];
+    let mut noise = Noise(5);
+    for (momentum, nesterov) in [(0.0, false), (0.9, false), (0.9, true)] {
+        let step = SgdStep { rate: 0.1, momentum, nesterov, weight_decay: 5e-3 };
+        let mut w = noise.array(dims);
+        let mut v: Option<Vec<f64>> = None;
+        let (mut tw, mut tv) = (tensor(&w).inner(), None);
+        for _ in 0..3 {
+            let g = noise.array(dims);
+            let decayed: Vec<f64> = w.data.iter().zip(&g.data).map(|(w, g)| g + 5e-3 * w).collect();
+            let velocity: Vec<f64> = match v {
+                Some(v) => v.iter().zip(&decayed).map(|(v, g)| momentum * v + g).collect(),
+                None => decayed.clone(),
+            };
+            for ((w, v), g) in w.data.iter_mut().zip(&velocity).zip(&decayed) {
+                *w -= 0.1
+                    * match (momentum > 0.0, nesterov) {
+                        (false, _) => *g,
+                        (true, false) => *v,
+                        (true, true) => g + momentum * v,
+                    };
+            }
+            v = Some(velocity);
+            let kept = tw.clone();
+            let before = kept.to_data();
+            let (weight, velocity) = crate::sgd_step(tw, tensor(&g).inner(), tv, step);
+            assert_eq!(kept.into_data(), before, "a shared weight was changed");
+            assert_close("weight", weight.clone(), &w.data, 1e-6);
+            (tw, tv) = (weight, Some(velocity));
+        }
+    }
+}
+
+#[test]
 fn nan_is_let_through() {
     let x = Array { dims: [1, 2, 2, 1], data: vec![f64::NAN, -1.0, 2.0, 7.0] };
     let values = |t: Tensor<4>| t.into_data().try_to_vec::<f32>().expect("an f32 tensor");
@@ -322,6 +357,24 @@ proptest! {
     #[test]
     fn pools_are_the_reference(case in pool_case()) {
         check_pools(&case);
+    }
+
+    #[test]
+    fn scale_shift_behind_a_convolution_is_both(
+        case in conv_case(),
+        residual: bool,
+        activation in prop_oneof![Just(Activation::None), Just(Activation::Relu), Just(Activation::Relu6)],
+    ) {
+        let mut noise = Noise(case.seed);
+        let plain = |t: Tensor<4>| t.inner();
+        let (x, weight) = (plain(tensor(&noise.array(case.x))), plain(tensor(&noise.array(case.weight))));
+        let mut channels = || vector(&noise.vector(case.weight[0])).inner();
+        let (scale, shift, bias) = (channels(), channels(), case.bias.then(&mut channels));
+        let y = crate::conv2d(x.clone(), weight.clone(), bias.clone(), case.options);
+        let r = residual.then(|| plain(tensor(&noise.array(y.dims()))));
+        let two = crate::scale_shift(y, scale.clone(), shift.clone(), r.clone(), activation);
+        let one = crate::conv2d_scale_shift(x, weight, bias, case.options, scale, shift, r, activation);
+        prop_assert_eq!(one.into_data(), two.into_data());
     }
 
     #[test]

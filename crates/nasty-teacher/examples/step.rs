@@ -21,9 +21,8 @@ use nasty_teacher::data::{Augmentation, Batch, Epoch, EpochBatches, ImageSet, No
 use nasty_teacher::nets::{Architecture, Input, Mode, Network};
 use nasty_teacher::training::{Objective, Optimiser};
 
-/// As in the program, whose file says why.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: nasty_teacher::Allocator = nasty_teacher::Allocator;
 
 /// Images in memory for `data`: as many as an epoch of CIFAR has.
 const IMAGES: usize = 50_000;

@@ -9,6 +9,7 @@ pub mod data;
 pub mod device;
 mod files;
 pub use files::write_whole;
+pub use nasty_kernels::Allocator;
 pub mod lab;
 pub mod losses;
 pub mod nets;

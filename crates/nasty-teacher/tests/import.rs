@@ -130,8 +130,7 @@ fn dictionaries_prefixes_and_counters_are_seen_through() {
     let file = |key: &str, prefix: &str| {
         let mut state = state(&tensors, Kind::Float, |name| format!("{prefix}{name}"));
         state.push(&format!("{prefix}bn1.num_batches_tracked"), Kind::Long, &[], &[17.0]);
-        let mut momentum = State::default();
-        momentum.storages = state.storages.clone();
+        let mut momentum = State { storages: state.storages.clone(), ..State::default() };
         momentum.push("momentum_buffer", Kind::Float, &[2], &[1.0, 2.0]);
         let optimiser = Py::Dict(vec![("state".into(), Py::Dict(momentum.entries.clone()))]);
         let root = match key {
@@ -214,6 +213,18 @@ fn wrong_expectations_are_told_from_the_file() {
             ..ImportOptions::default()
         });
     }
+
+    let mut none = tensors.clone();
+    for tensor in none.iter_mut().filter(|t| t.name.starts_with("fc2.")) {
+        tensor.shape[0] = 0;
+        tensor.data.clear();
+    }
+    let error =
+        bench.import_as(&safetensors(&none), &ImportOptions::default()).expect_err("no classes").to_string();
+    assert!(
+        error.contains("cnn1") && error.contains("fc2.weight (expected [10, 4], found [0, 4])"),
+        "{error}"
+    );
 
     let less: Vec<_> = tensors.iter().filter(|t| t.name != "bn2.running_var").cloned().collect();
     let state_dict = plain(&less);

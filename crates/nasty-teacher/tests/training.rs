@@ -213,7 +213,7 @@ fn a_nasty_teacher_is_judged() {
     let same = verdict(&["epochs=2", "objective.omega=0"]);
     assert!(same.scaled_kl < 1e-3, "ω = 0 and the same seed give the adversary itself: {}", same.scaled_kl);
     assert_eq!((same.verdict, same.measured_on.as_str()), (Verdict::NotNasty, "held-out"));
-    let wild = verdict(&["epochs=8", "objective.omega=1", "clip_norm=1"]);
+    let wild = verdict(&["epochs=20", "objective.omega=1", "clip_norm=1"]);
     assert!(wild.scaled_kl > same.scaled_kl && wild.verdict != Verdict::NotNasty, "{wild:?}");
 }
 

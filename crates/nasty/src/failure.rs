@@ -33,8 +33,11 @@ pub enum End {
 #[expect(clippy::print_stderr, reason = "the one place where errors are shown")]
 pub fn show(report: &Report) -> ExitCode {
     let mut text = format!("error: {report}");
-    for cause in report.chain().skip(1) {
-        text += &format!("\n  because: {cause}");
+    for cause in report.chain().skip(1).map(ToString::to_string) {
+        // Some messages tell their cause themselves.
+        if !text.contains(&cause) {
+            text += &format!("\n  because: {cause}");
+        }
     }
     if let Some(help) = report.help() {
         text += &format!("\n  help: {help}");
@@ -55,6 +58,9 @@ fn code(report: &Report) -> u8 {
             | JobError::Train(_)
             | JobError::Analysis(_) => BAD_DATA,
         };
+    }
+    if let Some(DataError::Impossible { .. } | DataError::UnknownName { .. }) = report.downcast_ref() {
+        return USAGE;
     }
     if let Some(ImportError::Description { .. } | ImportError::Occupied { .. }) = report.downcast_ref() {
         return USAGE;

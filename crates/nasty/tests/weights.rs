@@ -63,7 +63,7 @@ fn state(prefix: &str) -> State {
         }
         state.push(&format!("{prefix}{name}"), Kind::Float, shape, &values);
     };
-    let mut norm = |push: &mut dyn FnMut(String, &[usize]), name: &str, channels: usize| {
+    let norm = |push: &mut dyn FnMut(String, &[usize]), name: &str, channels: usize| {
         for tensor in ["weight", "bias", "running_mean", "running_var"] {
             push(format!("{name}.{tensor}"), &[channels]);
         }

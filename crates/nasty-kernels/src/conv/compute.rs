@@ -1,6 +1,10 @@
 //! The computations of a convolution on slices, for a given instruction set and precision.
 
+use rayon::prelude::*;
+
 use super::bias;
+use super::depthwise;
+pub(crate) use super::gather::Epilogue;
 use super::gather::Gather;
 use super::geometry::{ConvShape, Taps};
 use super::pack::WeightOrder;
@@ -17,9 +21,33 @@ pub(crate) struct Computation {
 }
 
 impl Computation {
+    /// One input and one output channel a group: bound by memory, and always computed in f32.
+    pub(crate) fn is_depthwise(&self) -> bool {
+        self.shape.groups == self.shape.cin && self.shape.groups == self.shape.cout
+    }
+
     /// y `[n, oh, ow, cout]`.
     pub(crate) fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        self.forward_then(x, weight, bias, None)
+    }
+
+    /// [`forward`](Self::forward), with an epilogue over all pixels.
+    pub(crate) fn forward_then(
+        &self,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        epilogue: Option<&Epilogue<'_>>,
+    ) -> Vec<f32> {
         let s = &self.shape;
+        if self.is_depthwise() {
+            let mut y = depthwise::forward(self.path, s, x, weight, bias);
+            if let Some(epilogue) = epilogue {
+                let image = (s.oh * s.ow * s.cout).max(1);
+                y.par_chunks_mut(image).enumerate().for_each(|(i, y)| epilogue(i * image, y));
+            }
+            return y;
+        }
         let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
         let order = WeightOrder {
             group: outputs * inputs * s.taps(),
@@ -36,6 +64,7 @@ impl Computation {
             kernel: [s.kh, s.kw],
             order,
             bias,
+            epilogue,
         };
         self.gather(&gather, x, weight)
     }
@@ -43,6 +72,9 @@ impl Computation {
     /// dx `[n, h, w, cin]`.
     pub(crate) fn backward_input(&self, weight: &[f32], dy: &[f32]) -> Vec<f32> {
         let s = &self.shape;
+        if self.is_depthwise() {
+            return depthwise::backward_input(self.path, s, weight, dy);
+        }
         let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
         let order = WeightOrder {
             group: outputs * inputs * s.taps(),
@@ -59,12 +91,16 @@ impl Computation {
             kernel: [s.kh, s.kw],
             order,
             bias: None,
+            epilogue: None,
         };
         self.gather(&gather, dy, weight)
     }
 
     /// dw as the weight.
     pub(crate) fn backward_weight(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        if self.is_depthwise() {
+            return depthwise::backward_weight(self.path, &self.shape, x, dy);
+        }
         match self.precision {
             Precision::F32 => weight::backward_weight::<f32>(self.path, &self.shape, x, dy),
             Precision::Bf16 => weight::backward_weight::<Pair>(self.path, &self.shape, x, dy),

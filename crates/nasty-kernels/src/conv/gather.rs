@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use super::geometry::Taps;
+use super::inner::{Sum, load_part, store_part};
 use super::output::{Output, Shared};
 use super::pack::{CHUNK, Tile, WeightLayout, WeightOrder, pack_channels, tiles};
 use crate::scratch::Scratch;
@@ -28,14 +29,19 @@ pub(super) struct Gather<'a> {
     pub(super) kernel: [usize; 2],
     pub(super) order: WeightOrder,
     pub(super) bias: Option<&'a [f32]>,
+    /// Done to every part of the destination while it is in the cache.
+    pub(super) epilogue: Option<&'a Epilogue<'a>>,
 }
+
+/// Changes whole pixels of the destination, given with the index of their first element.
+pub(crate) type Epilogue<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
 
 /// Images in the lanes of a buffer.
 const IMAGES: usize = 8;
 /// Bytes of a thread's buffer, about; half of a usual second-level cache.
 const BUFFER: usize = 448 << 10;
-/// Bytes of the weights that one pass over a band uses, about; half of a usual first-level cache.
-const PANEL: usize = 18 << 10;
+/// Bytes of the weights that one pass over a band uses, about: they stream from the second-level cache.
+const PANEL: usize = 144 << 10;
 
 /// Some destination rows of some images.
 struct Task {
@@ -46,6 +52,9 @@ struct Task {
 
 /// What is the same for all tasks.
 struct Run<'a, E> {
+    /// Whether any tap reads the source's rows and columns.
+    read_rows: Vec<bool>,
+    read_columns: Vec<bool>,
     gather: &'a Gather<'a>,
     x: &'a [f32],
     layout: &'a WeightLayout,
@@ -76,7 +85,16 @@ impl Gather<'_> {
 
         let mut y = Output::new(self.images * rows * columns * channels);
         let tasks = self.tasks(layout.chunks);
-        let run = Run { gather: self, x, layout: &layout, weights, bias: &bias, y: y.share() };
+        let run = Run {
+            read_rows: read(&self.rows, self.source[0]),
+            read_columns: read(&self.columns, self.source[1]),
+            gather: self,
+            x,
+            layout: &layout,
+            weights,
+            bias: &bias,
+            y: y.share(),
+        };
         tasks.par_iter().for_each(|task| path.run(TaskJob { run: &run, task }));
         // SAFETY: the tasks cover all images and rows, and every task writes all pixels and channels of its part.
         unsafe { y.finish() }
@@ -138,6 +156,13 @@ impl Gather<'_> {
     }
 }
 
+/// Whether any of the taps reads a position, for all positions.
+fn read(taps: &[Taps], len: usize) -> Vec<bool> {
+    let mut read = vec![false; len];
+    taps.iter().flat_map(|t| t.iter()).for_each(|(_, position)| read[position] = true);
+    read
+}
+
 struct TaskJob<'a, E> {
     run: &'a Run<'a, E>,
     task: &'a Task,
@@ -155,9 +180,19 @@ impl<E: Element> Job for TaskJob<'_, E> {
         let parts = parts(task);
         for &(first, count) in &parts {
             let part = &mut buffer[(first - task.first_image) * band.image()..][..count * band.image()];
-            band.fill(run, first, count, part);
+            band.fill::<I, E>(run, first, count, part);
         }
         let gather = run.gather;
+        let finish = || {
+            let Some(epilogue) = gather.epilogue else { return };
+            let [rows, columns, channels] = gather.destination;
+            let len = task.rows.len() * columns * channels;
+            for image in task.first_image..task.first_image + task.images {
+                let at = (image * rows + task.rows.start) * columns * channels;
+                // SAFETY: these pixels are this task's alone, and all its passes have written them.
+                epilogue(at, unsafe { std::slice::from_raw_parts_mut(run.y.at(at, len), len) });
+            }
+        };
         for group in 0..gather.groups {
             for tile in &run.layout.tiles {
                 let per_pass = (PANEL / (run.layout.chunk(tile) * 4)).max(1);
@@ -187,6 +222,7 @@ impl<E: Element> Job for TaskJob<'_, E> {
                 }
             }
         }
+        finish();
     }
 }
 
@@ -236,21 +272,32 @@ impl Band {
 
     /// Copies the rows of `count` images.
     #[inline(always)]
-    fn fill<E: Element>(&self, run: &Run<'_, E>, first: usize, count: usize, buffer: &mut [E]) {
+    fn fill<I: Isa, E: Element>(&self, run: &Run<'_, E>, first: usize, count: usize, buffer: &mut [E]) {
         let [rows, columns, channels] = run.gather.source;
         let per_group = channels / run.gather.groups;
         let from_chunk = CHUNK * E::VALUES;
         let (lines, _) = buffer.as_chunks_mut::<CHUNK>();
         let plane = self.rows.len() * columns * count;
         for (r, row) in self.rows.clone().enumerate() {
+            if !run.read_rows[row] {
+                continue;
+            }
             for image in 0..count {
-                let from =
-                    &run.x[((first + image) * rows + row) * columns * channels..][..columns * channels];
-                for (column, pixel) in from.chunks_exact(channels).enumerate() {
+                let start = ((first + image) * rows + row) * columns * channels;
+                for column in 0..columns {
+                    if !run.read_columns[column] {
+                        continue;
+                    }
                     let mut to = (r * columns + column) * count + image;
-                    for group in pixel.chunks_exact(per_group) {
-                        for values in group.chunks(from_chunk) {
-                            pack_channels(values, &mut lines[to]);
+                    for group in 0..run.gather.groups {
+                        let pixel = start + column * channels + group * per_group;
+                        for channel in (0..per_group).step_by(from_chunk) {
+                            pack_channels::<I, E>(
+                                run.x,
+                                pixel + channel,
+                                per_group - channel,
+                                &mut lines[to],
+                            );
                             to += plane;
                         }
                     }
@@ -346,86 +393,5 @@ impl Band {
                 }
             }
         }
-    }
-}
-
-/// Loads a vector from `at` on of `len` values, zeros behind them.
-#[inline(always)]
-unsafe fn load_part<I: Isa>(from: *const f32, at: usize, len: usize) -> I::V {
-    let mut values = [0.0; 16];
-    // SAFETY: `len` values are valid; a vector is no longer than the array.
-    unsafe {
-        for i in 0..I::LANES.min(len - at) {
-            values[i] = *from.add(at + i);
-        }
-        I::load(values.as_ptr())
-    }
-}
-
-/// Stores what of a vector lies before `len`.
-#[inline(always)]
-unsafe fn store_part<I: Isa>(to: *mut f32, at: usize, len: usize, v: I::V) {
-    let mut values = [0.0; 16];
-    // SAFETY: `len` values are valid; a vector is no longer than the array.
-    unsafe {
-        I::store(values.as_mut_ptr(), v);
-        for i in 0..I::LANES.min(len - at) {
-            *to.add(at + i) = values[i];
-        }
-    }
-}
-
-/// Taps times chunks for one pixel of `P` images: steps are in elements.
-struct Sum<E> {
-    source: *const E,
-    weights: *const E,
-    chunks: usize,
-    /// Elements of all chunks.
-    elements: usize,
-    down: usize,
-    across: usize,
-    plane: usize,
-    row: isize,
-    column: isize,
-    panel: usize,
-    kernel_row: usize,
-    kernel_column: usize,
-}
-
-impl<E: Element> Sum<E> {
-    #[inline(always)]
-    unsafe fn run<I: Isa, const P: usize, const V: usize>(&self, sums: &mut [[I::V; V]; P]) {
-        let mut local = *sums;
-        for chunk in 0..self.chunks {
-            let elements = (self.elements - chunk * CHUNK).min(CHUNK);
-            for down in 0..self.down {
-                for across in 0..self.across {
-                    let source = self
-                        .source
-                        .wrapping_add(chunk * self.plane)
-                        .wrapping_offset(down as isize * self.row + across as isize * self.column);
-                    let weights = self.weights.wrapping_add(
-                        chunk * self.panel + down * self.kernel_row + across * self.kernel_column,
-                    );
-                    let (source, weights) = (source.cast::<f32>(), weights.cast::<f32>());
-                    for e in 0..elements {
-                        // SAFETY: the caller's promise: tap and chunk lie in the buffers.
-                        unsafe {
-                            let mut w = [I::zero(); V];
-                            for (v, w) in w.iter_mut().enumerate() {
-                                *w = I::load(weights.add((e * V + v) * I::LANES));
-                            }
-                            for (p, sums) in local.iter_mut().enumerate() {
-                                let x = I::splat(source.add(p * CHUNK + e));
-                                for (sum, w) in sums.iter_mut().zip(w) {
-                                    *sum = E::multiply_add::<I>(w, x, *sum);
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        *sums = local;
     }
 }

@@ -3,8 +3,10 @@
 
 mod bias;
 mod compute;
+mod depthwise;
 mod gather;
 mod geometry;
+mod inner;
 mod output;
 mod pack;
 #[cfg(test)]
@@ -20,8 +22,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
-use self::compute::Computation;
-use self::geometry::ConvShape;
+pub(crate) use self::compute::{Computation, Epilogue};
+pub(crate) use self::geometry::ConvShape;
 use crate::ConvOptions;
 use crate::flex::{self, Maybe};
 use crate::simd::Path;
@@ -56,6 +58,21 @@ fn computation(x: &FlexTensor, weight: &FlexTensor, options: ConvOptions) -> Com
     Computation { shape, path: Path::chosen(), precision: options.precision }
 }
 
+/// y without a graph, each part of it changed by `epilogue` while it is in the cache.
+pub(crate) fn forward(
+    x: FlexTensor,
+    weight: FlexTensor,
+    bias: Option<FlexTensor>,
+    options: ConvOptions,
+    epilogue: Option<&Epilogue<'_>>,
+) -> FlexTensor {
+    let (x, weight, bias) = (flex::contiguous(x), flex::contiguous(weight), bias.map(flex::contiguous));
+    let c = computation(&x, &weight, options);
+    let bias = bias.as_ref().map(flex::elements);
+    let y = c.forward_then(flex::elements(&x), flex::elements(&weight), bias, epilogue);
+    flex::from_vec(y, c.shape.y())
+}
+
 impl ConvBackend for Flex {
     fn nasty_conv2d(
         x: FlexTensor,
@@ -63,11 +80,7 @@ impl ConvBackend for Flex {
         bias: Maybe<Self>,
         options: ConvOptions,
     ) -> FlexTensor {
-        let (x, weight, bias) =
-            (flex::contiguous(x), flex::contiguous(weight), bias.into_option().map(flex::contiguous));
-        let c = computation(&x, &weight, options);
-        let y = c.forward(flex::elements(&x), flex::elements(&weight), bias.as_ref().map(flex::elements));
-        flex::from_vec(y, c.shape.y())
+        forward(x, weight, bias.into_option(), options, None)
     }
 }
 

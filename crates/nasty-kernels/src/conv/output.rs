@@ -8,7 +8,7 @@ pub(super) struct Output {
     len: usize,
 }
 
-/// What the tasks share of an [`Output`].
+/// What tasks share of an [`Output`] or of an array.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'a> {
     start: *mut f32,
@@ -39,7 +39,12 @@ impl Output {
     }
 }
 
-impl Shared<'_> {
+impl<'a> Shared<'a> {
+    /// An array that tasks change, each its own part.
+    pub(super) fn of(array: &'a mut [f32]) -> Self {
+        Self { start: array.as_mut_ptr(), len: array.len(), lifetime: PhantomData }
+    }
+
     /// A pointer to `len` elements from `at` on.
     #[inline(always)]
     pub(super) fn at(self, at: usize, len: usize) -> *mut f32 {

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::simd::Element;
+use crate::simd::{Element, Isa};
 
 /// Elements of a pixel that lie together: a cache line.
 pub(super) const CHUNK: usize = 16;
@@ -108,19 +108,62 @@ impl WeightLayout {
     }
 }
 
-/// Packs `to.len()` elements from up to `CHUNK * VALUES` channels; those that the source lacks are zero.
+/// Packs `channels` values from `at` on, up to a chunk. Behind them comes what follows in `from`, which no product
+/// reaches; but an odd one's partner in a pair is zero.
 #[inline(always)]
-pub(super) fn pack_channels<E: Element>(from: &[f32], to: &mut [E; CHUNK]) {
-    if E::VALUES == 1 {
-        if let Some(from) = from.first_chunk::<CHUNK>() {
-            *to = std::array::from_fn(|i| E::pack(from[i], 0.0));
-            return;
+pub(super) fn pack_channels<I: Isa, E: Element>(
+    from: &[f32],
+    at: usize,
+    channels: usize,
+    to: &mut [E; CHUNK],
+) {
+    let values = CHUNK * E::VALUES;
+    if let Some(from) = from.get(at..at + values)
+        && (channels >= values || channels.is_multiple_of(E::VALUES))
+    {
+        for lane in (0..CHUNK).step_by(I::LANES) {
+            // SAFETY: a job runs; `from` has `values` elements and `to` a chunk.
+            unsafe {
+                let packed = E::pack_neighbours::<I>(from.as_ptr().add(lane * E::VALUES));
+                I::store(to.as_mut_ptr().add(lane).cast(), packed);
+            }
         }
-    } else if let Some(from) = from.first_chunk::<{ 2 * CHUNK }>() {
-        *to = std::array::from_fn(|i| E::pack(from[2 * i], from[2 * i + 1]));
         return;
     }
-    let at = |i: usize| from.get(i).copied().unwrap_or(0.0);
-    *to =
-        std::array::from_fn(|i| E::pack(at(i * E::VALUES), if E::VALUES == 2 { at(2 * i + 1) } else { 0.0 }));
+    let from = &from[at..at + channels.min(values)];
+    let value = |i: usize| from.get(i).copied().unwrap_or(0.0);
+    for (i, to) in to.iter_mut().enumerate() {
+        *to = E::pack(value(i * E::VALUES), if E::VALUES == 2 { value(2 * i + 1) } else { 0.0 });
+    }
+}
+
+/// Packs `channels` values from `at` on, of one image or of two, `to.len()` being a multiple of the vector. Behind
+/// them comes what follows in the images, which ends in sums that are not used.
+#[inline(always)]
+pub(super) fn pack_images<I: Isa, E: Element>(
+    one: &[f32],
+    two: Option<&[f32]>,
+    at: usize,
+    channels: usize,
+    to: &mut [E],
+) {
+    let len = to.len();
+    let both = (one.get(at..at + len), two.map_or(Some([].as_slice()), |two| two.get(at..at + len)));
+    if let (Some(one), Some(two)) = both {
+        for lane in (0..len).step_by(I::LANES) {
+            // SAFETY: a job runs; all have `len` elements, a multiple of the vector.
+            unsafe {
+                let first = I::load(one.as_ptr().add(lane));
+                let second = if two.is_empty() { I::zero() } else { I::load(two.as_ptr().add(lane)) };
+                I::store(to.as_mut_ptr().add(lane).cast(), E::pack_lanes::<I>(first, second));
+            }
+        }
+        return;
+    }
+    let one = &one[at..at + channels.min(len)];
+    for (i, to) in to.iter_mut().enumerate() {
+        let first = one.get(i).copied().unwrap_or(0.0);
+        let second = if i < one.len() { two.map_or(0.0, |two| two[at + i]) } else { 0.0 };
+        *to = E::pack(first, second);
+    }
 }

@@ -6,12 +6,15 @@
 //! `[row][column][image][channel]`, so that a tap's run over pixels is a run over memory. Products of pairs take two
 //! images at a time.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::geometry::ConvShape;
-use super::pack::{CHUNK, Tile, tiles};
+use super::inner::Tap;
+use super::output::Shared;
+use super::pack::{CHUNK, Tile, pack_images, tiles};
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
@@ -21,9 +24,12 @@ const IMAGES: usize = 8;
 /// not depend on how many there are, for sums over other parts round differently.
 const TASKS: usize = 16;
 /// Bytes of a thread's buffer, about.
-const BUFFER: usize = 320 << 10;
-/// Bytes of output gradient that all taps and channels go over before the next: half a first-level cache.
-const BLOCK: usize = 16 << 10;
+const BUFFER: usize = 512 << 10;
+/// Bytes of output gradient that all taps and channels go over before the next: with the input's
+/// they stay in the first-level cache.
+const BLOCK: usize = 8 << 10;
+/// Bytes of a task's sums, about: with the buffer they stay in a usual second-level cache.
+const SUMS: usize = 144 << 10;
 
 /// How the shape is cut; depends on the shape and the vectors' length alone.
 struct Plan {
@@ -34,7 +40,9 @@ struct Plan {
     /// Input channels of a group in sixteens.
     chunks: usize,
     /// Chunks of a task.
-    per_task: usize,
+    task_chunks: usize,
+    /// Tiles of a task.
+    task_tiles: usize,
     /// Parts of the images.
     slots: usize,
 }
@@ -42,11 +50,11 @@ struct Plan {
 /// A part of the sum.
 struct Task<'a> {
     group: usize,
-    tile: &'a Tile,
+    tiles: &'a [Tile],
     chunks: Range<usize>,
     images: Range<usize>,
-    /// `[chunk][tap][input channel][output channel]`.
-    sums: &'a mut [f32],
+    /// Where the slot's sums begin.
+    start: usize,
 }
 
 /// The gradient, computed with products of `E`.
@@ -55,10 +63,10 @@ pub(super) fn backward_weight<E: Element>(path: Path, shape: &ConvShape, x: &[f3
     let len = plan.len();
     let mut scratch = Scratch::take(len * plan.slots);
     let sums = &mut scratch.elements::<f32>()[..len * plan.slots];
-    let tasks = plan.tasks(sums);
-    tasks
-        .into_par_iter()
-        .for_each(|task| path.run(TaskJob::<E> { plan: &plan, task, x, dy, element: E::default() }));
+    let shared = Shared::of(sums);
+    plan.tasks().par_iter().for_each(|task| {
+        path.run(TaskJob::<E> { plan: &plan, task, x, dy, sums: shared, element: PhantomData });
+    });
     plan.unpack(sums)
 }
 
@@ -66,11 +74,15 @@ impl Plan {
     fn new(shape: &ConvShape, lanes: usize) -> Self {
         let (tiles, width) = tiles(shape.cout / shape.groups, lanes);
         let chunks = (shape.cin / shape.groups).div_ceil(CHUNK);
-        let per_task = (36 / shape.taps()).clamp(1, 16).min(chunks);
-        let per_task = chunks.div_ceil(chunks.div_ceil(per_task));
-        let tasks = shape.groups * tiles.len() * chunks.div_ceil(per_task);
+        // As many of both as their sums' room allows, about as many inputs as outputs: each is copied for all of
+        // the other.
+        let even = |all: usize, most: usize| all.div_ceil(all.div_ceil(most.clamp(1, all)));
+        let blocks = SUMS / (shape.taps() * CHUNK * 2 * lanes * 4);
+        let task_chunks = even(chunks, blocks.isqrt().next_power_of_two().max(blocks / tiles.len()));
+        let task_tiles = even(tiles.len(), blocks / task_chunks);
+        let tasks = shape.groups * tiles.len().div_ceil(task_tiles) * chunks.div_ceil(task_chunks);
         let slots = TASKS.div_ceil(tasks).min(shape.n.div_ceil(IMAGES)).max(1);
-        Self { shape: *shape, tiles, width, lanes, chunks, per_task, slots }
+        Self { shape: *shape, tiles, width, lanes, chunks, task_chunks, task_tiles, slots }
     }
 
     /// Sums of one slot.
@@ -78,22 +90,32 @@ impl Plan {
         self.shape.groups * self.width * self.chunks * self.shape.taps() * CHUNK
     }
 
-    fn tasks<'a>(&'a self, sums: &'a mut [f32]) -> Vec<Task<'a>> {
-        let mut tasks = Vec::new();
-        let mut rest = sums;
+    fn tasks(&self) -> Vec<Task<'_>> {
         let eights = self.shape.n.div_ceil(IMAGES);
+        let image = |slot: usize| (slot * eights / self.slots * IMAGES).min(self.shape.n);
+        let mut tasks = Vec::new();
         for slot in 0..self.slots {
-            let image = |slot: usize| (slot * eights / self.slots * IMAGES).min(self.shape.n);
-            for (group, tile) in (0..self.shape.groups).flat_map(|g| self.tiles.iter().map(move |t| (g, t))) {
-                for chunk in (0..self.chunks).step_by(self.per_task) {
-                    let chunks = chunk..(chunk + self.per_task).min(self.chunks);
-                    let (sums, tail) = rest.split_at_mut(chunks.len() * self.chunk(tile));
-                    rest = tail;
-                    tasks.push(Task { group, tile, chunks, images: image(slot)..image(slot + 1), sums });
+            for (group, tiles) in
+                (0..self.shape.groups).flat_map(|g| self.tiles.chunks(self.task_tiles).map(move |t| (g, t)))
+            {
+                for chunk in (0..self.chunks).step_by(self.task_chunks) {
+                    tasks.push(Task {
+                        group,
+                        tiles,
+                        chunks: chunk..(chunk + self.task_chunks).min(self.chunks),
+                        images: image(slot)..image(slot + 1),
+                        start: slot * self.len(),
+                    });
                 }
             }
         }
         tasks
+    }
+
+    /// Where the sums `[tap][input channel][output channel]` of a chunk in a tile begin.
+    fn sums(&self, task: &Task<'_>, tile: &Tile, chunk: usize) -> usize {
+        let rows = (task.group * self.width + tile.offset) * self.chunks + chunk * tile.vectors * self.lanes;
+        task.start + rows * self.shape.taps() * CHUNK
     }
 
     /// Sums of a chunk in a tile.
@@ -138,30 +160,41 @@ fn inside(tap: usize, length: usize, outputs: usize, stride: usize, padding: usi
     start..end.min(outputs).max(start)
 }
 
+/// Whether a window reads the position, along one axis; with a stride larger than the kernel some are left out.
+fn is_read(position: usize, kernel: usize, stride: usize, padding: usize) -> bool {
+    (position + padding) % stride < kernel
+}
+
 struct TaskJob<'a, E> {
     plan: &'a Plan,
-    task: Task<'a>,
+    task: &'a Task<'a>,
     x: &'a [f32],
     dy: &'a [f32],
-    element: E,
+    sums: Shared<'a>,
+    element: PhantomData<E>,
 }
 
 impl<E: Element> Job for TaskJob<'_, E> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self) {
-        self.task.sums.fill(0.0);
-        let shape = &self.plan.shape;
-        let width = self.task.tile.vectors * I::LANES;
-        let row = (self.task.chunks.len() * shape.w * shape.stride * CHUNK + shape.ow * width) * IMAGES * 4;
+    fn run<I: Isa>(self) {
+        let Self { plan, task, .. } = self;
+        let shape = &plan.shape;
+        for (tile, chunk) in task.tiles.iter().flat_map(|t| task.chunks.clone().map(move |c| (t, c))) {
+            let len = plan.chunk(tile);
+            let sums = self.sums.at(plan.sums(task, tile, chunk), len);
+            // SAFETY: `at` checked the length, and tiles and chunks are this task's alone.
+            unsafe { std::slice::from_raw_parts_mut(sums, len) }.fill(0.0);
+        }
+        let width: usize = task.tiles.iter().map(|t| t.vectors * I::LANES).sum();
+        let row = (task.chunks.len() * shape.w * shape.stride * CHUNK + shape.ow * width) * IMAGES * 4;
         let band = (BUFFER / row).saturating_sub(shape.kh / 2).clamp(1, shape.oh);
         let band = shape.oh.div_ceil(shape.oh.div_ceil(band));
-        let images = self.task.images.clone();
-        for first in images.clone().step_by(IMAGES) {
-            let count = (images.end - first).min(IMAGES);
+        for first in task.images.clone().step_by(IMAGES) {
+            let count = (task.images.end - first).min(IMAGES);
             for row in (0..shape.oh).step_by(band) {
-                self.band::<I>(first, count, row..(row + band).min(shape.oh));
+                self.band::<I>(first, count, row..(row + band).min(shape.oh), width);
             }
         }
     }
@@ -170,32 +203,44 @@ impl<E: Element> Job for TaskJob<'_, E> {
 impl<E: Element> TaskJob<'_, E> {
     /// Adds the products of some rows of some images.
     #[inline(always)]
-    fn band<I: Isa>(&mut self, first: usize, count: usize, rows: Range<usize>) {
+    fn band<I: Isa>(&self, first: usize, count: usize, rows: Range<usize>, width: usize) {
+        let task = self.task;
         let shape = self.plan.shape;
         let ConvShape { stride, padding, .. } = shape;
         // Input rows that the band's windows cover.
         let top = (rows.start * stride).saturating_sub(padding).min(shape.h);
         let bottom = ((rows.end - 1) * stride + shape.kh).saturating_sub(padding).min(shape.h).max(top);
         let steps = count.div_ceil(E::VALUES);
-        let width = self.task.tile.vectors * I::LANES;
-        let plane = (bottom - top) * shape.w * steps * CHUNK;
-        let mut x_scratch = Scratch::take(self.task.chunks.len() * plane);
-        let mut dy_scratch = Scratch::take(rows.len() * shape.ow * steps * width);
-        let x = &mut x_scratch.elements::<E>()[..self.task.chunks.len() * plane];
-        let dy = &mut dy_scratch.elements::<E>()[..rows.len() * shape.ow * steps * width];
-        self.pack_x(first, count, top..bottom, x);
-        self.pack_dy(first, count, rows.clone(), width, dy);
+        let x_plane = (bottom - top) * shape.w * steps * CHUNK;
+        let dy_plane = rows.len() * shape.ow * steps;
+        let mut x_scratch = Scratch::take(task.chunks.len() * x_plane);
+        let mut dy_scratch = Scratch::take(dy_plane * width);
+        let x = &mut x_scratch.elements::<E>()[..task.chunks.len() * x_plane];
+        let dy = &mut dy_scratch.elements::<E>()[..dy_plane * width];
+        self.pack_x::<I>(first, count, top..bottom, x);
+        let mut to = &mut *dy;
+        for tile in task.tiles {
+            let (part, rest) = to.split_at_mut(dy_plane * tile.vectors * I::LANES);
+            self.pack_dy::<I>(tile, first, count, rows.clone(), part);
+            to = rest;
+        }
 
-        let pixel = steps * width * 4;
-        let block_columns = (BLOCK / pixel).clamp(1, shape.ow);
-        let block_rows = (BLOCK / (pixel * shape.ow)).clamp(1, rows.len());
+        let pixel = steps * 2 * I::LANES * 4;
+        // With one tap nothing of the input is read again: longer runs.
+        let block = if shape.taps() == 1 { 2 * BLOCK } else { BLOCK };
+        let block_columns = (block / pixel).clamp(1, shape.ow);
+        let block_rows = (block / (pixel * shape.ow)).clamp(1, rows.len());
         let per_group = shape.cin / shape.groups;
-        for (block_row, block_column) in rows
+        let blocks = rows
             .clone()
             .step_by(block_rows)
-            .flat_map(|r| (0..shape.ow).step_by(block_columns).map(move |c| (r, c)))
-        {
-            for (c, chunk) in self.task.chunks.clone().enumerate() {
+            .flat_map(|r| (0..shape.ow).step_by(block_columns).map(move |c| (r, c)));
+        for ((block_row, block_column), tile) in blocks.flat_map(|b| task.tiles.iter().map(move |t| (b, t))) {
+            let width = tile.vectors * I::LANES;
+            let dy = &dy[(tile.offset - task.tiles[0].offset) * dy_plane..][..dy_plane * width];
+            for (c, chunk) in task.chunks.clone().enumerate() {
+                let x = &x[c * x_plane..][..x_plane];
+                let sums = self.sums.at(self.plan.sums(task, tile, chunk), self.plan.chunk(tile));
                 let used = (per_group - chunk * CHUNK).min(CHUNK);
                 for (ky, kx) in (0..shape.kh).flat_map(|ky| (0..shape.kw).map(move |kx| (ky, kx))) {
                     let down = inside(ky, shape.h, shape.oh, stride, padding);
@@ -207,13 +252,11 @@ impl<E: Element> TaskJob<'_, E> {
                     }
                     let row = down.start * stride + ky - padding - top;
                     let column = across.start * stride + kx - padding;
-                    let mut tap = Tap {
-                        x: x[c * plane + (row * shape.w + column) * steps * CHUNK..].as_ptr(),
+                    let tap = Tap {
+                        x: x[(row * shape.w + column) * steps * CHUNK..].as_ptr(),
                         dy: dy[((down.start - rows.start) * shape.ow + across.start) * steps * width..]
                             .as_ptr(),
-                        sums: self.task.sums[(c * shape.taps() + ky * shape.kw + kx) * CHUNK * width..]
-                            [..CHUNK * width]
-                            .as_mut_ptr(),
+                        sums: sums.wrapping_add((ky * shape.kw + kx) * CHUNK * width),
                         rows: down.len(),
                         columns: across.len(),
                         steps,
@@ -222,7 +265,8 @@ impl<E: Element> TaskJob<'_, E> {
                         dy_row: shape.ow * steps * width,
                     };
                     // SAFETY: the instruction set is there, for a job runs; the rows and columns are those whose
-                    // tap lies inside the image, so in the band; `sums` has a chunk's channels.
+                    // tap lies inside the image, so in the band; `sums` has all taps' chunks, and they are this
+                    // task's alone.
                     unsafe { tap.all::<I>(used, width) }
                 }
             }
@@ -231,26 +275,27 @@ impl<E: Element> TaskJob<'_, E> {
 
     /// As `[chunk][row][column][image][channel]`.
     #[inline(always)]
-    fn pack_x(&self, first: usize, count: usize, rows: Range<usize>, to: &mut [E]) {
+    fn pack_x<I: Isa>(&self, first: usize, count: usize, rows: Range<usize>, to: &mut [E]) {
         let shape = &self.plan.shape;
         let per_group = shape.cin / shape.groups;
-        let start = self.task.group * per_group + self.task.chunks.start * CHUNK;
-        let end = self.task.group * per_group + (self.task.chunks.end * CHUNK).min(per_group);
         let steps = count.div_ceil(E::VALUES);
         let plane = rows.len() * shape.w * steps;
         let (lines, _) = to.as_chunks_mut::<CHUNK>();
         for (r, row) in rows.enumerate() {
+            if !is_read(row, shape.kh, shape.stride, shape.padding) {
+                continue;
+            }
             for step in 0..steps {
-                let image = |i: usize| &self.x[((first + i) * shape.h + row) * shape.w * shape.cin..];
-                let one = image(step * E::VALUES);
-                // The partner of the last of an odd number is itself, times a gradient of zero.
-                let two = image((step * E::VALUES + E::VALUES - 1).min(count - 1));
+                let (one, two) = images::<E>(self.x, shape.h * shape.w * shape.cin, first, count, step);
                 for column in 0..shape.w {
-                    let pixel = column * shape.cin;
-                    let (one, two) = (&one[pixel + start..pixel + end], &two[pixel + start..pixel + end]);
+                    if !is_read(column, shape.kw, shape.stride, shape.padding) {
+                        continue;
+                    }
+                    let pixel = (row * shape.w + column) * shape.cin + self.task.group * per_group;
                     let mut to = (r * shape.w + column) * steps + step;
-                    for (one, two) in one.chunks(CHUNK).zip(two.chunks(CHUNK)) {
-                        pack_two(one, two, &mut lines[to]);
+                    for chunk in self.task.chunks.clone() {
+                        let (at, channels) = (pixel + chunk * CHUNK, per_group - chunk * CHUNK);
+                        pack_images::<I, E>(one, two, at, channels, &mut lines[to]);
                         to += plane;
                     }
                 }
@@ -260,107 +305,34 @@ impl<E: Element> TaskJob<'_, E> {
 
     /// As `[row][column][image][channel]`.
     #[inline(always)]
-    fn pack_dy(&self, first: usize, count: usize, rows: Range<usize>, width: usize, to: &mut [E]) {
+    fn pack_dy<I: Isa>(&self, tile: &Tile, first: usize, count: usize, rows: Range<usize>, to: &mut [E]) {
         let shape = &self.plan.shape;
-        let tile = self.task.tile;
+        let width = tile.vectors * I::LANES;
         let start = self.task.group * (shape.cout / shape.groups) + tile.start;
         let steps = count.div_ceil(E::VALUES);
         for (r, row) in rows.enumerate() {
             for step in 0..steps {
-                let image = |i: usize| &self.dy[((first + i) * shape.oh + row) * shape.ow * shape.cout..];
-                let one = image(step * E::VALUES);
-                let two = step * E::VALUES + E::VALUES - 1;
-                let two = if E::VALUES == 2 && two < count { Some(image(two)) } else { None };
+                let (one, two) = images::<E>(self.dy, shape.oh * shape.ow * shape.cout, first, count, step);
                 for column in 0..shape.ow {
-                    let pixel = column * shape.cout + start;
-                    let one = &one[pixel..pixel + tile.len];
-                    let two = two.map_or([].as_slice(), |two| &two[pixel..pixel + tile.len]);
+                    let at = (row * shape.ow + column) * shape.cout + start;
                     let to = &mut to[((r * shape.ow + column) * steps + step) * width..][..width];
-                    if E::VALUES == 1 || two.is_empty() {
-                        to.iter_mut().zip(one).for_each(|(to, one)| *to = E::pack(*one, 0.0));
-                    } else {
-                        to.iter_mut().zip(one.iter().zip(two)).for_each(|(to, (a, b))| *to = E::pack(*a, *b));
-                    }
-                    to[tile.len..].fill(E::default());
+                    pack_images::<I, E>(one, two, at, tile.len, to);
                 }
             }
         }
     }
 }
 
-/// A chunk of channels of one image, or of two as pairs.
+/// The step's image, and the one that pairs with it: not with f32, nor for the last of an odd number.
 #[inline(always)]
-fn pack_two<E: Element>(one: &[f32], two: &[f32], to: &mut [E; CHUNK]) {
-    if let (Some(one), Some(two)) = (one.first_chunk::<CHUNK>(), two.first_chunk::<CHUNK>()) {
-        *to = std::array::from_fn(|i| E::pack(one[i], two[i]));
-    } else {
-        let at = |from: &[f32], i: usize| from.get(i).copied().unwrap_or(0.0);
-        *to = std::array::from_fn(|i| E::pack(at(one, i), at(two, i)));
-    }
-}
-
-/// A tap's run over some rows and columns; steps are in elements.
-struct Tap<E> {
-    x: *const E,
-    dy: *const E,
-    sums: *mut f32,
-    rows: usize,
-    columns: usize,
-    steps: usize,
-    x_row: usize,
-    x_column: usize,
-    dy_row: usize,
-}
-
-impl<E: Element> Tap<E> {
-    /// The first `used` channels of the chunk, as many at a time as leave the sums in registers.
-    #[inline(always)]
-    unsafe fn all<I: Isa>(&mut self, used: usize, width: usize) {
-        let mut channel = 0;
-        while channel < used {
-            // SAFETY: the caller's promise; the buffers have whole chunks.
-            channel += unsafe {
-                match (used - channel, width / I::LANES) {
-                    (9.., 1) if I::IMAGES == 8 => self.some::<I, 16, 1>(channel),
-                    (5.., 1) => self.some::<I, 8, 1>(channel),
-                    (_, 1) => self.some::<I, 4, 1>(channel),
-                    (5.., _) if I::IMAGES == 8 => self.some::<I, 8, 2>(channel),
-                    (_, _) => self.some::<I, 4, 2>(channel),
-                }
-            };
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn some<I: Isa, const C: usize, const V: usize>(&mut self, channel: usize) -> usize {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let mut sums = [[I::zero(); V]; C];
-            let width = V * I::LANES;
-            for (row, column) in (0..self.rows).flat_map(|r| (0..self.columns).map(move |c| (r, c))) {
-                let x = self.x.add(row * self.x_row + column * self.x_column + channel).cast::<f32>();
-                let dy = self.dy.add(row * self.dy_row + column * self.steps * width).cast::<f32>();
-                for step in 0..self.steps {
-                    let mut d = [I::zero(); V];
-                    for (v, d) in d.iter_mut().enumerate() {
-                        *d = I::load(dy.add(step * width + v * I::LANES));
-                    }
-                    for (c, sums) in sums.iter_mut().enumerate() {
-                        let x = I::splat(x.add(step * CHUNK + c));
-                        for (sum, d) in sums.iter_mut().zip(d) {
-                            *sum = E::multiply_add::<I>(d, x, *sum);
-                        }
-                    }
-                }
-            }
-            // Sums of sums: one long sum would lose digits.
-            for (c, sums) in sums.iter().enumerate() {
-                for (v, sum) in sums.iter().enumerate() {
-                    let to = self.sums.add((channel + c) * width + v * I::LANES);
-                    I::store(to, I::add(I::load(to), *sum));
-                }
-            }
-        }
-        C
-    }
+fn images<E: Element>(
+    all: &[f32],
+    len: usize,
+    first: usize,
+    count: usize,
+    step: usize,
+) -> (&[f32], Option<&[f32]>) {
+    let image = |i: usize| &all[(first + i) * len..];
+    let two = step * E::VALUES + 1;
+    (image(step * E::VALUES), if E::VALUES == 2 && two < count { Some(image(two)) } else { None })
 }

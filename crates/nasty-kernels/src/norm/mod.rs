@@ -16,7 +16,7 @@ use burn::tensor::Tensor;
 use self::backward::{ActivationBackward, AffineBackward, Saved};
 use self::passes::{Channels, Wide};
 use crate::flex::Maybe;
-use crate::{Activation, BatchNormOutput, buffers, flex};
+use crate::{Activation, BatchNormOutput, ConvOptions, buffers, conv, flex};
 
 /// The operations as Burn dispatches them.
 #[backend_extension(Flex, Autodiff)]
@@ -81,6 +81,31 @@ pub(crate) fn scale_shift(
 
 pub(crate) fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as NormBackend>::nasty_activate(x.into_dispatch(), activation))
+}
+
+/// [`scale_shift`] behind a convolution, done while the convolution's result is in the cache; for tensors without a
+/// graph.
+pub(crate) fn conv2d_scale_shift(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions,
+    [scale, shift]: [Tensor<1>; 2],
+    residual: Option<Tensor<4>>,
+    activation: Activation,
+) -> Tensor<4> {
+    let wide = Wide::new(&Channels::of_scale_shift(primitive(scale), primitive(shift)));
+    let residual = residual.map(|r| flex::contiguous(primitive(r)));
+    let residual = residual.as_ref().map(flex::elements);
+    let epilogue = |at: usize, y: &mut [f32]| {
+        kernels::forward_in_place(y, residual.map(|r| &r[at..][..y.len()]), wide.form(), activation);
+    };
+    let y = conv::forward(primitive(x), primitive(weight), bias.map(primitive), options, Some(&epilogue));
+    Tensor::from_primitive::<Flex>(y)
+}
+
+fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    tensor.try_into_primitive::<Flex>().expect("a tensor of the CPU backend without autodiff")
 }
 
 /// A batch's statistics, and the normal form that they give.

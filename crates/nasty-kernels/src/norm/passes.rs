@@ -35,7 +35,7 @@ impl Wide {
         Self { lanes, mean, scale, shift }
     }
 
-    fn form(&self) -> Form<'_> {
+    pub(super) fn form(&self) -> Form<'_> {
         Form { mean: &self.mean, scale: &self.scale, shift: &self.shift }
     }
 }

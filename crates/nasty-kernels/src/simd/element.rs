@@ -15,6 +15,18 @@ pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
     /// Packs the first value and, if the element has two, the second.
     fn pack(first: f32, second: f32) -> Self;
 
+    /// [`Self::pack`] for all lanes.
+    ///
+    /// # Safety
+    /// As of [`Isa`].
+    unsafe fn pack_lanes<I: Isa>(first: I::V, second: I::V) -> I::V;
+
+    /// `LANES` elements of neighbouring values.
+    ///
+    /// # Safety
+    /// As of [`Isa`]; `from` is valid for `LANES * VALUES` values.
+    unsafe fn pack_neighbours<I: Isa>(from: *const f32) -> I::V;
+
     /// # Safety
     /// As of [`Isa`].
     unsafe fn multiply_add<I: Isa>(a: I::V, b: I::V, c: I::V) -> I::V;
@@ -26,6 +38,17 @@ impl Element for f32 {
     #[inline(always)]
     fn pack(first: f32, _: f32) -> Self {
         first
+    }
+
+    #[inline(always)]
+    unsafe fn pack_lanes<I: Isa>(first: I::V, _: I::V) -> I::V {
+        first
+    }
+
+    #[inline(always)]
+    unsafe fn pack_neighbours<I: Isa>(from: *const f32) -> I::V {
+        // SAFETY: the caller's promise.
+        unsafe { I::load(from) }
     }
 
     #[inline(always)]
@@ -41,6 +64,18 @@ impl Element for Pair {
     #[inline(always)]
     fn pack(first: f32, second: f32) -> Self {
         Self(round_to_bf16(first) >> 16 | round_to_bf16(second) & 0xffff_0000)
+    }
+
+    #[inline(always)]
+    unsafe fn pack_lanes<I: Isa>(first: I::V, second: I::V) -> I::V {
+        // SAFETY: the caller's promise.
+        unsafe { I::pairs(first, second) }
+    }
+
+    #[inline(always)]
+    unsafe fn pack_neighbours<I: Isa>(from: *const f32) -> I::V {
+        // SAFETY: the caller's promise.
+        unsafe { I::neighbours(from) }
     }
 
     #[inline(always)]

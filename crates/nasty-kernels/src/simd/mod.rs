@@ -12,7 +12,9 @@ mod x86;
 
 use std::sync::OnceLock;
 
-pub(crate) use self::element::{Element, Pair, round_to_bf16};
+#[cfg(test)]
+pub(crate) use self::element::round_to_bf16;
+pub(crate) use self::element::{Element, Pair};
 pub(crate) use self::plain::Plain;
 
 /// An instruction set with kernels of its own, the weakest first.
@@ -60,6 +62,33 @@ pub(crate) trait Isa: 'static {
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// c plus both products of the bfloat16 pairs of a and b.
     unsafe fn dot(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+
+    /// Pairs of a and b.
+    #[inline(always)]
+    unsafe fn pairs(a: Self::V, b: Self::V) -> Self::V {
+        let (mut first, mut second) = ([0.0; 16], [0.0; 16]);
+        // SAFETY: a vector is no longer than the arrays.
+        unsafe {
+            Self::store(first.as_mut_ptr(), a);
+            Self::store(second.as_mut_ptr(), b);
+            for (a, b) in first.iter_mut().zip(second) {
+                *a = f32::from_bits(Pair::pack(*a, b).0);
+            }
+            Self::load(first.as_ptr())
+        }
+    }
+
+    /// Pairs of neighbours, from twice `LANES` f32.
+    #[inline(always)]
+    unsafe fn neighbours(from: *const f32) -> Self::V {
+        let mut pairs = [0.0; 16];
+        for (i, pair) in pairs.iter_mut().take(Self::LANES).enumerate() {
+            // SAFETY: the caller's promise; a vector is no longer than the array.
+            *pair = f32::from_bits(unsafe { Pair::pack(*from.add(2 * i), *from.add(2 * i + 1)) }.0);
+        }
+        // SAFETY: as above.
+        unsafe { Self::load(pairs.as_ptr()) }
+    }
 }
 
 impl Path {

@@ -76,7 +76,7 @@ impl Isa for Avx2 {
 
 /// The AVX-512 instruction sets differ in one function.
 macro_rules! avx512 {
-    ($name:ident, |$a:ident, $b:ident, $c:ident| $dot:expr) => {
+    ($name:ident, |$a:ident, $b:ident, $c:ident| $dot:expr $(, $more:item)*) => {
         pub(crate) struct $name;
 
         impl Isa for $name {
@@ -125,6 +125,8 @@ macro_rules! avx512 {
                 // SAFETY: as above; vectors of f32 and of bfloat16 have the same bits.
                 unsafe { $dot }
             }
+
+            $($more)*
         }
     };
 }
@@ -136,8 +138,29 @@ avx512!(Avx512, |a, b, c| {
     _mm512_fmadd_ps(high(a), high(b), _mm512_fmadd_ps(low(a), low(b), c))
 });
 
-avx512!(Avx512Bf16, |a, b, c| _mm512_dpbf16_ps(
-    c,
-    std::mem::transmute::<__m512, __m512bh>(a),
-    std::mem::transmute::<__m512, __m512bh>(b)
-));
+avx512!(
+    Avx512Bf16,
+    |a, b, c| _mm512_dpbf16_ps(
+        c,
+        std::mem::transmute::<__m512, __m512bh>(a),
+        std::mem::transmute::<__m512, __m512bh>(b)
+    ),
+    #[inline(always)]
+    unsafe fn pairs(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: as above; vectors of bfloat16 and of integers have the same bits.
+        unsafe {
+            let a = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(a));
+            let b = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(b));
+            let b = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(b));
+            _mm512_castsi512_ps(_mm512_or_si512(_mm512_cvtepu16_epi32(a), b))
+        }
+    },
+    #[inline(always)]
+    unsafe fn neighbours(from: *const f32) -> __m512 {
+        // SAFETY: as above.
+        unsafe {
+            let pairs = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from.add(16)), _mm512_loadu_ps(from));
+            std::mem::transmute::<__m512bh, __m512>(pairs)
+        }
+    }
+);

@@ -88,7 +88,7 @@ pub struct Responses {
 }
 
 impl ResponsesRecipe {
-    /// The responses of `networks`, the recipe's, on `device` without autodiff, each with the normalisation of its
+    /// The responses of `networks`, the recipe's and of one class count, on `device` without autodiff, each with the normalisation of its
     /// input. The recipe's [`problem`](Self::problem) must be `None`.
     ///
     /// # Errors
@@ -100,29 +100,44 @@ impl ResponsesRecipe {
         device: &Device,
     ) -> Result<Responses, AnalysisError> {
         let chosen = drawn(&test.labels, self.images, self.seed)?;
-        let mut responses: Vec<Response> = chosen
-            .into_iter()
-            .map(|image| Response { image, label: test.labels[image], probabilities: Vec::new() })
-            .collect();
-        let mut sharpnesses = Vec::new();
-        for (network, normalisation) in networks {
-            let (classes, logits) = (network.classes(), all_logits(network, normalisation, test, device));
-            if logits.iter().any(|v| !v.is_finite()) {
-                return Err(AnalysisError::NotFinite { what: "logits" });
+        let of = |(network, normalisation): &(Network, Normalisation)| {
+            let logits = all_logits(network, normalisation, test, device);
+            match logits.iter().all(|v| v.is_finite()) {
+                true => Ok(logits),
+                false => Err(AnalysisError::NotFinite { what: "logits" }),
             }
-            for response in &mut responses {
-                let row = &logits[response.image * classes..][..classes];
-                response.probabilities.push(probabilities(row, self.temperature));
-            }
-            sharpnesses.push(sharpness(&logits, classes, self.temperature));
-        }
-        Ok(Responses { shown: responses, sharpness: sharpnesses })
+        };
+        let logits = networks.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+        let classes = networks.first().map_or(1, |(network, _)| network.classes());
+        Ok(Responses {
+            shown: responses(&logits, &test.labels, classes, self.temperature, &chosen),
+            sharpness: logits.iter().map(|l| sharpness(l, classes, self.temperature)).collect(),
+        })
     }
 }
 
 /// `softmax(row / τ)`.
 pub fn probabilities(row: &[f32], temperature: f64) -> Vec<f64> {
     log_probabilities(row, temperature).into_iter().map(f64::exp).collect()
+}
+
+/// The responses of networks with `logits` `[images, classes]` each, on test images, to those at `chosen`.
+pub fn responses(
+    logits: &[Vec<f32>],
+    labels: &[u16],
+    classes: usize,
+    temperature: f64,
+    chosen: &[usize],
+) -> Vec<Response> {
+    let of = |image: usize| Response {
+        image,
+        label: labels[image],
+        probabilities: logits
+            .iter()
+            .map(|logits| probabilities(&logits[image * classes..][..classes], temperature))
+            .collect(),
+    };
+    chosen.iter().map(|&image| of(image)).collect()
 }
 
 /// How sharp a network's answers `[images, classes]` are at temperature τ.

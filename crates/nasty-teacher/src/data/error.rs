@@ -62,6 +62,13 @@ pub enum DataError {
         /// What to do about it.
         help: String,
     },
+    /// Another process is at work there.
+    #[error("another process fetches into {folder}")]
+    #[diagnostic(help("wait until it has finished"))]
+    Busy {
+        /// The folder.
+        folder: String,
+    },
     /// A combination of options that means nothing.
     #[error("{what}")]
     #[diagnostic(help("{help}"))]

@@ -1,7 +1,7 @@
 //! The published recipes as defaults (paper.md of the reference, §2), so that what is typed is a difference from them.
 
 use crate::data::{Augmentation, DataName, DataSet};
-use crate::nets::Architecture;
+use crate::nets::{Architecture, Precision};
 use crate::training::{
     DataRecipe, NetworkRef, Objective, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule,
 };
@@ -19,15 +19,26 @@ pub enum Kind {
     HardLabel(NetworkRef),
 }
 
-/// [`recipe`] for a data set that has been read, so that images are held out of it whatever its size is: of
-/// Tiny-ImageNet (which may be here with some of its classes only) and of folders a tenth, but one a class at least.
-pub fn for_data(name: DataName, data: &DataSet, architecture: Architecture, kind: Kind) -> Recipe {
-    let counted = matches!(name, DataName::TinyImagenet | DataName::Folder(_));
-    let mut recipe = recipe(name, super::digest(data), architecture, kind);
-    if counted {
-        let images = data.train.len();
-        recipe.data.validation = (images / 10).max(data.classes.len()).min(images / 2);
+/// How many of a data set's `train` training images are held out to choose the epoch: 5,000, or about a tenth.
+/// Tiny-ImageNet may be here with some of its classes only, and folders have any size: one image a class at least.
+pub fn held_out(name: &DataName, train: usize, classes: usize) -> usize {
+    match name {
+        DataName::Quickstart => 600,
+        DataName::TinyImagenet | DataName::Folder(_) => (train / 10).max(classes).min(train / 2),
+        DataName::Cifar10 | DataName::Cifar100 | DataName::FashionMnist | DataName::Mnist => 5_000,
     }
+}
+
+/// [`recipe`] for a data set that has been read and whose contents have `digest`, with images held out of it.
+pub fn for_data(
+    name: DataName,
+    data: &DataSet,
+    digest: String,
+    architecture: Architecture,
+    kind: Kind,
+) -> Recipe {
+    let mut recipe = recipe(name, digest, architecture, kind);
+    recipe.data.validation = held_out(&recipe.data.name, data.train.len(), data.classes.len());
     recipe
 }
 
@@ -54,12 +65,8 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
         DataName::Mnist => Augmentation::none(),
         _ => Augmentation { crop_padding: 4, flip: true, rotation_degrees: 0 },
     };
-    let validation = match name {
-        DataName::Quickstart => 600,
-        // A matter of how many there are: `for_data`.
-        DataName::TinyImagenet | DataName::Folder(_) => 0,
-        _ => 5_000,
-    };
+    // None of the data sets whose size is not known by their name: `for_data` holds some out.
+    let validation = held_out(&name, 0, 0);
     let base = Recipe {
         format: RECIPE_FORMAT,
         data: DataRecipe { name: name.clone(), digest, side: None, validation, subset: None },
@@ -73,6 +80,7 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
         batch: 128,
         augmentation,
         clip_norm: None,
+        precision: Precision::F32,
         parity: Parity::Exact,
         seed: 0,
     };
@@ -109,19 +117,22 @@ mod tests {
 
     #[test]
     fn a_tenth_is_held_out_of_sets_of_any_size() {
-        let held_out = |name: &DataName, images: usize, classes: usize| {
-            let labels = (0..images).map(|i| (i % classes) as u16).collect();
-            let train = ImageSet { height: 1, width: 1, channels: 3, pixels: vec![0; 3 * images], labels };
-            let classes = vec![String::new(); classes];
-            let normalisation = Normalisation { mean: vec![0.5; 3], std: vec![0.5; 3] };
-            let data = DataSet { name: name.to_string(), classes, test: train.clone(), train, normalisation };
-            for_data(name.clone(), &data, "cnn".parse().expect("a name"), Kind::Train).data.validation
-        };
         let folder = DataName::Folder("x".into());
         assert_eq!(held_out(&DataName::TinyImagenet, 100_000, 200), 10_000);
         assert_eq!(held_out(&DataName::TinyImagenet, 2_000, 20), 200);
         assert_eq!(held_out(&folder, 60, 10), 10, "one a class");
         assert_eq!(held_out(&folder, 6, 4), 3, "never more than half");
         assert_eq!(held_out(&DataName::Cifar10, 50_000, 10), 5_000);
+    }
+
+    #[test]
+    fn a_recipe_for_a_folder_holds_images_out() {
+        let train = ImageSet { height: 1, width: 1, channels: 3, pixels: vec![0; 90], labels: vec![0; 30] };
+        let normalisation = Normalisation { mean: vec![0.5; 3], std: vec![0.5; 3] };
+        let classes = vec![String::new(); 2];
+        let data = DataSet { name: "x".into(), classes, test: train.clone(), train, normalisation };
+        let architecture = "cnn".parse().expect("a name");
+        let recipe = for_data(DataName::Folder("x".into()), &data, "d".into(), architecture, Kind::Train);
+        assert_eq!((recipe.data.validation, recipe.data.digest.as_str()), (3, "d"));
     }
 }

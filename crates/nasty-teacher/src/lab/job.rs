@@ -9,7 +9,7 @@ use super::task::Task;
 use super::workplace::{Workplace, normalisation_of};
 use crate::analysis::AnalysisError;
 use crate::data::{DataError, DataSet, ImageSet, Normalisation};
-use crate::nets::{self, Input, NetError, Network, NetworkConfig};
+use crate::nets::{self, Input, NetError, Network, NetworkConfig, Precision};
 use crate::training::{
     Frozen, Objective, Observer, Outcome, Parity, Recipe, TableKey, TrainError, Trainer, all_logits,
     evaluate, mean_scaled_kl,
@@ -105,14 +105,16 @@ impl Workplace {
             )));
         }
         recipe.augmentation.check(data.train.height, data.train.width)?;
+        if recipe.precision == Precision::Bf16 && self.device_name != "flex" {
+            return Err(refuse(format!("precision bf16 needs the device flex, found {}", self.device_name)));
+        }
         let split = Split::of(recipe, &data).map_err(refuse)?;
         let input = Input { channels: data.train.channels, side: data.train.height };
-        let network = recipe.architecture.build(
-            data.classes.len(),
-            input,
-            recipe.seed,
-            &self.device.clone().autodiff(),
-        )?;
+        let autodiff = self.device.clone().autodiff();
+        let network = recipe
+            .architecture
+            .build(data.classes.len(), input, recipe.seed, &autodiff)?
+            .with_precision(recipe.precision);
         let frozen = self.frozen(recipe, &data, &split).map_err(|e| e.unwrap_or_else(refuse))?;
 
         let _lock = run.lock(&|| observer.stop())?;

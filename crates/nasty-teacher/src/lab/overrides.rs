@@ -155,6 +155,7 @@ mod tests {
     use super::*;
     use crate::data::DataName;
     use crate::lab::defaults::{Kind, recipe};
+    use crate::nets::Precision;
     use crate::training::NetworkRef;
 
     fn base() -> Recipe {
@@ -174,10 +175,11 @@ mod tests {
             "schedule.kind=cosine",
             "clip_norm=1",
             "objective.alpha=0.5",
+            "precision=bf16",
         ])
         .expect("all keys are known");
         assert_eq!((r.epochs, r.data.subset, r.clip_norm), (3, Some(2000), Some(1.0)));
-        assert_eq!(r.schedule, Schedule::Cosine);
+        assert_eq!((r.schedule.clone(), r.precision), (Schedule::Cosine, Precision::Bf16));
         assert_ne!(r.hash(), base().hash());
         assert_eq!(with(&["data.subset=10", "data.subset=none"]).expect("fine").hash(), base().hash());
         assert_eq!(with(&["schedule.milestones=[1,2]"]).expect("fine").schedule, {

@@ -35,6 +35,7 @@ pub use generator::Generator;
 pub use graph::{Graph, LayerSummary, Node, Op};
 pub use import::{ImportError, ImportOptions, ImportReport, Imported, Side, import};
 pub use layers::NormStatistics;
+pub use nasty_kernels::Precision;
 pub use network::{Mode, NamedTensor, Network, Output};
 pub use overview::Overview;
 pub use weights::{CONFIG_FILE, NetworkConfig, WEIGHTS_FILE, load, save};

@@ -11,7 +11,7 @@ use super::body::{Body, scheme};
 use super::graph::{Graph, LayerSummary, Op};
 use super::layers::{Builder, Maps, NormStatistics, Pass, TensorEntry};
 use super::state_dict::{self, elements};
-use super::{Architecture, Input, NetError};
+use super::{Architecture, Input, NetError, Precision};
 
 /// How batch-norm normalises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Network {
     body: Body,
     #[module(skip)]
     about: Arc<About>,
+    #[module(skip)]
+    precision: Precision,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,16 @@ impl Network {
         let builder = Builder::new(seed, scheme(architecture), device);
         let body = Body::new(architecture, &builder, classes, input);
         let tensors = builder.entries();
-        Self { body, about: Arc::new(About { architecture, classes, input, tensors }) }
+        Self {
+            body,
+            about: Arc::new(About { architecture, classes, input, tensors }),
+            precision: Precision::F32,
+        }
+    }
+
+    /// The network with its convolutions computed in `precision`. Weights, statistics and everything else stay f32.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// Logits `[batch, classes]` of normalised images `[batch, side, side, channels]`.
@@ -80,12 +91,13 @@ impl Network {
 
     /// Features and logits of normalised images `[batch, side, side, channels]`.
     pub fn outputs(&self, images: Tensor<4>, mode: Mode) -> Output {
-        self.run(images, Rc::new(Pass { mode, statistics: None }))
+        self.run(images, Rc::new(Pass { mode, precision: self.precision, statistics: None }))
     }
 
     /// Evaluation-mode output, and the statistics of what entered each batch-norm, in forward order.
     pub fn outputs_and_statistics(&self, images: Tensor<4>) -> (Output, Vec<NormStatistics>) {
-        let pass = Rc::new(Pass { mode: Mode::Eval, statistics: Some(RefCell::default()) });
+        let statistics = Some(RefCell::default());
+        let pass = Rc::new(Pass { mode: Mode::Eval, precision: self.precision, statistics });
         let output = self.run(images, pass.clone());
         let statistics = pass.statistics.as_ref().map(RefCell::take).unwrap_or_default();
         (output, statistics)
@@ -181,6 +193,7 @@ impl Network {
         Ok(Self {
             body: state_dict::write(self.body, &name, &self.about.tensors, tensors)?,
             about: self.about,
+            precision: self.precision,
         })
     }
 }

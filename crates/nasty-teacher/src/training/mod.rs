@@ -9,6 +9,7 @@ mod objective;
 mod optimiser;
 mod recipe;
 mod schedule;
+mod sgd;
 pub(crate) mod state_file;
 mod trainer;
 

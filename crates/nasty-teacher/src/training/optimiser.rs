@@ -1,10 +1,10 @@
 //! Optimisers with PyTorch's conventions, and clipping of the gradient's global norm.
 
+use super::sgd::Sgd;
 use crate::nets::Network;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -57,16 +57,11 @@ impl Optimiser {
         }
     }
 
-    /// Burn's optimiser for these settings.
+    /// The optimiser for these settings.
     pub fn build(&self) -> ModuleOptimizer {
         let decay = |penalty: f64| (penalty > 0.0).then(|| WeightDecayConfig::new(penalty as f32));
         match *self {
-            Self::Sgd { momentum, nesterov, weight_decay } => SgdConfig::new()
-                .with_momentum((momentum > 0.0).then(|| {
-                    MomentumConfig::new().with_momentum(momentum).with_dampening(0.0).with_nesterov(nesterov)
-                }))
-                .with_weight_decay(decay(weight_decay))
-                .init(),
+            Self::Sgd { momentum, nesterov, weight_decay } => Sgd { momentum, nesterov, weight_decay }.into(),
             Self::Adam { weight_decay } => {
                 AdamConfig::new().with_epsilon(1e-8).with_weight_decay(decay(weight_decay)).init()
             }

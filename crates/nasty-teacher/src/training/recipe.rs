@@ -4,7 +4,7 @@ use super::objective::Objective;
 use super::optimiser::Optimiser;
 use super::schedule::Schedule;
 use crate::data::{Augmentation, DataName};
-use crate::nets::Architecture;
+use crate::nets::{Architecture, Precision};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -39,6 +39,8 @@ pub struct Recipe {
     pub augmentation: Augmentation,
     /// Largest ℓ2 norm of the whole gradient; larger ones are scaled down to it.
     pub clip_norm: Option<f64>,
+    /// What the trained network's convolutions multiply; weights, statistics and losses are f32 either way.
+    pub precision: Precision,
     /// Which epoch's weights are kept, and how accuracy is counted.
     pub parity: Parity,
     /// Decides initial weights, order, views and splits.

@@ -6,7 +6,7 @@ use super::frozen::{Frozen, host};
 use super::optimiser::clip_global_norm;
 use super::recipe::{Parity, Recipe};
 use crate::data::{Batch, Epoch, ImageSet, Normalisation, epoch_batches};
-use crate::nets::{Mode, NamedTensor, NetError, Network};
+use crate::nets::{Mode, NamedTensor, NetError, Network, Precision};
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device, Int, Tensor, TensorData};
@@ -270,7 +270,12 @@ impl Trainer<'_> {
         let Progress { network, best, position, .. } = progress;
         let recipe = self.recipe;
         let selection = self.selection.map(|images| {
-            let logits = all_logits(&network.valid(), self.normalisation, images, &self.device);
+            let logits = all_logits(
+                &network.valid().with_precision(Precision::F32),
+                self.normalisation,
+                images,
+                &self.device,
+            );
             let e = evaluate(&logits, &images.labels, network.classes());
             let accuracy = match recipe.parity {
                 Parity::Exact => e.accuracy,

@@ -116,8 +116,8 @@ fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind) -> Result<Recip
     // The size that a folder's images are resized to decides what its digest is of.
     let side =
         args.changes.iter().rev().find_map(|c| c.strip_prefix("data.side=")).and_then(|s| s.parse().ok());
-    let data = workplace.data(&args.data, side)?;
-    let recipe = defaults::for_data(args.data.clone(), &data, args.architecture, kind);
+    let (data, digest) = workplace.data_and_digest(&args.data, side)?;
+    let recipe = defaults::for_data(args.data.clone(), &data, digest, args.architecture, kind);
     Ok(apply(recipe, &args.changes)?)
 }
 

@@ -142,6 +142,10 @@ impl DataFreeRecipe {
                 Generator::check(latent, width).err().map(|e| format!("generator: {e}")).unwrap_or_default(),
             ),
             (
+                self.batch.saturating_mul(latent) <= MAX_NOISE,
+                format!("batch times generator.latent is above {MAX_NOISE}: lower one of them"),
+            ),
+            (
                 positive(learning_rate),
                 format!("generator.learning_rate is {learning_rate}, expected above 0"),
             ),

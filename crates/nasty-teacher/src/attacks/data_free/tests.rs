@@ -208,6 +208,8 @@ fn impossible_recipes_are_refused() {
     assert!(problem(DataFreeRecipe { steps: 0, ..recipe() }).contains("steps"));
     let generator = GeneratorRecipe { latent: 0, ..recipe().generator };
     assert!(problem(DataFreeRecipe { generator, ..recipe() }).contains("latent"));
+    let generator = GeneratorRecipe { latent: 65_536, ..recipe().generator };
+    assert!(problem(DataFreeRecipe { generator, batch: 65_536, ..recipe() }).contains("batch times"));
     let weights = GeneratorWeights { one_hot: -1.0, ..recipe().weights };
     assert!(problem(DataFreeRecipe { weights, ..recipe() }).contains("weights"));
     let schedule = Schedule::Step { milestones: vec![1], factor: f64::NAN };

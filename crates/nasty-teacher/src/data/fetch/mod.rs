@@ -44,7 +44,8 @@ pub enum Fetched {
 /// folder `from` of a mirror.
 ///
 /// # Errors
-/// [`DataError::Impossible`] for data sets that are not fetched; [`DataError::Network`] when the server fails (what
+/// [`DataError::Impossible`] for data sets that are not fetched and a `from` that is no address;
+/// [`DataError::Busy`] while another process fetches; [`DataError::Network`] when the server fails (what
 /// has come is kept); [`DataError::Malformed`] when its file is not the published one; [`DataError::Io`] when the
 /// disk refuses.
 pub fn fetch(
@@ -63,6 +64,12 @@ pub fn fetch(
         return Ok(Fetched::Already(place));
     }
     let base = from.unwrap_or(source.base);
+    if !base.starts_with("http://") && !base.starts_with("https://") {
+        return Err(DataError::Impossible {
+            what: format!("`{base}` is no address of a mirror"),
+            help: "give one such as http://localhost:8000/datasets".into(),
+        });
+    }
     fetch_from(&source, roots, base, &Patience::default(), progress)
 }
 
@@ -184,10 +191,7 @@ fn lock(root: &Path) -> Result<File, DataError> {
     let file = File::options().create(true).append(true).open(&path).map_err(DataError::io(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(DataError::Impossible {
-            what: format!("another process fetches into {}", root.display()),
-            help: "wait until it has finished".into(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(DataError::Busy { folder: root.display().to_string() }),
         Err(TryLockError::Error(error)) => Err(DataError::io(&path)(error)),
     }
 }

@@ -334,6 +334,7 @@ impl Grid<'_> {
     ) -> Result<Recipe, ExperimentError> {
         let settings = &self.experiment.settings;
         let mut recipe = defaults::recipe(data.clone(), facts.digest.clone(), architecture, kind);
+        recipe.data.validation = defaults::held_out(data, facts.train, facts.classes);
         recipe.seed = seed;
         for &table in ["recipe"].iter().chain(tables) {
             let changes = match table {

@@ -177,13 +177,26 @@ fn foreign(value: &PickleValue) -> Option<String> {
 
 /// Python names that stand for data: tensors, types, numpy's scalars and arrays, parsed arguments, paths.
 fn is_usual(name: &str) -> bool {
+    // The older pickle protocols use Python 2's name of the module.
+    if let Some(builtin) = name.strip_prefix("__builtin__.") {
+        return is_usual(&format!("builtins.{builtin}"));
+    }
     const NAMES: &[&str] = &[
         "int",
         "_codecs.encode",
         "argparse.Namespace",
+        "builtins.bool",
         "builtins.bytearray",
+        "builtins.bytes",
         "builtins.complex",
+        "builtins.dict",
+        "builtins.float",
+        "builtins.int",
+        "builtins.list",
+        "builtins.object",
         "builtins.slice",
+        "builtins.str",
+        "builtins.tuple",
         "collections.Counter",
         "collections.defaultdict",
         "collections.deque",
@@ -232,4 +245,40 @@ fn refuse_sparse_tar(path: &Path) -> Result<(), ImportError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_told_from_functions_and_foreign_classes() {
+        for name in [
+            "torch.float32",
+            "torch.bfloat16",
+            "torch.optim.sgd.SGD",
+            "torch.nn.modules.loss.CrossEntropyLoss",
+            "numpy.core.multiarray.scalar",
+            "numpy.dtypes.Float64DType",
+            "__builtin__.complex",
+            "pathlib.PosixPath",
+            "collections.Counter",
+        ] {
+            assert!(is_usual(name), "{name}");
+        }
+        for name in [
+            "os.system",
+            "builtins.eval",
+            "__builtin__.getattr",
+            "torch.load",
+            "torch.hub.load",
+            "torch.nn.functional.relu",
+            "numpy.load",
+            "__main__.Config",
+            "functools.partial",
+            "",
+        ] {
+            assert!(!is_usual(name), "{name}");
+        }
+    }
 }

@@ -89,12 +89,12 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
         return Err(ImportError::Ambiguous { path: path.to_owned(), candidates });
     }
     if fits.is_empty() {
-        // Only an input that the architecture does not allow leaves nothing to compare with.
+        // Only an input or a class count that cannot be built leaves nothing to compare with.
         if let (Some(architecture), Some(side)) = (options.architecture, options.side) {
             architecture.check(Input { channels: 3, side })?;
         }
-        let (path, key, keys) = (path.to_owned(), options.key.clone(), Vec::new());
-        return Err(ImportError::NoTensors { path, key, keys });
+        let problem = "nothing that it could be can be built".to_owned();
+        return Err(ImportError::Unreadable { path: path.to_owned(), kind, problem });
     }
     let fit = fits.swap_remove(0);
     if exact == 0 {

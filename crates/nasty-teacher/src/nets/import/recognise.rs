@@ -113,8 +113,9 @@ impl Attempt<'_> {
         let base = self.layout(2, 3, probe)?;
         let names: Vec<String> = base.iter().map(|(name, _)| name.clone()).collect();
         let pairs = pair(&names, self.tensors.keys());
-        let classes =
-            self.classes(&base, &self.layout(3, 3, probe)?, &pairs).or(options.classes).unwrap_or(10);
+        let buildable = |classes: &usize| self.layout(*classes, 3, probe).is_some();
+        let read = self.classes(&base, &self.layout(3, 3, probe)?, &pairs).filter(buildable);
+        let classes = read.or(options.classes).unwrap_or(10);
         let by_side = SIDES.iter().filter_map(|&side| self.layout(2, 3, side)).any(|layout| layout != base);
         // All sides are worth trying only for a network whose names are all there.
         let all_sides = by_side && pairs.len() == names.len();

@@ -5,7 +5,9 @@ use burn::tensor::Tensor;
 use nasty_kernels::{self as kernels, Activation, ConvOptions, Precision};
 
 use super::builder::Init;
+use super::maps::Value;
 use super::{BatchNorm, Builder, Maps};
+use crate::nets::Mode;
 use crate::nets::graph::Op;
 
 /// Shape and geometry of a convolution.
@@ -84,9 +86,10 @@ impl Conv {
                 let length = |l: usize| (l + 2 * padding - side) / stride + 1;
                 [length(h), length(w), output]
             },
-            |x, _| {
+            |x, pass| {
                 let bias = self.bias.as_ref().map(|b| b.val());
-                kernels::conv2d(x, self.weight.val(), bias, self.options)
+                let options = ConvOptions { precision: pass.precision, ..self.options };
+                kernels::conv2d(x, self.weight.val(), bias, options)
             },
         )
     }
@@ -106,7 +109,7 @@ impl ConvBn {
 
     /// Without activation.
     pub(crate) fn forward(&self, x: Maps) -> Maps {
-        self.norm.forward(self.conv.forward(x), None, Activation::None)
+        self.apply(x, None, Activation::None)
     }
 
     pub(crate) fn relu(&self, x: Maps) -> Maps {
@@ -114,16 +117,33 @@ impl ConvBn {
     }
 
     pub(crate) fn activate(&self, x: Maps, activation: Activation) -> Maps {
-        self.norm.forward(self.conv.forward(x), None, activation)
+        self.apply(x, None, activation)
     }
 
     /// `bn(conv(x)) + residual`.
     pub(crate) fn add(&self, x: Maps, residual: Maps) -> Maps {
-        self.norm.forward(self.conv.forward(x), Some(residual), Activation::None)
+        self.apply(x, Some(residual), Activation::None)
     }
 
     /// `relu(bn(conv(x)) + residual)`.
     pub(crate) fn add_relu(&self, x: Maps, residual: Maps) -> Maps {
-        self.norm.forward(self.conv.forward(x), Some(residual), Activation::Relu)
+        self.apply(x, Some(residual), Activation::Relu)
+    }
+
+    /// `activation(bn(conv(x)) + residual)`. In evaluation mode one operation, unless someone wants to see what enters
+    /// the batch-norm.
+    fn apply(&self, x: Maps, residual: Option<Maps>, activation: Activation) -> Maps {
+        let Value::Real { x, pass } = x.0 else {
+            return self.norm.forward(self.conv.forward(x), residual, activation);
+        };
+        if pass.mode == Mode::Train || pass.statistics.is_some() {
+            return self.norm.forward(self.conv.forward(Maps(Value::Real { x, pass })), residual, activation);
+        }
+        let Conv { weight, bias, options } = &self.conv;
+        let (scale, shift) = self.norm.scale_and_shift();
+        let (weight, bias) = (weight.val(), bias.as_ref().map(|b| b.val()));
+        let residual = residual.map(Maps::into_tensor);
+        let y = kernels::conv2d_scale_shift(x, weight, bias, *options, scale, shift, residual, activation);
+        Maps(Value::Real { x: y, pass })
     }
 }

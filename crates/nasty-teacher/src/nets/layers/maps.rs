@@ -11,12 +11,13 @@ use burn::tensor::Tensor;
 use nasty_kernels::{self as kernels, Activation};
 
 use super::NormStatistics;
-use crate::nets::Mode;
 use crate::nets::graph::{Graph, Op};
+use crate::nets::{Mode, Precision};
 
 /// What holds for one forward pass through all layers.
 pub(crate) struct Pass {
     pub(crate) mode: Mode,
+    pub(crate) precision: Precision,
     /// Where batch-norms leave the statistics of their inputs, if someone wants them.
     pub(crate) statistics: Option<RefCell<Vec<NormStatistics>>>,
 }
@@ -51,6 +52,14 @@ impl Maps {
                 x.reshape([n, c])
             }
             Value::Symbol { .. } => unreachable!("a symbol has no values"),
+        }
+    }
+
+    /// Real activations.
+    pub(super) fn into_tensor(self) -> Tensor<4> {
+        match self.0 {
+            Value::Real { x, .. } => x,
+            Value::Symbol { .. } => unreachable!("a pass is either real or symbolic"),
         }
     }
 
@@ -166,11 +175,7 @@ impl Maps {
         self.apply(
             || Op::PadChannels { zeros },
             |[h, w, c]| [h, w, c + 2 * zeros],
-            |x, _| {
-                let [n, h, w, _] = x.dims();
-                let blank = Tensor::zeros([n, h, w, zeros], &x.device());
-                Tensor::cat(vec![blank.clone(), x, blank], 3)
-            },
+            |x, _| kernels::pad_channels(x, zeros, zeros),
         )
     }
 
@@ -185,25 +190,18 @@ impl Maps {
         self.apply(
             || Op::Channels { start, length },
             |[h, w, _]| [h, w, length],
-            |x, _| x.narrow(3, start, length),
+            |x, _| kernels::take_channels(x, start, length),
         )
     }
 
     /// The channels of the other maps behind these.
     pub(crate) fn concat(self, other: Self) -> Self {
-        self.join(other, Op::Concat, |[h, w, a], [_, _, b]| [h, w, a + b], |x, y| Tensor::cat(vec![x, y], 3))
+        self.join(other, Op::Concat, |[h, w, a], [_, _, b]| [h, w, a + b], kernels::concat_channels)
     }
 
     /// Channel shuffle (Zhang et al., CVPR 2018): channels `[groups, c / groups]` become `[c / groups, groups]`.
     pub(crate) fn shuffle_channels(self, groups: usize) -> Self {
-        self.apply(
-            || Op::ShuffleChannels { groups },
-            |s| s,
-            |x, _| {
-                let [n, h, w, c] = x.dims();
-                x.reshape([n, h, w, groups, c / groups]).swap_dims(3, 4).reshape([n, h, w, c])
-            },
-        )
+        self.apply(|| Op::ShuffleChannels { groups }, |s| s, |x, _| kernels::shuffle_channels(x, groups))
     }
 
     /// Mean over the whole map: vectors.

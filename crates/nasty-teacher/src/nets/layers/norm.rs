@@ -5,7 +5,6 @@ use burn::tensor::Tensor;
 use nasty_kernels::{self as kernels, Activation};
 
 use super::builder::Init;
-use super::maps::Value;
 use super::{Builder, Maps, Pass, Running};
 use crate::nets::Mode;
 use crate::nets::graph::Op;
@@ -68,10 +67,7 @@ impl BatchNorm {
             };
             return y.activate(activation);
         }
-        let residual = residual.map(|maps| match maps.0 {
-            Value::Real { x, .. } => x,
-            Value::Symbol { .. } => unreachable!("a pass is either real or symbolic"),
-        });
+        let residual = residual.map(Maps::into_tensor);
         x.apply(
             || unreachable!("symbols are written down above"),
             |s| s,
@@ -108,9 +104,15 @@ impl BatchNorm {
     }
 
     fn eval(&self, x: Tensor<4>, residual: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
+        let (scale, shift) = self.scale_and_shift();
+        kernels::scale_shift(x, scale, shift, residual, activation)
+    }
+
+    /// What evaluation mode comes to, `[channels]` each.
+    pub(super) fn scale_and_shift(&self) -> (Tensor<1>, Tensor<1>) {
         let scale = self.gamma.val() / (self.variance.value() + self.epsilon).sqrt();
         let shift = self.beta.val() - self.mean.value() * scale.clone();
-        kernels::scale_shift(x, scale, shift, residual, activation)
+        (scale, shift)
     }
 
     fn observe(&self, x: &Tensor<4>, pass: &Pass) {

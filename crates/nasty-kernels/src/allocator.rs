@@ -1,0 +1,73 @@
+//! The allocator of programs that train.
+#![allow(unsafe_code, reason = "an allocator and its options")]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::Once;
+
+use libmimalloc_sys::{mi_option_set, mi_option_t};
+use mimalloc::MiMalloc;
+
+/// `mi_option_purge_delay` of mimalloc's versions 2 and 3, which the bindings leave out: after how many milliseconds
+/// free memory is given back.
+const PURGE_DELAY: mi_option_t = 15;
+/// Milliseconds that freed memory is kept for: longer than any training step.
+const KEPT: std::ffi::c_long = 60_000;
+/// From this size on an allocation is a tensor's.
+const LARGE: usize = 1 << 20;
+
+/// mimalloc, keeping what was freed for the next step; to be a program's `global_allocator`.
+///
+/// A training step asks for the same large tensors as the one before. glibc maps each afresh, and the kernel has to
+/// find and zero its pages; mimalloc has them at hand, unless a step lasts longer than its usual second.
+#[derive(Clone, Copy, Debug)]
+pub struct Allocator;
+
+fn keep_freed_memory() {
+    static ONCE: Once = Once::new();
+    // SAFETY: the option exists, and any number of milliseconds is a value for it.
+    ONCE.call_once(|| unsafe { mi_option_set(PURGE_DELAY, KEPT) });
+}
+
+// SAFETY: all is left to mimalloc.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= LARGE {
+            keep_freed_memory();
+        }
+        // SAFETY: the caller's contract, here and below.
+        unsafe { MiMalloc.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= LARGE {
+            keep_freed_memory();
+        }
+        // SAFETY: as above.
+        unsafe { MiMalloc.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { MiMalloc.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above.
+        unsafe { MiMalloc.realloc(pointer, layout, size) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_option_is_the_delay_of_purges() {
+        // SAFETY: any number is an option or is answered with 0.
+        let before = unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
+        assert_eq!(before, 1000, "mimalloc's default, in milliseconds");
+        keep_freed_memory();
+        // SAFETY: as above.
+        assert_eq!(unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) }, KEPT);
+    }
+}

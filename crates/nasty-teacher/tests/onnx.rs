@@ -1,0 +1,61 @@
+//! ONNX exports say what the network says, in another runtime (rten). `tools/verify_weights.py` checks the same with
+//! ONNX's own checker and onnxruntime.
+
+mod settled;
+
+use nasty_teacher::device::device;
+use nasty_teacher::nets::{Architecture, Input, NetworkConfig, export};
+use rten::{Model, Value};
+use settled::{Settled, settled};
+
+const CLASSES: usize = 7;
+const BATCH: usize = 3;
+
+/// One of each family, and the small ones of all depths: the rest is more of the same layers.
+fn architectures() -> impl Iterator<Item = Architecture> {
+    let large =
+        ["resnet34", "resnet101", "wrn-28-10", "densenet161", "densenet169", "preresnet110", "resnet110"];
+    Architecture::all().filter(move |a| !large.contains(&a.to_string().as_str()))
+}
+
+#[test]
+fn another_runtime_gives_the_same_logits() {
+    let folder = tempfile::tempdir().expect("temp");
+    let path = folder.path().join("model.onnx");
+    let flex = device("flex").expect("the CPU");
+    for architecture in architectures() {
+        let inputs = match architecture.to_string().as_str() {
+            "cnn" | "preresnet20" | "resnet20" => vec![(3, 32), (1, 28), (3, 40)],
+            _ => vec![(3, 32)],
+        };
+        for (channels, side) in inputs {
+            let input = Input { channels, side };
+            let Settled { network, images, logits } =
+                settled(architecture, CLASSES, input, BATCH, &flex).expect("it can be built");
+            let labels = (0..CLASSES).map(|c| c.to_string()).collect();
+            let config = NetworkConfig::new(&network, vec![0.5; channels], vec![0.25; channels], labels);
+            export(&path, &network, &config).expect("writable");
+            let model = Model::load(std::fs::read(&path).expect("written")).expect("a valid model");
+            let run = |images: &[f32], batch: usize| -> Vec<f32> {
+                let value =
+                    Value::from_shape([batch, channels, side, side], images.to_vec()).expect("its shape");
+                let output = model.run_one(value.into(), None).expect("it runs");
+                let (shape, logits) = output.into_shape_vec::<f32, 2>().expect("float logits");
+                assert_eq!(shape, [batch, CLASSES]);
+                logits
+            };
+            let found = run(&images, BATCH);
+            // Logits that hardly depend on the image would agree whatever the network did with it.
+            let spread =
+                (0..logits.len()).map(|i| (logits[i] - logits[i % CLASSES]).abs()).fold(0.0, f32::max);
+            let most = logits.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+            assert!(spread > 0.01 * most, "{architecture}: the logits do not depend on the image");
+            let off = found.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off <= 1e-4 * spread, "{architecture} at {input:?}: off by {off}, of {spread}");
+            // Any batch size.
+            let one = run(&images[..images.len() / BATCH], 1);
+            let off = one.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off <= 1e-4 * spread, "{architecture} at {input:?}, a batch of one: off by {off}");
+        }
+    }
+}

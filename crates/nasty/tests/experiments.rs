@@ -35,6 +35,38 @@ normal = 23.45
 nasty = 34.56
 "#;
 
+const TINY_ATTACKS: &str = r#"
+format = 1
+title = "Tiny attacks"
+shows = "nothing"
+data = "quickstart"
+seeds = [0]
+
+[recipe]
+epochs = 2
+batch = 32
+data = { subset = 160, validation = 100 }
+
+[teacher]
+architecture = "cnn4"
+
+[responses]
+images = 3
+
+[embedding]
+images = 60
+perplexity = 5
+steps = 20
+
+[inversion]
+images = 4
+steps = 6
+
+[data_free]
+architecture = "cnn2"
+recipe = { epochs = 2, steps = 2, batch = 8, generator = { latent = 8, width = 4, learning_rate = 0.01 } }
+"#;
+
 /// A folder with the tiny experiment's file.
 fn place() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("temp");
@@ -131,6 +163,29 @@ fn an_experiment_runs_once_and_is_reported() {
     assert_eq!(json["experiments"].as_array().expect("a list").len(), 2);
     assert!(output(here, &["report", "tiny", "-o", "one"]).status.success());
     assert_eq!(output(here, &["report", "cifar10", "-o", "none"]).status.code(), Some(2));
+}
+
+#[test]
+fn attacks_and_analyses_are_tasks_too() {
+    let outputs = ["1", "2"].map(|jobs| {
+        let folder = place();
+        let here = folder.path();
+        std::fs::write(here.join("attacks.toml"), TINY_ATTACKS).expect("writable");
+        let run = output(here, &["run", "attacks.toml", "--quiet", "--jobs", jobs]);
+        assert!(run.status.success(), "{}", text(&run.stderr));
+        let planned = text(&output(here, &["run", "attacks.toml", "--dry-run"]).stdout);
+        assert!(planned.contains("11 of 11 tasks done"), "{planned}");
+        let page =
+            std::fs::read_to_string(here.join("runs/reports/attacks-small/index.html")).expect("a page");
+        assert!(page.matches("<img").count() >= 5 && page.contains("t-SNE of features and of logits"));
+        text(&run.stdout)
+    });
+    assert_eq!(outputs[0], outputs[1], "--jobs changed a result");
+    for table in
+        ["Students distilled without data", "How far classes are clusters", "What networks see", "How sharp"]
+    {
+        assert!(outputs[0].contains(table), "no `{table}` in\n{}", outputs[0]);
+    }
 }
 
 #[test]

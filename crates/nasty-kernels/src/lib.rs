@@ -206,7 +206,7 @@ pub fn pad_channels(x: Tensor<4>, before: usize, behind: usize) -> Tensor<4> {
 /// Channel shuffle (Zhang et al., CVPR 2018): channels `[groups, c / groups]` become `[c / groups, groups]`.
 pub fn shuffle_channels(x: Tensor<4>, groups: usize) -> Tensor<4> {
     let c = x.dims()[3];
-    assert!(groups >= 1 && c % groups == 0, "shuffle_channels: {groups} groups of {c} channels");
+    assert!(c.is_multiple_of(groups), "shuffle_channels: {groups} groups of {c} channels");
     move_channels(x, Move::Shuffle { groups })
 }
 

@@ -236,7 +236,7 @@ fn bits(seed: u64, shapes: &[[usize; 4]], operation: impl Fn(&[Tensor<4>]) -> Te
     let gradients = inputs.iter().map(|x| x.grad(&grads).expect("all inputs are tracked"));
     let values = |t: Tensor<4>| t.into_data().try_to_vec::<f32>().expect("an f32 tensor");
     let mut all = vec![values(y)];
-    all.extend(gradients.map(|gradient| values(gradient)));
+    all.extend(gradients.map(values));
     all.into_iter().map(|values| values.into_iter().map(f32::to_bits).collect()).collect()
 }
 

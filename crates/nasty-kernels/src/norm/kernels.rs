@@ -167,6 +167,7 @@ per_isa! {
 }
 
 #[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
 fn activate_body<M>(x: &mut [f32], activation: Activation) {
     match activation {
         Activation::None => {}
@@ -179,6 +180,7 @@ per_isa! { pub(super) fn activate(x: &mut [f32], activation: Activation) = activ
 
 /// dy where the activation lets it through, else 0, from y, what the activation gave.
 #[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
 fn mask_body<M>(dy: &mut [f32], y: &[f32], activation: Activation) {
     let both = dy.iter_mut().zip(y);
     match activation {

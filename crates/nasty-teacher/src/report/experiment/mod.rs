@@ -179,9 +179,13 @@ fn facts(findings: &Findings) -> Vec<(String, String)> {
     ]
 }
 
+/// With a capital at the front; a symbol stays as it is, for ω is not Ω.
 fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+    let mut text = text.to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text
 }
 
 #[derive(Serialize)]

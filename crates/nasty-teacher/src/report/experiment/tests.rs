@@ -181,3 +181,11 @@ fn files_are_written_and_the_json_is_whole() {
         assert!(folder.path().join(format!("tables/cifar10-small-students.{suffix}")).is_file());
     }
 }
+
+#[test]
+fn a_symbol_is_not_made_a_capital() {
+    assert_eq!(
+        (capitalised("features stay"), capitalised("ω from 0"), capitalised("")),
+        ("Features stay".to_owned(), "ω from 0".to_owned(), String::new())
+    );
+}

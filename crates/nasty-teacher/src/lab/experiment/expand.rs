@@ -68,6 +68,8 @@ struct Teachers<'a> {
     normal: NetworkRef,
     nasty: NetworkRef,
     place: Place,
+    /// What tells the nasty teacher from others of the grid, in the names of its students.
+    mark: String,
 }
 
 impl Teachers<'_> {
@@ -90,6 +92,21 @@ impl Teachers<'_> {
             Side::Nasty => &self.nasty,
         }
     }
+}
+
+/// What tells the nasty teacher at `place` from the others that `settings` ask for.
+fn mark(settings: &TeacherSettings, place: &Place) -> String {
+    let mut mark = String::new();
+    if settings.omega.len() > 1 {
+        mark += &format!(" ω={}", place.omega);
+    }
+    if settings.temperature.len() > 1 {
+        mark += &format!(" made at τ={}", place.teacher_temperature);
+    }
+    if settings.adversary.len() > 1 {
+        mark += &format!(" against {}", place.adversary);
+    }
+    mark
 }
 
 /// `values`, or once nothing if there are none.
@@ -158,6 +175,7 @@ impl Grid<'_> {
                         }
                         self.entry(Role::NastyTeacher, seed, &place, &nasty);
                         let teachers = Teachers {
+                            mark: mark(settings, &place),
                             data,
                             facts,
                             seed,
@@ -231,8 +249,10 @@ impl Grid<'_> {
         let mut name = match source {
             Source::Alone => format!("{architecture} alone"),
             Source::Normal => format!("{architecture} from normal {}", of.architecture),
-            Source::Nasty => format!("{architecture} from nasty {}", of.architecture),
-            Source::HardLabels => format!("{architecture} from nasty {} hard labels", of.architecture),
+            Source::Nasty => format!("{architecture} from nasty {}{}", of.architecture, of.mark),
+            Source::HardLabels => {
+                format!("{architecture} from nasty {}{} hard labels", of.architecture, of.mark)
+            }
             Source::Smoothing => format!("{architecture} label smoothing"),
         };
         if matches!(source, Source::Normal | Source::Nasty) {

@@ -43,6 +43,19 @@ fn the_published_recipe_is_run_at_scale_paper() {
 }
 
 #[test]
+fn networks_of_a_grid_have_names_of_their_own() {
+    for shipped in SHIPPED.into_iter().filter(|shipped| shipped.name.starts_with("ablation")) {
+        for scale in Scale::ALL {
+            let resolved = resolve(shipped.name, &[&format!("scale={scale}")]);
+            let mut names: Vec<&String> = resolved.tasks.iter().map(|(name, _)| name).collect();
+            names.sort();
+            let twice = names.windows(2).find(|pair| pair[0] == pair[1]);
+            assert_eq!(twice, None, "{} {scale}", shipped.name);
+        }
+    }
+}
+
+#[test]
 fn lists_make_a_grid_and_what_is_shared_is_trained_once() {
     let omega = resolve("ablation-omega", &["teacher.omega=[0, 0.1]", "seeds=[0, 1]"]);
     // For each seed: a normal teacher, two nasty ones, a student alone, from normal, and from each nasty one.

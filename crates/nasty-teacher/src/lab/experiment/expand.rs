@@ -67,6 +67,8 @@ struct Teachers<'a> {
     architecture: Architecture,
     normal: NetworkRef,
     nasty: NetworkRef,
+    /// τ that the grid gives to the undermining; students distil at it too, unless they have their own.
+    temperature: Option<f64>,
     place: Place,
     /// What tells the nasty teacher from others of the grid, in the names of its students.
     mark: String,
@@ -182,6 +184,7 @@ impl Grid<'_> {
                             architecture,
                             normal: normal.clone(),
                             nasty,
+                            temperature,
                             place,
                         };
                         if let Some(students) = &experiment.settings.student {
@@ -226,13 +229,11 @@ impl Grid<'_> {
         };
         let mut recipe = self.recipe(of.data, of.facts, of.seed, architecture, kind, &["student.recipe"])?;
         // The place names τ and α of the grid for those students too that have none, so that rows are whole.
-        let given =
-            self.experiment.settings.teacher.temperature.first().map(|_| of.place.teacher_temperature);
         let mut place =
             Place { student: Some(architecture.to_string()), temperature, alpha, share, ..of.place.clone() };
         match &mut recipe.objective {
             Objective::Distillation { temperature: t, alpha: a, .. } => {
-                *t = temperature.or(given).unwrap_or(*t);
+                *t = temperature.or(of.temperature).unwrap_or(*t);
                 *a = alpha.unwrap_or(*a);
             }
             Objective::CrossEntropy { label_smoothing } if source == Source::Smoothing => {

@@ -1,8 +1,8 @@
 //! One side of `benches/against_pytorch`: times steps of one network, driven over standard input.
 //!
-//!     cargo run --release -p nasty-teacher --example step -- train resnet18 128 32 10 2
+//!     cargo run --release --workspace --example step -- train resnet18 128 32 10 2 bf16
 //!
-//! (mode, network, batch, side of the images, classes, threads). Modes: `train` (forward, loss, backward, SGD with
+//! (mode, network, batch, side of the images, classes, threads, f32 or bf16). Modes: `train` (forward, loss, backward, SGD with
 //! momentum 0.9 and weight decay 5e-4), `infer` (evaluation mode, no graph), `parts` (train, with the seconds of
 //! forward, loss, backward and optimiser beside the sum), `data` (train on batches that are rendered meanwhile, with
 //! the seconds that were spent waiting for them beside the sum).
@@ -18,7 +18,7 @@ use std::time::Instant;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nasty_teacher::data::{Augmentation, Batch, Epoch, EpochBatches, ImageSet, Normalisation, epoch_batches};
-use nasty_teacher::nets::{Architecture, Input, Mode, Network};
+use nasty_teacher::nets::{Architecture, Input, Mode, Network, Precision};
 use nasty_teacher::training::{Objective, Optimiser};
 
 #[global_allocator]
@@ -30,7 +30,14 @@ const CHANNELS: usize = 3;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [mode, network, numbers @ ..] = &args[..] else { return Err("mode, network, batch, …".into()) };
+    let [mode, network, numbers @ .., precision] = &args[..] else {
+        return Err("wanted: mode network batch side classes threads precision".into());
+    };
+    let precision = match precision.as_str() {
+        "f32" => Precision::F32,
+        "bf16" => Precision::Bf16,
+        other => return Err(format!("`{other}` is neither f32 nor bf16").into()),
+    };
     let numbers: Vec<usize> = numbers.iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
     let [batch, side, classes, threads] = numbers[..] else { return Err("four numbers are wanted".into()) };
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
@@ -38,7 +45,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let architecture: Architecture = network.parse()?;
     let device = nasty_teacher::device::device("flex")?;
     let device = if mode == "infer" { device } else { device.autodiff() };
-    let network = architecture.build(classes, Input { channels: CHANNELS, side }, 0, &device)?;
+    let network = architecture
+        .build(classes, Input { channels: CHANNELS, side }, 0, &device)?
+        .with_precision(precision);
     let mut out = stdout().lock();
     writeln!(out, "parameters {} kernels {}", network.parameters(), nasty_kernels::instruction_set())?;
     out.flush()?;

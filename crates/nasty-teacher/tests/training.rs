@@ -181,6 +181,23 @@ fn a_finished_recipe_is_not_run_again_and_a_changed_one_is_another() {
 }
 
 #[test]
+fn the_best_epoch_is_kept_or_the_last() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workplace = workplace(folder.path());
+    let shared = ["epochs=6", "learning_rate=0.4", "schedule.kind=constant"];
+    let best = recipe(&workplace, Kind::Train, &shared);
+    let last = apply(best.clone(), &["keep=last".to_owned()]).expect("a recipe that can run");
+    let (kept_best, kept_last) = (finish(&workplace, &best), finish(&workplace, &last));
+    let rows = workplace.store.run(&best.hash()).rows().expect("rows");
+    let accuracy = |row: &EpochRow| row.selection.as_ref().expect("images are held out").accuracy;
+    let top = rows.iter().map(accuracy).fold(0.0, f64::max);
+    assert_eq!(accuracy(&rows[kept_best.epoch]), top);
+    assert_ne!(kept_best.epoch, 5, "or this test shows nothing");
+    assert_eq!(kept_last.epoch, 5);
+    assert_ne!(kept_best.test, kept_last.test);
+}
+
+#[test]
 fn a_loss_that_is_not_finite_stops_the_run_with_advice() {
     let folder = tempfile::tempdir().expect("temp");
     let here = workplace(folder.path());

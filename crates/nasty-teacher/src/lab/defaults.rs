@@ -3,7 +3,7 @@
 use crate::data::{Augmentation, DataName, DataSet};
 use crate::nets::{Architecture, Precision};
 use crate::training::{
-    DataRecipe, NetworkRef, Objective, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule,
+    DataRecipe, Keep, NetworkRef, Objective, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule,
 };
 
 /// The kinds of training that one command starts.
@@ -81,6 +81,7 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
         augmentation,
         clip_norm: None,
         precision: Precision::F32,
+        keep: Keep::Best,
         parity: Parity::Exact,
         seed: 0,
     };

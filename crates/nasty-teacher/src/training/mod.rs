@@ -19,6 +19,6 @@ pub use frozen::{Frozen, forward, host};
 pub use logits::{LogitTables, TableKey};
 pub use objective::{NetworkRef, Objective};
 pub use optimiser::{Optimiser, clip_global_norm};
-pub use recipe::{DataRecipe, Parity, RECIPE_FORMAT, Recipe, identity};
+pub use recipe::{DataRecipe, Keep, Parity, RECIPE_FORMAT, Recipe, identity};
 pub use schedule::Schedule;
 pub use trainer::{EpochRow, Observer, Outcome, Partial, Selection, TrainError, Trainer};

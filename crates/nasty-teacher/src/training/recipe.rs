@@ -41,7 +41,10 @@ pub struct Recipe {
     pub clip_norm: Option<f64>,
     /// What the trained network's convolutions multiply; weights, statistics and losses are f32 either way.
     pub precision: Precision,
-    /// Which epoch's weights are kept, and how accuracy is counted.
+    /// Which epoch's weights are kept.
+    #[serde(default)]
+    pub keep: Keep,
+    /// On which images the best epoch is chosen, and how accuracy is counted.
     pub parity: Parity,
     /// Decides initial weights, order, views and splits.
     pub seed: u64,
@@ -63,13 +66,25 @@ pub struct DataRecipe {
     pub subset: Option<usize>,
 }
 
-/// How the kept epoch is chosen and accuracy counted.
+/// Which epoch's weights are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// The one with the highest accuracy on the images that choose; the last one if there are none.
+    #[default]
+    Best,
+    /// The last one. For a nasty teacher: undermining goes on while accuracy no longer rises, and an epoch that is chosen for
+    /// its accuracy can be one from before it took hold.
+    Last,
+}
+
+/// How the best epoch is chosen and accuracy counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Parity {
-    /// The epoch that is best on held-out training images (the last one if none are held out); exact counts.
+    /// On held-out training images; exact counts.
     Exact,
-    /// As the published scripts: the epoch that is best *on the test set*; accuracies of unequal batches averaged.
+    /// As the published scripts: *on the test set*; accuracies of unequal batches averaged.
     Published,
 }
 

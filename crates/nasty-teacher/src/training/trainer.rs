@@ -4,7 +4,7 @@ use super::checkpoint::{self, Position, State, StateError};
 use super::evaluate::{all_logits, argmax, evaluate};
 use super::frozen::{Frozen, host};
 use super::optimiser::clip_global_norm;
-use super::recipe::{Parity, Recipe};
+use super::recipe::{Keep, Parity, Recipe};
 use crate::data::{Batch, Epoch, ImageSet, Normalisation, epoch_batches};
 use crate::nets::{Mode, NamedTensor, NetError, Network, Precision};
 use burn::module::Module;
@@ -112,7 +112,7 @@ pub struct Trainer<'a> {
     pub recipe: &'a Recipe,
     /// Images to train on.
     pub train: Arc<ImageSet>,
-    /// Images that choose the epoch; the last epoch is kept if there are none.
+    /// Images that every epoch is tried on, to keep the best; the last epoch is kept if there are none.
     pub selection: Option<&'a ImageSet>,
     /// Of the pixels.
     pub normalisation: &'a Normalisation,
@@ -283,7 +283,7 @@ impl Trainer<'_> {
             };
             Selection { accuracy, loss: e.loss }
         });
-        if let Some(now) = &selection {
+        if let Some(now) = selection.as_ref().filter(|_| recipe.keep == Keep::Best) {
             let before = position.best_epoch.and_then(|e| position.rows[e].selection.as_ref());
             if before.is_none_or(|before| now.accuracy > before.accuracy) {
                 *best = Some(network.state_dict());

@@ -166,3 +166,25 @@ fn the_smallest_allowed_images_give_logits_of_the_written_shapes() {
         }
     }
 }
+
+#[test]
+fn bf16_changes_the_logits_a_little_in_both_modes() {
+    use super::{Mode, Precision};
+    let input = Input { channels: 3, side: 32 };
+    let values: Vec<f32> = (0..8 * 32 * 32 * 3).map(|i| (i * 7919 % 251) as f32 / 125.0 - 1.0).collect();
+    let images = burn::tensor::Tensor::<1>::from_floats(values.as_slice(), &Device::flex());
+    for name in ["cnn4", "preresnet20", "resnet18", "wrn-10-1", "mobilenetv2", "shufflenetv2", "densenet121"]
+    {
+        for mode in [Mode::Train, Mode::Eval] {
+            let logits = |precision| {
+                let network = build(name, 10, input).with_precision(precision);
+                let logits = network.forward(images.clone().reshape([8, 32, 32, 3]), mode);
+                logits.into_data().to_vec::<f32>().unwrap()
+            };
+            let (exact, rounded) = (logits(Precision::F32), logits(Precision::Bf16));
+            let size = exact.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            let error = exact.iter().zip(&rounded).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / size;
+            assert!(error > 1e-6 && error < 0.2, "{name} {mode:?}: {error}");
+        }
+    }
+}

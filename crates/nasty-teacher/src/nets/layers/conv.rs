@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use nasty_kernels::{self as kernels, Activation, ConvOptions, Precision};
 
 use super::builder::Init;
-use super::maps::Value;
+use super::maps::{Pass, Value};
 use super::{BatchNorm, Builder, Maps};
 use crate::nets::Mode;
 use crate::nets::graph::Op;
@@ -87,11 +87,15 @@ impl Conv {
                 [length(h), length(w), output]
             },
             |x, pass| {
-                let bias = self.bias.as_ref().map(|b| b.val());
-                let options = ConvOptions { precision: pass.precision, ..self.options };
-                kernels::conv2d(x, self.weight.val(), bias, options)
+                let (weight, bias, options) = self.for_pass(pass);
+                kernels::conv2d(x, weight, bias, options)
             },
         )
+    }
+
+    fn for_pass(&self, pass: &Pass) -> (Tensor<4>, Option<Tensor<1>>, ConvOptions) {
+        let options = ConvOptions { precision: pass.precision, ..self.options };
+        (self.weight.val(), self.bias.as_ref().map(|b| b.val()), options)
     }
 }
 
@@ -139,11 +143,10 @@ impl ConvBn {
         if pass.mode == Mode::Train || pass.statistics.is_some() {
             return self.norm.forward(self.conv.forward(Maps(Value::Real { x, pass })), residual, activation);
         }
-        let Conv { weight, bias, options } = &self.conv;
         let (scale, shift) = self.norm.scale_and_shift();
-        let (weight, bias) = (weight.val(), bias.as_ref().map(|b| b.val()));
+        let (weight, bias, options) = self.conv.for_pass(&pass);
         let residual = residual.map(Maps::into_tensor);
-        let y = kernels::conv2d_scale_shift(x, weight, bias, *options, scale, shift, residual, activation);
+        let y = kernels::conv2d_scale_shift(x, weight, bias, options, scale, shift, residual, activation);
         Maps(Value::Real { x: y, pass })
     }
 }

@@ -1,5 +1,7 @@
 //! Channels moved about on the CPU backend: taken, padded, shuffled, set side by side.
 
+use std::mem::MaybeUninit;
+
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -10,6 +12,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
+use crate::buffers::filled;
 use crate::flex;
 
 /// Pixels that one task copies.
@@ -45,14 +48,22 @@ impl Move {
         }
     }
 
-    /// Fills one pixel; `y` is zero.
-    fn pixel(self, x: &[f32], y: &mut [f32]) {
+    /// Fills one pixel.
+    fn pixel(self, x: &[f32], y: &mut [MaybeUninit<f32>]) {
         match self {
-            Self::Take { start, length } => y.copy_from_slice(&x[start..][..length]),
-            Self::Pad { before, .. } => y[before..][..x.len()].copy_from_slice(x),
+            Self::Take { start, length } => {
+                y.write_copy_of_slice(&x[start..][..length]);
+            }
+            Self::Pad { before, .. } => {
+                y[..before].fill(MaybeUninit::new(0.0));
+                y[before..][..x.len()].write_copy_of_slice(x);
+                y[before + x.len()..].fill(MaybeUninit::new(0.0));
+            }
             Self::Shuffle { groups } => {
                 for (group, x) in x.chunks_exact(x.len() / groups).enumerate() {
-                    y[group..].iter_mut().step_by(groups).zip(x).for_each(|(y, x)| *y = *x);
+                    for (y, x) in y[group..].iter_mut().step_by(groups).zip(x) {
+                        y.write(*x);
+                    }
                 }
             }
         }
@@ -62,10 +73,11 @@ impl Move {
         let x = flex::contiguous(x);
         let [n, h, w, c] = flex::dims(&x);
         let output = self.output(c);
-        let mut y = vec![0.0; n * h * w * output];
-        let tasks = y.par_chunks_mut(PIXELS * output).zip(flex::elements(&x).par_chunks(PIXELS * c));
-        tasks.for_each(|(y, x)| {
-            y.chunks_exact_mut(output).zip(x.chunks_exact(c)).for_each(|(y, x)| self.pixel(x, y));
+        let y = filled(n * h * w * output, |y| {
+            let tasks = y.par_chunks_mut(PIXELS * output).zip(flex::elements(&x).par_chunks(PIXELS * c));
+            tasks.for_each(|(y, x)| {
+                y.chunks_exact_mut(output).zip(x.chunks_exact(c)).for_each(|(y, x)| self.pixel(x, y));
+            });
         });
         flex::from_vec(y, [n, h, w, output])
     }
@@ -98,15 +110,16 @@ impl ChannelBackend for Flex {
         let (a, b) = (flex::contiguous(a), flex::contiguous(b));
         let ([n, h, w, first], [.., second]) = (flex::dims::<4>(&a), flex::dims::<4>(&b));
         let output = first + second;
-        let mut y = vec![0.0; n * h * w * output];
         let parts =
             flex::elements(&a).par_chunks(PIXELS * first).zip(flex::elements(&b).par_chunks(PIXELS * second));
-        y.par_chunks_mut(PIXELS * output).zip(parts).for_each(|(y, (a, b))| {
-            let pixels = a.chunks_exact(first).zip(b.chunks_exact(second));
-            for (y, (a, b)) in y.chunks_exact_mut(output).zip(pixels) {
-                y[..first].copy_from_slice(a);
-                y[first..].copy_from_slice(b);
-            }
+        let y = filled(n * h * w * output, |y| {
+            y.par_chunks_mut(PIXELS * output).zip(parts).for_each(|(y, (a, b))| {
+                let pixels = a.chunks_exact(first).zip(b.chunks_exact(second));
+                for (y, (a, b)) in y.chunks_exact_mut(output).zip(pixels) {
+                    y[..first].write_copy_of_slice(a);
+                    y[first..].write_copy_of_slice(b);
+                }
+            });
         });
         flex::from_vec(y, [n, h, w, output])
     }

@@ -32,8 +32,9 @@ fn kinds() -> Vec<(&'static str, DeviceType)> {
         ("flex", DeviceType::Flex),
         #[cfg(feature = "vulkan")]
         ("vulkan", DeviceType::Vulkan),
+        // WGSL on whichever graphics API there is; what Burn calls WebGpu is a browser's.
         #[cfg(feature = "webgpu")]
-        ("webgpu", DeviceType::WebGpu),
+        ("webgpu", DeviceType::Wgpu),
         #[cfg(feature = "metal")]
         ("metal", DeviceType::Metal),
         #[cfg(feature = "cuda")]

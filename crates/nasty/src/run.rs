@@ -46,8 +46,8 @@ enum Command {
     Networks(networks::NetworksArgs),
     /// List, download and check data sets
     Data(data::DataArgs),
-    /// List the devices that this binary can use on this machine
-    Devices,
+    /// List the devices that this binary can use on this machine, or check one
+    Devices(devices::DevicesArgs),
 }
 
 /// Runs the program.
@@ -76,7 +76,7 @@ pub fn run() -> ExitCode {
             Command::Export(args) => export::run(args),
             Command::Networks(args) => networks::run(args),
             Command::Data(args) => data::run(args, &stop),
-            Command::Devices => devices::run(),
+            Command::Devices(args) => devices::run(args),
         });
     match ended {
         Ok(End::Done) => ExitCode::SUCCESS,

@@ -2,6 +2,7 @@
 //! and frozen networks.
 
 pub mod checkpoint;
+mod device_check;
 mod evaluate;
 mod frozen;
 pub mod logits;
@@ -14,6 +15,7 @@ pub(crate) mod state_file;
 mod trainer;
 
 pub use checkpoint::StateError;
+pub use device_check::{DeviceCheck, check_device};
 pub use evaluate::{Evaluation, all_logits, argmax, evaluate, log_probabilities, mean_scaled_kl};
 pub use frozen::{Frozen, forward, host};
 pub use logits::{LogitTables, TableKey};

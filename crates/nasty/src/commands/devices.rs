@@ -2,12 +2,43 @@
 
 use crate::failure::End;
 use crate::ui;
-use miette::Result;
+use clap::Args;
+use miette::{Result, miette};
+use nasty_teacher::device::{device, list};
+use nasty_teacher::training::check_device;
 
-/// Lists devices, a line each.
-pub fn run() -> Result<End> {
-    for (name, what) in nasty_teacher::device::list() {
-        ui::data(&format!("{name:<12} {what}"));
+/// Arguments of `nasty devices`.
+#[derive(Args)]
+pub struct DevicesArgs {
+    /// Train a network of each family for three steps on this device and on the CPU, and compare
+    #[arg(long, value_name = "DEVICE")]
+    check: Option<String>,
+}
+
+/// Lists devices, a line each, or checks one.
+pub fn run(args: &DevicesArgs) -> Result<End> {
+    let Some(name) = &args.check else {
+        for (name, what) in list() {
+            ui::data(&format!("{name:<12} {what}"));
+        }
+        return Ok(End::Done);
+    };
+    let device = device(name)?;
+    ui::data("network        largest difference from the CPU, of losses and logits");
+    let mut wrong = Vec::new();
+    for check in check_device(&device) {
+        let verdict = if check.is_right() { "" } else { "  WRONG" };
+        ui::data(&format!("{:<14} {:.1e}{verdict}", check.network.to_string(), check.difference));
+        if !check.is_right() {
+            wrong.push(check.network.to_string());
+        }
     }
-    Ok(End::Done)
+    if wrong.is_empty() {
+        return Ok(End::Done);
+    }
+    Err(miette!(
+        help = "do not train on it; please report the device, its driver and this table",
+        "device {name} does not compute what the CPU does: {}",
+        wrong.join(", ")
+    ))
 }

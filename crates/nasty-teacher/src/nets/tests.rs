@@ -179,7 +179,7 @@ fn bf16_changes_the_logits_a_little_in_both_modes() {
             let logits = |precision| {
                 let network = build(name, 10, input).with_precision(precision);
                 let logits = network.forward(images.clone().reshape([8, 32, 32, 3]), mode);
-                logits.into_data().to_vec::<f32>().unwrap()
+                logits.into_data().try_to_vec::<f32>().unwrap()
             };
             let (exact, rounded) = (logits(Precision::F32), logits(Precision::Bf16));
             let size = exact.iter().fold(0.0f32, |m, v| m.max(v.abs()));

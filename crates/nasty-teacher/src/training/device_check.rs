@@ -20,24 +20,26 @@ const NETWORKS: [&str; 11] = [
     "resnet50",
     "resnext29",
 ];
-const BATCH: usize = 4;
+/// Enough values in a channel of the smallest maps that batch-norm does not blow rounding up.
+const BATCH: usize = 16;
 const CLASSES: usize = 3;
-const STEPS: usize = 3;
-/// Above this a device is wrong: rounding alone gives a thousandth of it to a tenth.
-const TOLERANCE: f32 = 0.02;
+const STEPS: usize = 2;
+/// Above this a device is wrong. Rounding gives up to 0.01 (MobileNetV2 between the CPU's own instruction sets), a wrong
+/// gradient more: the second loss is far from the first.
+const TOLERANCE: f32 = 0.05;
 
 /// How far a network's training on a device is from the CPU's.
 #[derive(Clone, Debug)]
 pub struct DeviceCheck {
     /// The network.
     pub network: Architecture,
-    /// The largest difference of the losses of three steps of SGD and of the evaluation-mode logits after them, relative to
-    /// the CPU's value where that is above 1.
+    /// The largest difference of the evaluation-mode logits of new weights and of the losses of two steps of SGD from
+    /// them, relative to the CPU's value where that is above 1.
     pub difference: f32,
 }
 
 impl DeviceCheck {
-    /// Trains `network` for three steps on the CPU and on `device` (without autodiff), from the same weights.
+    /// Trains `network` for two steps on the CPU and on `device` (without autodiff), from the same weights.
     fn of(network: Architecture, device: &Device) -> Self {
         let (here, there) = (course(network, &Device::flex()), course(network, device));
         Self { network, difference: difference(&here, &there) }
@@ -61,9 +63,9 @@ fn difference(here: &[f32], there: &[f32]) -> f32 {
     all.fold(0.0, |worst, d| if d.is_nan() { f32::INFINITY } else { worst.max(d) })
 }
 
-/// The losses, then the logits.
+/// The logits, then the losses. (Logits after the steps would show little but how batch-norm blows rounding up.)
 fn course(architecture: Architecture, device: &Device) -> Vec<f32> {
-    let side = *architecture.sides().start().max(&8);
+    let side = *architecture.sides().start().max(&16);
     let autodiff = device.clone().autodiff();
     let input = Input { channels: 3, side };
     let mut network = architecture.build(CLASSES, input, 0, &autodiff).expect("a side that it takes");
@@ -75,16 +77,15 @@ fn course(architecture: Architecture, device: &Device) -> Vec<f32> {
     };
     let labels: Vec<i32> = (0..BATCH as i32).map(|i| i % CLASSES as i32).collect();
     let mut optimiser = Optimiser::of_kind("sgd").expect("a kind").build();
-    let mut course = Vec::new();
+    let mut course = host(network.valid().forward(images(device), Mode::Eval));
     for _ in 0..STEPS {
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels.clone(), [BATCH]), &autodiff);
         let logits = network.forward(images(&autodiff), Mode::Train);
         let loss = Objective::CrossEntropy { label_smoothing: 0.0 }.loss(logits, None, labels);
         course.push(loss.clone().into_scalar::<f32>());
         let gradients = GradientsParams::from_grads(loss.backward(), &network);
-        network = optimiser.step(1e-3, network, gradients);
+        network = optimiser.step(0.1, network, gradients);
     }
-    course.extend(host(network.valid().forward(images(device), Mode::Eval)));
     course
 }
 
@@ -97,9 +98,10 @@ mod tests {
         let (cpu, network) = (Device::flex(), "preresnet20".parse().expect("a name"));
         let right = course(network, &cpu);
         assert_eq!(right.len(), STEPS + BATCH * CLASSES);
-        assert!(right[0] != right[1] && right.iter().all(|v| v.is_finite()), "{right:?}");
+        let losses = &right[BATCH * CLASSES..];
+        assert!((losses[1] - losses[0]).abs() > 0.2 && right.iter().all(|v| v.is_finite()), "{right:?}");
         assert_eq!(DeviceCheck::of(network, &cpu).difference, 0.0);
-        for (at, value) in [(0, right[0] * 1.1), (STEPS, right[STEPS] + 0.1), (1, f32::NAN)] {
+        for (at, value) in [(0, right[0] + 0.1), (BATCH * CLASSES, losses[0] * 1.1), (1, f32::NAN)] {
             let mut wrong = right.clone();
             wrong[at] = value;
             let check = DeviceCheck { network, difference: difference(&right, &wrong) };

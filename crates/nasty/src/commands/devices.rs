@@ -10,7 +10,7 @@ use nasty_teacher::training::check_device;
 /// Arguments of `nasty devices`.
 #[derive(Args)]
 pub struct DevicesArgs {
-    /// Train a network of each family for three steps on this device and on the CPU, and compare
+    /// Train a network of each family for two steps on this device and on the CPU, and compare
     #[arg(long, value_name = "DEVICE")]
     check: Option<String>,
 }
@@ -24,7 +24,7 @@ pub fn run(args: &DevicesArgs) -> Result<End> {
         return Ok(End::Done);
     };
     let device = device(name)?;
-    ui::data("network        largest difference from the CPU, of losses and logits");
+    ui::data("network        largest difference from the CPU, of logits and losses");
     let mut wrong = Vec::new();
     for check in check_device(&device) {
         let verdict = if check.is_right() { "" } else { "  WRONG" };

@@ -99,7 +99,10 @@ mod tests {
         let right = course(network, &cpu);
         assert_eq!(right.len(), STEPS + BATCH * CLASSES);
         let losses = &right[BATCH * CLASSES..];
-        assert!((losses[1] / losses[0] - 1.0).abs() > 0.01 && right.iter().all(|v| v.is_finite()), "{right:?}");
+        assert!(
+            (losses[1] / losses[0] - 1.0).abs() > 0.01 && right.iter().all(|v| v.is_finite()),
+            "{right:?}"
+        );
         assert_eq!(DeviceCheck::of(network, &cpu).difference, 0.0);
         for (at, value) in [(0, right[0] + 0.1), (BATCH * CLASSES, losses[0] * 1.1), (1, f32::NAN)] {
             let mut wrong = right.clone();

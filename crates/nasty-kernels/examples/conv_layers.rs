@@ -40,6 +40,9 @@ const LAYERS: [(&str, usize, usize, usize, usize, usize, usize); 25] = [
 
 const BATCH: usize = 128;
 
+#[global_allocator]
+static ALLOCATOR: nasty_kernels::Allocator = nasty_kernels::Allocator;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let precision = if arguments.iter().any(|a| a == "bf16") { Precision::Bf16 } else { Precision::F32 };

@@ -9,6 +9,7 @@ use super::gather::Gather;
 use super::geometry::{ConvShape, Taps};
 use super::pack::WeightOrder;
 use super::weight;
+use super::winograd::{self, Winograd};
 use crate::Precision;
 use crate::simd::{Pair, Path};
 
@@ -66,7 +67,7 @@ impl Computation {
             bias,
             epilogue,
         };
-        self.gather(&gather, x, weight)
+        self.gather(&Winograd { gather: &gather, padding: s.padding, flipped: false }, x, weight)
     }
 
     /// dx `[n, h, w, cin]`.
@@ -93,7 +94,8 @@ impl Computation {
             bias: None,
             epilogue: None,
         };
-        self.gather(&gather, dy, weight)
+        let padding = (s.kh - 1).saturating_sub(s.padding);
+        self.gather(&Winograd { gather: &gather, padding, flipped: true }, dy, weight)
     }
 
     /// dw as the weight.
@@ -102,6 +104,9 @@ impl Computation {
             return depthwise::backward_weight(self.path, &self.shape, x, dy);
         }
         match self.precision {
+            Precision::F32 if winograd::applies(&self.shape) => {
+                winograd::backward_weight(self.path, &self.shape, x, dy)
+            }
             Precision::F32 => weight::backward_weight::<f32>(self.path, &self.shape, x, dy),
             Precision::Bf16 => weight::backward_weight::<Pair>(self.path, &self.shape, x, dy),
         }
@@ -112,10 +117,12 @@ impl Computation {
         bias::backward_bias(dy, self.shape.cout)
     }
 
-    fn gather(&self, gather: &Gather<'_>, source: &[f32], weight: &[f32]) -> Vec<f32> {
+    /// In the way that suits the shape.
+    fn gather(&self, winograd: &Winograd<'_>, source: &[f32], weight: &[f32]) -> Vec<f32> {
         match self.precision {
-            Precision::F32 => gather.run::<f32>(self.path, source, weight),
-            Precision::Bf16 => gather.run::<Pair>(self.path, source, weight),
+            Precision::F32 if winograd::applies(&self.shape) => winograd.run(self.path, source, weight),
+            Precision::F32 => winograd.gather.run::<f32>(self.path, source, weight),
+            Precision::Bf16 => winograd.gather.run::<Pair>(self.path, source, weight),
         }
     }
 }

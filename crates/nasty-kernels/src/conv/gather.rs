@@ -5,6 +5,8 @@
 //! is padded and nothing multiplied by zero, at any stride. A band of source rows is first copied to a buffer as
 //! `[group][chunk][row][column][image][element]`.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::geometry::Taps;
@@ -47,7 +49,7 @@ const PANEL: usize = 144 << 10;
 struct Task {
     first_image: usize,
     images: usize,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
 }
 
 /// What is the same for all tasks.
@@ -101,7 +103,7 @@ impl Gather<'_> {
     }
 
     /// As `[group][channel of a tile]`.
-    fn pad_bias(&self, layout: &WeightLayout) -> Vec<f32> {
+    pub(super) fn pad_bias(&self, layout: &WeightLayout) -> Vec<f32> {
         let mut padded = vec![0.0; layout.groups * layout.width];
         if let Some(bias) = self.bias {
             let per_group = self.destination[2] / self.groups;
@@ -111,6 +113,21 @@ impl Gather<'_> {
             }
         }
         padded
+    }
+
+    /// Runs the epilogue on some rows of some images.
+    ///
+    /// # Safety
+    /// These have been written, and nobody else reads or writes them.
+    pub(super) unsafe fn finish(&self, y: Shared<'_>, images: Range<usize>, of_image: Range<usize>) {
+        let Some(epilogue) = self.epilogue else { return };
+        let [rows, columns, channels] = self.destination;
+        let len = of_image.len() * columns * channels;
+        for image in images {
+            let at = (image * rows + of_image.start) * columns * channels;
+            // SAFETY: the caller's promise; `at` checks that they lie in y.
+            epilogue(at, unsafe { std::slice::from_raw_parts_mut(y.at(at, len), len) });
+        }
     }
 
     /// Depends on the shape alone: results are the same with any number of threads.
@@ -144,12 +161,12 @@ impl Gather<'_> {
     }
 
     /// Source rows that the destination rows read.
-    fn reach(&self, rows: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+    fn reach(&self, rows: &Range<usize>) -> Range<usize> {
         let ends = self.rows[rows.clone()].iter().filter(|t| t.count > 0).map(|t| {
             let last = t.source.wrapping_add_signed(t.source_step * (t.count as isize - 1));
             (t.source.min(last), t.source.max(last) + 1)
         });
-        ends.fold(None, |all: Option<std::ops::Range<usize>>, (start, end)| {
+        ends.fold(None, |all: Option<Range<usize>>, (start, end)| {
             Some(all.map_or(start..end, |r| r.start.min(start)..r.end.max(end)))
         })
         .unwrap_or(0..0)
@@ -183,16 +200,6 @@ impl<E: Element> Job for TaskJob<'_, E> {
             band.fill::<I, E>(run, first, count, part);
         }
         let gather = run.gather;
-        let finish = || {
-            let Some(epilogue) = gather.epilogue else { return };
-            let [rows, columns, channels] = gather.destination;
-            let len = task.rows.len() * columns * channels;
-            for image in task.first_image..task.first_image + task.images {
-                let at = (image * rows + task.rows.start) * columns * channels;
-                // SAFETY: these pixels are this task's alone, and all its passes have written them.
-                epilogue(at, unsafe { std::slice::from_raw_parts_mut(run.y.at(at, len), len) });
-            }
-        };
         for group in 0..gather.groups {
             for tile in &run.layout.tiles {
                 let per_pass = (PANEL / (run.layout.chunk(tile) * 4)).max(1);
@@ -222,7 +229,9 @@ impl<E: Element> Job for TaskJob<'_, E> {
                 }
             }
         }
-        finish();
+        let images = task.first_image..task.first_image + task.images;
+        // SAFETY: these pixels are this task's alone, and all its passes have written them.
+        unsafe { gather.finish(run.y, images, task.rows.clone()) };
     }
 }
 
@@ -243,13 +252,13 @@ fn parts(task: &Task) -> Vec<(usize, usize)> {
 struct Pass<'a> {
     group: usize,
     tile: &'a Tile,
-    chunks: std::ops::Range<usize>,
-    rows: &'a std::ops::Range<usize>,
+    chunks: Range<usize>,
+    rows: &'a Range<usize>,
 }
 
 /// The source rows in the buffer.
 struct Band {
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
     columns: usize,
     /// Chunks of all groups.
     chunks: usize,

@@ -12,6 +12,7 @@ mod pack;
 #[cfg(test)]
 pub(crate) mod tests;
 mod weight;
+mod winograd;
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;

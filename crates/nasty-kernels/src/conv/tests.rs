@@ -56,6 +56,24 @@ pub(crate) fn conv_case() -> impl Strategy<Value = ConvCase> {
 }
 
 /// y, dx, dw, db on a path.
+/// Shapes that are mostly computed by Winograd's method.
+fn winograd_case() -> impl Strategy<Value = ConvCase> {
+    let channels = || prop_oneof![16usize..=40, Just(64), 65usize..=90];
+    let (sides, options) = ((2usize..=19, 2usize..=19), (1usize..=3, 0usize..=2));
+    (channels(), channels(), sides, options, 1usize..=20, any::<bool>(), any::<u64>()).prop_map(
+        |(cin, cout, (h, w), (groups, padding), n, bias, seed)| {
+            let (h, w) = (h.max(3), w.max(3));
+            ConvCase {
+                x: [n.min((2_000_000 / (h * w * cin * cout)).max(1)), h, w, cin * groups],
+                weight: [cout * groups, cin, 3, 3],
+                bias,
+                options: ConvOptions { stride: 1, padding, groups, precision: Precision::F32 },
+                seed,
+            }
+        },
+    )
+}
+
 fn compute(case: &ConvCase, path: Path, precision: Precision) -> [Vec<f32>; 4] {
     let f32s = |v: &[f64]| -> Vec<f32> { v.iter().map(|v| *v as f32).collect() };
     let mut noise = Noise(case.seed);
@@ -151,9 +169,12 @@ fn layers_of_the_networks_are_the_reference() {
 fn threads_change_no_bit_and_neither_does_running_again() {
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
     let (one, three) = (pool(1), pool(3));
-    for case in
-        [layer(25, 10, [40, 72], 3, 2, 1), layer(20, 8, [64, 64], 1, 1, 1), layer(19, 8, [48, 48], 3, 1, 48)]
-    {
+    for case in [
+        layer(25, 10, [40, 72], 3, 2, 1),
+        layer(25, 9, [40, 72], 3, 1, 1),
+        layer(20, 8, [64, 64], 1, 1, 1),
+        layer(19, 8, [48, 48], 3, 1, 48),
+    ] {
         for (path, precision) in
             Path::supported().into_iter().flat_map(|p| [(p, Precision::F32), (p, Precision::Bf16)])
         {
@@ -174,6 +195,11 @@ proptest! {
 
     #[test]
     fn f32_is_the_reference(case in conv_case()) {
+        check(&case, Precision::F32, 2e-5);
+    }
+
+    #[test]
+    fn f32_by_winograd_is_the_reference(case in winograd_case()) {
         check(&case, Precision::F32, 2e-5);
     }
 

@@ -30,10 +30,14 @@ const BUFFER: usize = 512 << 10;
 const BLOCK: usize = 8 << 10;
 /// Bytes of a task's sums, about: with the buffer they stay in a usual second-level cache.
 const SUMS: usize = 144 << 10;
+/// Elements that slots are added up in at once.
+const ADDED: usize = 4 << 10;
 
 /// How the shape is cut; depends on the shape and the vectors' length alone.
-struct Plan {
-    shape: ConvShape,
+pub(super) struct Plan {
+    pub(super) shape: ConvShape,
+    /// Sums of two channels: one a tap, or what the taps are made of.
+    taps: usize,
     tiles: Vec<Tile>,
     width: usize,
     lanes: usize,
@@ -48,46 +52,66 @@ struct Plan {
 }
 
 /// A part of the sum.
-struct Task<'a> {
-    group: usize,
-    tiles: &'a [Tile],
-    chunks: Range<usize>,
-    images: Range<usize>,
+pub(super) struct Task<'a> {
+    pub(super) group: usize,
+    pub(super) tiles: &'a [Tile],
+    pub(super) chunks: Range<usize>,
+    pub(super) images: Range<usize>,
     /// Where the slot's sums begin.
     start: usize,
 }
 
 /// The gradient, computed with products of `E`.
 pub(super) fn backward_weight<E: Element>(path: Path, shape: &ConvShape, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    let plan = Plan::new(shape, path.lanes());
-    let len = plan.len();
-    let mut scratch = Scratch::take(len * plan.slots);
-    let sums = &mut scratch.elements::<f32>()[..len * plan.slots];
-    let shared = Shared::of(sums);
-    plan.tasks().par_iter().for_each(|task| {
-        path.run(TaskJob::<E> { plan: &plan, task, x, dy, sums: shared, element: PhantomData });
-    });
-    plan.unpack(sums)
+    let plan = Plan::new(shape, path.lanes(), shape.taps(), SUMS);
+    plan.run(
+        |task, sums| path.run(TaskJob::<E> { plan: &plan, task, x, dy, sums, element: PhantomData }),
+        |sums, taps| taps.copy_from_slice(sums),
+    )
 }
 
 impl Plan {
-    fn new(shape: &ConvShape, lanes: usize) -> Self {
+    /// A task's sums have `room` bytes, about.
+    pub(super) fn new(shape: &ConvShape, lanes: usize, taps: usize, room: usize) -> Self {
         let (tiles, width) = tiles(shape.cout / shape.groups, lanes);
         let chunks = (shape.cin / shape.groups).div_ceil(CHUNK);
         // As many of both as their sums' room allows, about as many inputs as outputs: each is copied for all of
         // the other.
         let even = |all: usize, most: usize| all.div_ceil(all.div_ceil(most.clamp(1, all)));
-        let blocks = SUMS / (shape.taps() * CHUNK * 2 * lanes * 4);
+        let blocks = room / (taps * CHUNK * 2 * lanes * 4);
         let task_chunks = even(chunks, blocks.isqrt().next_power_of_two().max(blocks / tiles.len()));
         let task_tiles = even(tiles.len(), blocks / task_chunks);
         let tasks = shape.groups * tiles.len().div_ceil(task_tiles) * chunks.div_ceil(task_chunks);
         let slots = TASKS.div_ceil(tasks).min(shape.n.div_ceil(IMAGES)).max(1);
-        Self { shape: *shape, tiles, width, lanes, chunks, task_chunks, task_tiles, slots }
+        Self { shape: *shape, taps, tiles, width, lanes, chunks, task_chunks, task_tiles, slots }
+    }
+
+    /// The gradient as `[out, in, kh, kw]`: `job` adds a task's products to its sums, which are zero before, and `finish`
+    /// makes the taps of two channels of their sums.
+    pub(super) fn run(
+        &self,
+        job: impl Fn(&Task<'_>, Shared<'_>) + Sync,
+        finish: impl Fn(&[f32], &mut [f32]) + Sync,
+    ) -> Vec<f32> {
+        let len = self.len();
+        let mut scratch = Scratch::take(len * self.slots);
+        let sums = &mut scratch.elements::<f32>()[..len * self.slots];
+        let shared = Shared::of(sums);
+        self.tasks().par_iter().for_each(|task| {
+            for (tile, chunk) in task.tiles.iter().flat_map(|t| task.chunks.clone().map(move |c| (t, c))) {
+                let len = self.chunk(tile);
+                let sums = shared.at(self.sums(task, tile, chunk), len);
+                // SAFETY: `at` checked the length, and tiles and chunks are this task's alone.
+                unsafe { std::slice::from_raw_parts_mut(sums, len) }.fill(0.0);
+            }
+            job(task, shared);
+        });
+        self.unpack(sums, finish)
     }
 
     /// Sums of one slot.
     fn len(&self) -> usize {
-        self.shape.groups * self.width * self.chunks * self.shape.taps() * CHUNK
+        self.shape.groups * self.width * self.chunks * self.taps * CHUNK
     }
 
     fn tasks(&self) -> Vec<Task<'_>> {
@@ -113,18 +137,24 @@ impl Plan {
     }
 
     /// Where the sums `[tap][input channel][output channel]` of a chunk in a tile begin.
-    fn sums(&self, task: &Task<'_>, tile: &Tile, chunk: usize) -> usize {
+    pub(super) fn sums(&self, task: &Task<'_>, tile: &Tile, chunk: usize) -> usize {
         let rows = (task.group * self.width + tile.offset) * self.chunks + chunk * tile.vectors * self.lanes;
-        task.start + rows * self.shape.taps() * CHUNK
+        task.start + rows * self.taps * CHUNK
     }
 
     /// Sums of a chunk in a tile.
-    fn chunk(&self, tile: &Tile) -> usize {
-        self.shape.taps() * CHUNK * tile.vectors * self.lanes
+    pub(super) fn chunk(&self, tile: &Tile) -> usize {
+        self.taps * CHUNK * tile.vectors * self.lanes
     }
 
-    /// Adds the slots up, in their order, as `[out, in, kh, kw]`.
-    fn unpack(&self, sums: &[f32]) -> Vec<f32> {
+    /// Adds the slots up, in their order, and finishes the taps.
+    fn unpack(&self, sums: &mut [f32], finish: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec<f32> {
+        let (sums, others) = sums.split_at_mut(self.len());
+        sums.par_chunks_mut(ADDED).enumerate().for_each(|(i, sums)| {
+            for slot in others.chunks_exact(self.len()) {
+                sums.iter_mut().zip(&slot[i * ADDED..]).for_each(|(sum, more)| *sum += more);
+            }
+        });
         let (taps, inputs) = (self.shape.taps(), self.shape.cin / self.shape.groups);
         let mut dw = vec![0.0; self.shape.weight().iter().product()];
         let mut parts = Vec::new();
@@ -134,18 +164,18 @@ impl Plan {
             rest = tail;
             parts.push((group, tile, part));
         }
+        let sums = &*sums;
         parts.into_par_iter().for_each(|(group, tile, part)| {
             let width = tile.vectors * self.lanes;
-            let start = (group * self.width + tile.offset) * self.chunks * taps * CHUNK;
-            for slot in sums.chunks_exact(self.len()) {
-                let slot = &slot[start..];
-                for (d, part) in part.chunks_exact_mut(inputs * taps).enumerate() {
-                    for (i, part) in part.chunks_exact_mut(taps).enumerate() {
-                        let at = (i / CHUNK * taps * CHUNK + i % CHUNK) * width + d;
-                        for (tap, sum) in part.iter_mut().enumerate() {
-                            *sum += slot[at + tap * CHUNK * width];
-                        }
+            let sums = &sums[(group * self.width + tile.offset) * self.chunks * self.taps * CHUNK..];
+            let mut of_two = vec![0.0; self.taps];
+            for (d, part) in part.chunks_exact_mut(inputs * taps).enumerate() {
+                for (i, part) in part.chunks_exact_mut(taps).enumerate() {
+                    let at = (i / CHUNK * self.taps * CHUNK + i % CHUNK) * width + d;
+                    for (tap, sum) in of_two.iter_mut().enumerate() {
+                        *sum = sums[at + tap * CHUNK * width];
                     }
+                    finish(&of_two, part);
                 }
             }
         });
@@ -181,12 +211,6 @@ impl<E: Element> Job for TaskJob<'_, E> {
     fn run<I: Isa>(self) {
         let Self { plan, task, .. } = self;
         let shape = &plan.shape;
-        for (tile, chunk) in task.tiles.iter().flat_map(|t| task.chunks.clone().map(move |c| (t, c))) {
-            let len = plan.chunk(tile);
-            let sums = self.sums.at(plan.sums(task, tile, chunk), len);
-            // SAFETY: `at` checked the length, and tiles and chunks are this task's alone.
-            unsafe { std::slice::from_raw_parts_mut(sums, len) }.fill(0.0);
-        }
         let width: usize = task.tiles.iter().map(|t| t.vectors * I::LANES).sum();
         let row = (task.chunks.len() * shape.w * shape.stride * CHUNK + shape.ow * width) * IMAGES * 4;
         let band = (BUFFER / row).saturating_sub(shape.kh / 2).clamp(1, shape.oh);

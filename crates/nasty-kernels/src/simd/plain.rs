@@ -53,6 +53,11 @@ impl Isa for Plain {
     }
 
     #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        map(|i| a[i] - b[i])
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         map(|i| multiply_add(a[i], b[i], c[i]))
     }

@@ -57,6 +57,12 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn sub(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: as above.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: as above.
         unsafe { _mm256_fmadd_ps(a, b, c) }
@@ -112,6 +118,12 @@ macro_rules! avx512 {
             unsafe fn add(a: __m512, b: __m512) -> __m512 {
                 // SAFETY: as above.
                 unsafe { _mm512_add_ps(a, b) }
+            }
+
+            #[inline(always)]
+            unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+                // SAFETY: as above.
+                unsafe { _mm512_sub_ps(a, b) }
             }
 
             #[inline(always)]

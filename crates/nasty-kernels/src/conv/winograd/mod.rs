@@ -1,0 +1,474 @@
+//! 3 × 3 convolution of stride 1 in f32 by Winograd's minimal filtering F(2 × 2, 3 × 3) (Lavin & Gray, CVPR 2016): a 2 × 2
+//! tile of the destination takes 16 products a pair of channels, not 36.
+//!
+//! In one dimension, two sums y over three taps g of four values d are y = Aᵀ (G g ⊙ B d); the gradient of the taps is
+//! Gᵀ (B d ⊙ A dy). In two dimensions that is done along rows and columns. B and A add and subtract, so what is lost
+//! against the direct sum is about a bit.
+
+mod weight;
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::gather::Gather;
+use super::geometry::{ConvShape, Taps};
+use super::inner::{Sum, load_part, store_part};
+use super::output::{Output, Shared};
+use super::pack::{CHUNK, Tile, WeightLayout, tiles};
+use crate::scratch::Scratch;
+use crate::simd::{Isa, Job, Path};
+
+pub(super) use self::weight::backward_weight;
+
+/// Products of a tile.
+const POINTS: usize = 16;
+/// Channels of a group from which on the products outweigh the transforms.
+const LEAST_CHANNELS: usize = 16;
+/// Bytes of a thread's transformed sources, about.
+const BUFFER: usize = 512 << 10;
+
+/// Whether this way takes less time than the direct one, which skips what lies outside of the image.
+pub(super) fn applies(s: &ConvShape) -> bool {
+    let inside = |length: usize, outputs: usize| -> usize {
+        (0..outputs).map(|o| Taps::forward(o, 3, length, 1, s.padding).count).sum()
+    };
+    let grid = Grid::of([s.oh, s.ow]);
+    (s.kh, s.kw, s.stride) == (3, 3, 1)
+        && s.padding <= 2
+        && (s.cin / s.groups).min(s.cout / s.groups) >= LEAST_CHANNELS
+        && 5 * POINTS * grid.rows * grid.columns <= 4 * inside(s.h, s.oh) * inside(s.w, s.ow)
+}
+
+/// 2 × 2 tiles of an image; those at the end may reach over it.
+#[derive(Clone, Copy)]
+struct Grid {
+    rows: usize,
+    columns: usize,
+}
+
+/// Some rows of tiles of some images.
+struct Block {
+    images: Range<usize>,
+    rows: Range<usize>,
+}
+
+impl Grid {
+    fn of([rows, columns]: [usize; 2]) -> Self {
+        Self { rows: rows.div_ceil(2), columns: columns.div_ceil(2) }
+    }
+
+    /// Blocks of up to `most` tiles, but of a row at least.
+    fn blocks(self, images: Range<usize>, most: usize) -> Vec<Block> {
+        let rows = (most / self.columns).clamp(1, self.rows);
+        let rows = self.rows.div_ceil(self.rows.div_ceil(rows));
+        let count = if rows == self.rows { (most / (self.rows * self.columns)).max(1) } else { 1 };
+        let firsts = images.clone().step_by(count);
+        let blocks = firsts.flat_map(|first| {
+            let images = first..(first + count).min(images.end);
+            (0..self.rows)
+                .step_by(rows)
+                .map(move |row| Block { images: images.clone(), rows: row..(row + rows).min(self.rows) })
+        });
+        blocks.collect()
+    }
+
+    fn tiles(self, block: &Block) -> usize {
+        block.images.len() * block.rows.len() * self.columns
+    }
+
+    /// Image, row and first tile of every row of tiles.
+    fn rows(self, block: &Block) -> impl Iterator<Item = (usize, usize, usize)> {
+        let rows = block.rows.clone();
+        let all = block.images.clone().flat_map(move |image| rows.clone().map(move |row| (image, row)));
+        all.enumerate().map(move |(i, (image, row))| (image, row, i * self.columns))
+    }
+}
+
+/// G g Gᵀ.
+fn transform_weight(g: [[f32; 3]; 3]) -> [[f32; 4]; 4] {
+    let one = |[a, b, c]: [f32; 3]| [a, 0.5 * (a + c + b), 0.5 * (a + c - b), c];
+    let rows = g.map(one);
+    let mut points = [[0.0; 4]; 4];
+    for column in 0..4 {
+        for (row, v) in one([rows[0][column], rows[1][column], rows[2][column]]).into_iter().enumerate() {
+            points[row][column] = v;
+        }
+    }
+    points
+}
+
+/// B d along one dimension.
+#[inline(always)]
+unsafe fn transform_source<I: Isa>([a, b, c, d]: [I::V; 4]) -> [I::V; 4] {
+    // SAFETY: the caller's promise, as for `Isa`.
+    unsafe { [I::sub(a, c), I::add(b, c), I::sub(c, b), I::sub(d, b)] }
+}
+
+/// Aᵀ m along one dimension.
+#[inline(always)]
+unsafe fn transform_products<I: Isa>([a, b, c, d]: [I::V; 4]) -> [I::V; 2] {
+    // SAFETY: the caller's promise, as for `Isa`.
+    unsafe { [I::add(I::add(a, b), c), I::add(I::sub(b, c), d)] }
+}
+
+/// Activations whose tiles are to be transformed.
+#[derive(Clone, Copy)]
+struct Activations<'a> {
+    values: &'a [f32],
+    /// Rows, columns, channels.
+    size: [usize; 3],
+    /// First channel.
+    start: usize,
+    /// Channels.
+    len: usize,
+}
+
+/// Where transformed tiles go: `[point][chunk][tile][channel]`.
+struct Transformed<'a> {
+    to: &'a mut [f32],
+    point: usize,
+    chunk: usize,
+}
+
+impl Transformed<'_> {
+    /// Elements of all chunks for one point. One cache line more, so that the points do not share a set of the cache.
+    fn point(chunks: usize, tiles: usize) -> usize {
+        chunks * tiles * CHUNK + CHUNK
+    }
+
+    #[inline(always)]
+    unsafe fn store<I: Isa>(&mut self, points: &[[I::V; 4]; 4], chunk: usize, tile: usize, lane: usize) {
+        let at = chunk * self.chunk + tile * CHUNK + lane;
+        // Checks all: the last is the furthest.
+        let to = &mut self.to[at..][..(POINTS - 1) * self.point + I::LANES];
+        for (k, row) in points.iter().enumerate() {
+            for (l, v) in row.iter().enumerate() {
+                // SAFETY: the caller's promise, as for `Isa`; the slice above.
+                unsafe { I::store(to.as_mut_ptr().add((4 * k + l) * self.point), *v) }
+            }
+        }
+    }
+}
+
+impl Activations<'_> {
+    /// Where the channels begin in the first pixel of `N` rows from `first` on, counted from `padding` outside of the
+    /// image; `None` for those outside.
+    fn lines<const N: usize>(&self, image: usize, first: usize, padding: usize) -> [Option<usize>; N] {
+        let [height, width, channels] = self.size;
+        std::array::from_fn(|k| {
+            let row = (first + k).checked_sub(padding).filter(|row| *row < height)?;
+            Some((image * height + row) * width * channels + self.start)
+        })
+    }
+
+    /// The vectors from `at` on in `N` lines, zeros outside of these and behind the end.
+    #[inline(always)]
+    unsafe fn column<I: Isa, const N: usize>(&self, lines: &[Option<usize>; N], at: usize) -> [I::V; N] {
+        // SAFETY: the caller's promise, as for `Isa`; only what lies in the slice is read.
+        unsafe {
+            let mut vectors = [I::zero(); N];
+            for (vector, line) in vectors.iter_mut().zip(lines) {
+                let Some(line) = line else { continue };
+                let at = line + at;
+                *vector = if at + I::LANES <= self.values.len() {
+                    I::load(self.values.as_ptr().add(at))
+                } else {
+                    load_part::<I>(self.values.as_ptr(), at.min(self.values.len()), self.values.len())
+                };
+            }
+            vectors
+        }
+    }
+
+    /// B d of a column of tiles' rows, `column` counted from `padding` outside of the image.
+    #[inline(always)]
+    unsafe fn source_column<I: Isa>(
+        &self,
+        lines: &[Option<usize>; 4],
+        column: usize,
+        padding: usize,
+        channel: usize,
+    ) -> [I::V; 4] {
+        // SAFETY: the caller's promise, as for `Isa`.
+        unsafe {
+            match column.checked_sub(padding) {
+                Some(column) if column < self.size[1] => {
+                    transform_source::<I>(self.column::<I, 4>(lines, column * self.size[2] + channel))
+                }
+                _ => [I::zero(); 4],
+            }
+        }
+    }
+
+    /// B d Bᵀ of the block's tiles, which begin `padding` outside of the image. Channels behind the last hold whatever
+    /// follows it; no product reaches them.
+    #[inline(always)]
+    unsafe fn transform_sources<I: Isa>(
+        self,
+        padding: usize,
+        grid: Grid,
+        block: &Block,
+        to: &mut Transformed<'_>,
+    ) {
+        for (image, row, first) in grid.rows(block) {
+            let lines = self.lines(image, 2 * row, padding);
+            for channel in (0..self.len).step_by(I::LANES) {
+                // SAFETY: the caller's promise, as for `Isa`.
+                unsafe {
+                    let mut a = self.source_column::<I>(&lines, 0, padding, channel);
+                    let mut b = self.source_column::<I>(&lines, 1, padding, channel);
+                    for tile in 0..grid.columns {
+                        let c = self.source_column::<I>(&lines, 2 * tile + 2, padding, channel);
+                        let d = self.source_column::<I>(&lines, 2 * tile + 3, padding, channel);
+                        let mut points = [[I::zero(); 4]; 4];
+                        for (k, points) in points.iter_mut().enumerate() {
+                            *points = transform_source::<I>([a[k], b[k], c[k], d[k]]);
+                        }
+                        to.store::<I>(&points, channel / CHUNK, first + tile, channel % CHUNK);
+                        (a, b) = (c, d);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A convolution as a sum over source pixels: destination `(r, c)` from source rows `r − padding` to `r − padding + 2`.
+pub(super) struct Winograd<'a> {
+    pub(super) gather: &'a Gather<'a>,
+    pub(super) padding: usize,
+    /// Whether the weight's taps come in the opposite order.
+    pub(super) flipped: bool,
+}
+
+/// What is the same for all tasks.
+struct Run<'a> {
+    winograd: &'a Winograd<'a>,
+    grid: Grid,
+    x: &'a [f32],
+    layout: &'a WeightLayout,
+    weights: &'a [f32],
+    bias: &'a [f32],
+    y: Shared<'a>,
+}
+
+impl Winograd<'_> {
+    /// The destination.
+    pub(super) fn run(&self, path: Path, x: &[f32], weight: &[f32]) -> Vec<f32> {
+        let gather = self.gather;
+        let [rows, columns, channels] = gather.destination;
+        let per_group = gather.source[2] / gather.groups;
+        let (tiles, width) = tiles(channels / gather.groups, path.lanes());
+        let layout = WeightLayout {
+            tiles,
+            width,
+            lanes: path.lanes(),
+            groups: gather.groups,
+            sources: per_group,
+            chunks: per_group.div_ceil(CHUNK),
+            taps: POINTS,
+        };
+        let mut scratch = Scratch::take(layout.len());
+        let weights = &mut scratch.elements::<f32>()[..layout.len()];
+        self.transform_weights(&layout, weight, weights);
+        let bias = gather.pad_bias(&layout);
+
+        let grid = Grid::of([rows, columns]);
+        // Depends on the shape alone: results are the same with any number of threads.
+        let most = (BUFFER / (POINTS * layout.chunks * CHUNK * 4)).clamp(32, 64);
+        let mut y = Output::new(gather.images * rows * columns * channels);
+        let run = Run { winograd: self, grid, x, layout: &layout, weights, bias: &bias, y: y.share() };
+        let blocks = grid.blocks(0..gather.images, most);
+        blocks.par_iter().for_each(|block| path.run(BlockJob { run: &run, block }));
+        // SAFETY: the blocks cover all images and rows, and every block writes all pixels and channels of its part.
+        unsafe { y.finish() }
+    }
+
+    /// As `[group][tile][point][source channel][channel of the tile]`; unused places are not written.
+    fn transform_weights(&self, layout: &WeightLayout, weight: &[f32], transformed: &mut [f32]) {
+        let order = self.gather.order;
+        let mut parts = Vec::new();
+        let mut rest = transformed;
+        for (group, tile) in (0..layout.groups).flat_map(|g| layout.tiles.iter().map(move |t| (g, t))) {
+            let (part, tail) = rest.split_at_mut(layout.chunks * layout.chunk(tile));
+            parts.push((group, tile, part));
+            rest = tail;
+        }
+        parts.into_par_iter().for_each(|(group, tile, part)| {
+            let width = tile.vectors * layout.lanes;
+            let point = layout.chunks * CHUNK * width;
+            for (source, d) in (0..layout.sources).flat_map(|s| (0..tile.len).map(move |d| (s, d))) {
+                let at = group * order.group + (tile.start + d) * order.destination + source * order.source;
+                let mut taps = [[0.0; 3]; 3];
+                for (i, tap) in weight[at..at + 9].iter().enumerate() {
+                    let i = if self.flipped { 8 - i } else { i };
+                    taps[i / 3][i % 3] = *tap;
+                }
+                let points = transform_weight(taps);
+                for (i, v) in points.as_flattened().iter().enumerate() {
+                    part[i * point + source * width + d] = *v;
+                }
+            }
+        });
+    }
+}
+
+struct BlockJob<'a> {
+    run: &'a Run<'a>,
+    block: &'a Block,
+}
+
+impl Job for BlockJob<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Self { run, block } = self;
+        let gather = run.winograd.gather;
+        // Whole runs of the inner loop: what is computed behind the last tile is not used.
+        let tiles = run.grid.tiles(block).next_multiple_of(8);
+        let point = Transformed::point(run.layout.chunks, tiles);
+        let mut sources = Scratch::take(POINTS * point);
+        let sources = &mut sources.elements::<f32>()[..POINTS * point];
+        let mut products = Scratch::take(POINTS * (2 * tiles * I::LANES + CHUNK));
+        let products = products.elements::<f32>();
+        for group in 0..gather.groups {
+            let activations = Activations {
+                values: run.x,
+                size: gather.source,
+                start: group * run.layout.sources,
+                len: run.layout.sources,
+            };
+            let mut to = Transformed { to: sources, point, chunk: tiles * CHUNK };
+            // SAFETY: the instruction set is there, for a job runs.
+            unsafe { activations.transform_sources::<I>(run.winograd.padding, run.grid, block, &mut to) };
+            for tile in &run.layout.tiles {
+                let pass = Pass { run, block, group, tile, tiles };
+                match (tile.vectors, I::IMAGES) {
+                    (1, _) => pass.run::<I, 8, 1>(sources, products),
+                    (_, 8) => pass.run::<I, 8, 2>(sources, products),
+                    (_, _) => pass.run::<I, 4, 2>(sources, products),
+                }
+            }
+        }
+        let rows = 2 * block.rows.start..(2 * block.rows.end).min(gather.destination[0]);
+        // SAFETY: these pixels are this block's alone, and all passes have written them.
+        unsafe { gather.finish(run.y, block.images.clone(), rows) };
+    }
+}
+
+/// A tile of channels for a block of tiles of pixels.
+struct Pass<'a> {
+    run: &'a Run<'a>,
+    block: &'a Block,
+    group: usize,
+    tile: &'a Tile,
+    /// Tiles of pixels, in whole runs.
+    tiles: usize,
+}
+
+impl Pass<'_> {
+    #[inline(always)]
+    fn run<I: Isa, const P: usize, const V: usize>(&self, sources: &[f32], products: &mut [f32]) {
+        // One cache line more, as in `Transformed`.
+        let point = self.tiles * V * I::LANES + CHUNK;
+        self.multiply::<I, P, V>(sources, products, point);
+        self.transform::<I, V>(products, point);
+    }
+
+    /// Products of all points, summed over channels, as `[point][tile][channel]`.
+    #[inline(always)]
+    fn multiply<I: Isa, const P: usize, const V: usize>(
+        &self,
+        sources: &[f32],
+        products: &mut [f32],
+        point: usize,
+    ) {
+        let layout = self.run.layout;
+        let width = V * I::LANES;
+        let weights = &self.run.weights[layout.tile(self.group, self.tile)..]
+            [..layout.chunks * layout.chunk(self.tile)];
+        let from_point = Transformed::point(layout.chunks, self.tiles);
+        for i in 0..POINTS {
+            let weights = &weights[i * layout.chunks * CHUNK * width..];
+            for tile in (0..self.tiles).step_by(P) {
+                let to = &mut products[i * point + tile * width..][..P * width];
+                // SAFETY: the instruction set is there, for a job runs; `Sum` reads the point's channels of `P` tiles
+                // and its weights, which both have whole chunks.
+                unsafe {
+                    let mut sums = [[I::zero(); V]; P];
+                    Sum::<f32> {
+                        source: sources[i * from_point + tile * CHUNK..].as_ptr(),
+                        weights: weights.as_ptr(),
+                        chunks: layout.chunks,
+                        elements: layout.sources,
+                        down: 1,
+                        across: 1,
+                        plane: self.tiles * CHUNK,
+                        row: 0,
+                        column: 0,
+                        panel: CHUNK * width,
+                        kernel_row: 0,
+                        kernel_column: 0,
+                    }
+                    .run::<I, P, V>(&mut sums);
+                    for (p, sums) in sums.iter().enumerate() {
+                        for (v, sum) in sums.iter().enumerate() {
+                            I::store(to.as_mut_ptr().add(p * width + v * I::LANES), *sum);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Aᵀ m A and the bias, to the destination.
+    #[inline(always)]
+    fn transform<I: Isa, const V: usize>(&self, products: &[f32], point: usize) {
+        let Self { run, tile, .. } = self;
+        let [rows, columns, channels] = run.winograd.gather.destination;
+        let width = V * I::LANES;
+        let start = self.group * (channels / run.winograd.gather.groups) + tile.start;
+        let bias = &run.bias[self.group * run.layout.width + tile.offset..][..width];
+        for (image, row, first) in run.grid.rows(self.block) {
+            let line = |row: usize| {
+                (row < rows).then(|| run.y.at((image * rows + row) * columns * channels, columns * channels))
+            };
+            let lines = [line(2 * row), line(2 * row + 1)];
+            for column in 0..run.grid.columns {
+                let from = &products[(first + column) * width..][..(POINTS - 1) * point + width];
+                for v in 0..V {
+                    // SAFETY: the instruction set is there, for a job runs; loads lie in the slice above, and
+                    // stores in the lines, at this tile's channels of a pixel.
+                    unsafe {
+                        let mut halves = [[I::zero(); 4]; 2];
+                        for l in 0..4 {
+                            let mut values = [I::zero(); 4];
+                            for (k, value) in values.iter_mut().enumerate() {
+                                *value = I::load(from.as_ptr().add((4 * k + l) * point + v * I::LANES));
+                            }
+                            [halves[0][l], halves[1][l]] = transform_products::<I>(values);
+                        }
+                        let bias = I::load(bias.as_ptr().add(v * I::LANES));
+                        for (line, half) in lines.iter().zip(halves) {
+                            let Some(line) = line else { continue };
+                            for (across, value) in transform_products::<I>(half).into_iter().enumerate() {
+                                let column = 2 * column + across;
+                                if column < columns {
+                                    let to = line.add(column * channels + start);
+                                    let value = I::add(value, bias);
+                                    if tile.len == width {
+                                        I::store(to.add(v * I::LANES), value);
+                                    } else {
+                                        store_part::<I>(to, v * I::LANES, tile.len, value);
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -103,13 +103,13 @@ impl Computation {
         if self.is_depthwise() {
             return depthwise::backward_weight(self.path, &self.shape, x, dy);
         }
-        match self.precision {
-            Precision::F32 if winograd::applies(&self.shape) => {
-                winograd::backward_weight(self.path, &self.shape, x, dy)
-            }
-            Precision::F32 => weight::backward_weight::<f32>(self.path, &self.shape, x, dy),
-            Precision::Bf16 => weight::backward_weight::<Pair>(self.path, &self.shape, x, dy),
-        }
+        let backward = match (self.precision, winograd::applies(&self.shape, self.precision)) {
+            (Precision::F32, true) => winograd::backward_weight::<f32>,
+            (Precision::F32, false) => weight::backward_weight::<f32>,
+            (Precision::Bf16, true) => winograd::backward_weight::<Pair>,
+            (Precision::Bf16, false) => weight::backward_weight::<Pair>,
+        };
+        backward(self.path, &self.shape, x, dy)
     }
 
     /// db `[cout]`.
@@ -119,10 +119,11 @@ impl Computation {
 
     /// In the way that suits the shape.
     fn gather(&self, winograd: &Winograd<'_>, source: &[f32], weight: &[f32]) -> Vec<f32> {
-        match self.precision {
-            Precision::F32 if winograd::applies(&self.shape) => winograd.run(self.path, source, weight),
-            Precision::F32 => winograd.gather.run::<f32>(self.path, source, weight),
-            Precision::Bf16 => winograd.gather.run::<Pair>(self.path, source, weight),
+        match (self.precision, winograd::applies(&self.shape, self.precision)) {
+            (Precision::F32, true) => winograd.run::<f32>(self.path, source, weight),
+            (Precision::F32, false) => winograd.gather.run::<f32>(self.path, source, weight),
+            (Precision::Bf16, true) => winograd.run::<Pair>(self.path, source, weight),
+            (Precision::Bf16, false) => winograd.gather.run::<Pair>(self.path, source, weight),
         }
     }
 }

@@ -1,9 +1,10 @@
-//! 3 × 3 convolution of stride 1 in f32 by Winograd's minimal filtering F(2 × 2, 3 × 3) (Lavin & Gray, CVPR 2016): a 2 × 2
+//! 3 × 3 convolution of stride 1 by Winograd's minimal filtering F(2 × 2, 3 × 3) (Lavin & Gray, CVPR 2016): a 2 × 2
 //! tile of the destination takes 16 products a pair of channels, not 36.
 //!
 //! In one dimension, two sums y over three taps g of four values d are y = Aᵀ (G g ⊙ B d); the gradient of the taps is
 //! Gᵀ (B d ⊙ A dy). In two dimensions that is done along rows and columns. B and A add and subtract, so what is lost
-//! against the direct sum is about a bit.
+//! against the direct sum is about a bit. In bfloat16, what is rounded is the transformed factors: the transforms
+//! themselves and all sums are f32.
 
 mod weight;
 
@@ -16,8 +17,9 @@ use super::geometry::{ConvShape, Taps};
 use super::inner::{Sum, load_part, store_part};
 use super::output::{Output, Shared};
 use super::pack::{CHUNK, Tile, WeightLayout, tiles};
+use crate::Precision;
 use crate::scratch::Scratch;
-use crate::simd::{Isa, Job, Path};
+use crate::simd::{Element, Isa, Job, Path};
 
 pub(super) use self::weight::backward_weight;
 
@@ -29,14 +31,20 @@ const LEAST_CHANNELS: usize = 16;
 const BUFFER: usize = 512 << 10;
 
 /// Whether this way takes less time than the direct one, which skips what lies outside of the image.
-pub(super) fn applies(s: &ConvShape) -> bool {
+pub(super) fn applies(s: &ConvShape, precision: Precision) -> bool {
     let inside = |length: usize, outputs: usize| -> usize {
         (0..outputs).map(|o| Taps::forward(o, 3, length, 1, s.padding).count).sum()
     };
     let grid = Grid::of([s.oh, s.ow]);
+    let suits = |channels: usize| match precision {
+        Precision::F32 => channels >= LEAST_CHANNELS,
+        // Two vectors of channels make one of pairs.
+        Precision::Bf16 => channels.is_multiple_of(2 * CHUNK),
+    };
     (s.kh, s.kw, s.stride) == (3, 3, 1)
         && s.padding <= 2
-        && (s.cin / s.groups).min(s.cout / s.groups) >= LEAST_CHANNELS
+        && suits(s.cin / s.groups)
+        && suits(s.cout / s.groups)
         && 5 * POINTS * grid.rows * grid.columns <= 4 * inside(s.h, s.oh) * inside(s.w, s.ow)
 }
 
@@ -124,29 +132,92 @@ struct Activations<'a> {
     len: usize,
 }
 
-/// Where transformed tiles go: `[point][chunk][tile][channel]`.
-struct Transformed<'a> {
-    to: &'a mut [f32],
+/// Where transformed tiles go: `[point][chunk][step][channel]`.
+struct Transformed<'a, E> {
+    to: &'a mut [E],
     point: usize,
     chunk: usize,
 }
 
-impl Transformed<'_> {
+impl<E: Element> Transformed<'_, E> {
     /// Elements of all chunks for one point. One cache line more, so that the points do not share a set of the cache.
-    fn point(chunks: usize, tiles: usize) -> usize {
-        chunks * tiles * CHUNK + CHUNK
+    fn point(chunks: usize, steps: usize) -> usize {
+        chunks * steps * CHUNK + CHUNK
     }
 
     #[inline(always)]
-    unsafe fn store<I: Isa>(&mut self, points: &[[I::V; 4]; 4], chunk: usize, tile: usize, lane: usize) {
-        let at = chunk * self.chunk + tile * CHUNK + lane;
+    unsafe fn store<I: Isa>(&mut self, points: [Points<I>; 2], chunk: usize, step: usize, lane: usize) {
+        let at = chunk * self.chunk + step * CHUNK + lane;
         // Checks all: the last is the furthest.
         let to = &mut self.to[at..][..(POINTS - 1) * self.point + I::LANES];
-        for (k, row) in points.iter().enumerate() {
-            for (l, v) in row.iter().enumerate() {
+        for k in 0..4 {
+            for l in 0..4 {
                 // SAFETY: the caller's promise, as for `Isa`; the slice above.
-                unsafe { I::store(to.as_mut_ptr().add((4 * k + l) * self.point), *v) }
+                unsafe {
+                    let v = E::pack_lanes::<I>(points[0][k][l], points[1][k][l]);
+                    I::store(to.as_mut_ptr().add((4 * k + l) * self.point).cast(), v);
+                }
             }
+        }
+    }
+}
+
+/// The transformed values of a tile, for a vector of channels.
+type Points<I> = [[<I as Isa>::V; 4]; 4];
+
+/// Goes along a row of tiles for a vector of channels. Neighbours share two columns.
+struct Along<'a, I: Isa> {
+    activations: Activations<'a>,
+    lines: [Option<usize>; 4],
+    padding: usize,
+    channel: usize,
+    columns: [[I::V; 4]; 2],
+}
+
+impl<'a, I: Isa> Along<'a, I> {
+    #[inline(always)]
+    unsafe fn new(
+        activations: Activations<'a>,
+        lines: [Option<usize>; 4],
+        padding: usize,
+        channel: usize,
+    ) -> Self {
+        // SAFETY: the caller's promise, as for `Isa`.
+        unsafe {
+            let mut along = Self { activations, lines, padding, channel, columns: [[I::zero(); 4]; 2] };
+            along.columns = [along.column(0), along.column(1)];
+            along
+        }
+    }
+
+    /// B d of a column, counted from `padding` outside of the image.
+    #[inline(always)]
+    unsafe fn column(&self, column: usize) -> [I::V; 4] {
+        let [_, width, channels] = self.activations.size;
+        // SAFETY: the caller's promise, as for `Isa`.
+        unsafe {
+            match column.checked_sub(self.padding) {
+                Some(column) if column < width => transform_source::<I>(
+                    self.activations.column::<I, 4>(&self.lines, column * channels + self.channel),
+                ),
+                _ => [I::zero(); 4],
+            }
+        }
+    }
+
+    /// B d Bᵀ of the tile, which follows the one before.
+    #[inline(always)]
+    unsafe fn next(&mut self, tile: usize) -> Points<I> {
+        // SAFETY: the caller's promise, as for `Isa`.
+        unsafe {
+            let [a, b] = self.columns;
+            let (c, d) = (self.column(2 * tile + 2), self.column(2 * tile + 3));
+            self.columns = [c, d];
+            let mut points = [[I::zero(); 4]; 4];
+            for (k, points) in points.iter_mut().enumerate() {
+                *points = transform_source::<I>([a[k], b[k], c[k], d[k]]);
+            }
+            points
         }
     }
 }
@@ -181,52 +252,29 @@ impl Activations<'_> {
         }
     }
 
-    /// B d of a column of tiles' rows, `column` counted from `padding` outside of the image.
+    /// B d Bᵀ of the block's tiles, which begin `padding` outside of the image; a step is a tile, and with pairs a lane
+    /// has a channel of one vector and the same of the next. Channels behind the last hold whatever follows it; no
+    /// product reaches them.
     #[inline(always)]
-    unsafe fn source_column<I: Isa>(
-        &self,
-        lines: &[Option<usize>; 4],
-        column: usize,
-        padding: usize,
-        channel: usize,
-    ) -> [I::V; 4] {
-        // SAFETY: the caller's promise, as for `Isa`.
-        unsafe {
-            match column.checked_sub(padding) {
-                Some(column) if column < self.size[1] => {
-                    transform_source::<I>(self.column::<I, 4>(lines, column * self.size[2] + channel))
-                }
-                _ => [I::zero(); 4],
-            }
-        }
-    }
-
-    /// B d Bᵀ of the block's tiles, which begin `padding` outside of the image. Channels behind the last hold whatever
-    /// follows it; no product reaches them.
-    #[inline(always)]
-    unsafe fn transform_sources<I: Isa>(
+    unsafe fn transform_sources<I: Isa, E: Element>(
         self,
         padding: usize,
         grid: Grid,
         block: &Block,
-        to: &mut Transformed<'_>,
+        to: &mut Transformed<'_, E>,
     ) {
         for (image, row, first) in grid.rows(block) {
             let lines = self.lines(image, 2 * row, padding);
-            for channel in (0..self.len).step_by(I::LANES) {
+            for channel in (0..self.len).step_by(E::VALUES * I::LANES) {
+                let element = channel / E::VALUES;
                 // SAFETY: the caller's promise, as for `Isa`.
                 unsafe {
-                    let mut a = self.source_column::<I>(&lines, 0, padding, channel);
-                    let mut b = self.source_column::<I>(&lines, 1, padding, channel);
+                    let mut one = Along::<I>::new(self, lines, padding, channel);
+                    let mut two = Along::<I>::new(self, lines, padding, channel + (E::VALUES - 1) * I::LANES);
                     for tile in 0..grid.columns {
-                        let c = self.source_column::<I>(&lines, 2 * tile + 2, padding, channel);
-                        let d = self.source_column::<I>(&lines, 2 * tile + 3, padding, channel);
-                        let mut points = [[I::zero(); 4]; 4];
-                        for (k, points) in points.iter_mut().enumerate() {
-                            *points = transform_source::<I>([a[k], b[k], c[k], d[k]]);
-                        }
-                        to.store::<I>(&points, channel / CHUNK, first + tile, channel % CHUNK);
-                        (a, b) = (c, d);
+                        let points = one.next(tile);
+                        let pairs = if E::VALUES == 2 { two.next(tile) } else { points };
+                        to.store::<I>([points, pairs], element / CHUNK, first + tile, element % CHUNK);
                     }
                 }
             }
@@ -243,19 +291,19 @@ pub(super) struct Winograd<'a> {
 }
 
 /// What is the same for all tasks.
-struct Run<'a> {
+struct Run<'a, E> {
     winograd: &'a Winograd<'a>,
     grid: Grid,
     x: &'a [f32],
     layout: &'a WeightLayout,
-    weights: &'a [f32],
+    weights: &'a [E],
     bias: &'a [f32],
     y: Shared<'a>,
 }
 
 impl Winograd<'_> {
-    /// The destination.
-    pub(super) fn run(&self, path: Path, x: &[f32], weight: &[f32]) -> Vec<f32> {
+    /// The destination, computed with products of `E`.
+    pub(super) fn run<E: Element>(&self, path: Path, x: &[f32], weight: &[f32]) -> Vec<f32> {
         let gather = self.gather;
         let [rows, columns, channels] = gather.destination;
         let per_group = gather.source[2] / gather.groups;
@@ -266,11 +314,11 @@ impl Winograd<'_> {
             lanes: path.lanes(),
             groups: gather.groups,
             sources: per_group,
-            chunks: per_group.div_ceil(CHUNK),
+            chunks: per_group.div_ceil(CHUNK * E::VALUES),
             taps: POINTS,
         };
         let mut scratch = Scratch::take(layout.len());
-        let weights = &mut scratch.elements::<f32>()[..layout.len()];
+        let weights = &mut scratch.elements::<E>()[..layout.len()];
         self.transform_weights(&layout, weight, weights);
         let bias = gather.pad_bias(&layout);
 
@@ -285,8 +333,8 @@ impl Winograd<'_> {
         unsafe { y.finish() }
     }
 
-    /// As `[group][tile][point][source channel][channel of the tile]`; unused places are not written.
-    fn transform_weights(&self, layout: &WeightLayout, weight: &[f32], transformed: &mut [f32]) {
+    /// As `[group][tile][point][element][channel of the tile]`; unused places are not written.
+    fn transform_weights<E: Element>(&self, layout: &WeightLayout, weight: &[f32], transformed: &mut [E]) {
         let order = self.gather.order;
         let mut parts = Vec::new();
         let mut rest = transformed;
@@ -298,28 +346,35 @@ impl Winograd<'_> {
         parts.into_par_iter().for_each(|(group, tile, part)| {
             let width = tile.vectors * layout.lanes;
             let point = layout.chunks * CHUNK * width;
-            for (source, d) in (0..layout.sources).flat_map(|s| (0..tile.len).map(move |d| (s, d))) {
+            let transform = |source: usize, d: usize| {
                 let at = group * order.group + (tile.start + d) * order.destination + source * order.source;
                 let mut taps = [[0.0; 3]; 3];
                 for (i, tap) in weight[at..at + 9].iter().enumerate() {
                     let i = if self.flipped { 8 - i } else { i };
                     taps[i / 3][i % 3] = *tap;
                 }
-                let points = transform_weight(taps);
-                for (i, v) in points.as_flattened().iter().enumerate() {
-                    part[i * point + source * width + d] = *v;
+                transform_weight(taps)
+            };
+            let elements = layout.sources / E::VALUES;
+            for (element, d) in (0..elements).flat_map(|e| (0..tile.len).map(move |d| (e, d))) {
+                // As `Activations::transform_sources` pairs them.
+                let source = element / layout.lanes * layout.lanes * E::VALUES + element % layout.lanes;
+                let one = transform(source, d);
+                let two = if E::VALUES == 2 { transform(source + layout.lanes, d) } else { one };
+                for (i, (one, two)) in one.as_flattened().iter().zip(two.as_flattened()).enumerate() {
+                    part[i * point + element * width + d] = E::pack(*one, *two);
                 }
             }
         });
     }
 }
 
-struct BlockJob<'a> {
-    run: &'a Run<'a>,
+struct BlockJob<'a, E> {
+    run: &'a Run<'a, E>,
     block: &'a Block,
 }
 
-impl Job for BlockJob<'_> {
+impl<E: Element> Job for BlockJob<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -328,9 +383,9 @@ impl Job for BlockJob<'_> {
         let gather = run.winograd.gather;
         // Whole runs of the inner loop: what is computed behind the last tile is not used.
         let tiles = run.grid.tiles(block).next_multiple_of(8);
-        let point = Transformed::point(run.layout.chunks, tiles);
+        let point = Transformed::<E>::point(run.layout.chunks, tiles);
         let mut sources = Scratch::take(POINTS * point);
-        let sources = &mut sources.elements::<f32>()[..POINTS * point];
+        let sources = &mut sources.elements::<E>()[..POINTS * point];
         let mut products = Scratch::take(POINTS * (2 * tiles * I::LANES + CHUNK));
         let products = products.elements::<f32>();
         for group in 0..gather.groups {
@@ -342,7 +397,7 @@ impl Job for BlockJob<'_> {
             };
             let mut to = Transformed { to: sources, point, chunk: tiles * CHUNK };
             // SAFETY: the instruction set is there, for a job runs.
-            unsafe { activations.transform_sources::<I>(run.winograd.padding, run.grid, block, &mut to) };
+            unsafe { activations.transform_sources::<I, E>(run.winograd.padding, run.grid, block, &mut to) };
             for tile in &run.layout.tiles {
                 let pass = Pass { run, block, group, tile, tiles };
                 match (tile.vectors, I::IMAGES) {
@@ -359,8 +414,8 @@ impl Job for BlockJob<'_> {
 }
 
 /// A tile of channels for a block of tiles of pixels.
-struct Pass<'a> {
-    run: &'a Run<'a>,
+struct Pass<'a, E> {
+    run: &'a Run<'a, E>,
     block: &'a Block,
     group: usize,
     tile: &'a Tile,
@@ -368,9 +423,9 @@ struct Pass<'a> {
     tiles: usize,
 }
 
-impl Pass<'_> {
+impl<E: Element> Pass<'_, E> {
     #[inline(always)]
-    fn run<I: Isa, const P: usize, const V: usize>(&self, sources: &[f32], products: &mut [f32]) {
+    fn run<I: Isa, const P: usize, const V: usize>(&self, sources: &[E], products: &mut [f32]) {
         // One cache line more, as in `Transformed`.
         let point = self.tiles * V * I::LANES + CHUNK;
         self.multiply::<I, P, V>(sources, products, point);
@@ -381,7 +436,7 @@ impl Pass<'_> {
     #[inline(always)]
     fn multiply<I: Isa, const P: usize, const V: usize>(
         &self,
-        sources: &[f32],
+        sources: &[E],
         products: &mut [f32],
         point: usize,
     ) {
@@ -389,7 +444,7 @@ impl Pass<'_> {
         let width = V * I::LANES;
         let weights = &self.run.weights[layout.tile(self.group, self.tile)..]
             [..layout.chunks * layout.chunk(self.tile)];
-        let from_point = Transformed::point(layout.chunks, self.tiles);
+        let from_point = Transformed::<E>::point(layout.chunks, self.tiles);
         for i in 0..POINTS {
             let weights = &weights[i * layout.chunks * CHUNK * width..];
             for tile in (0..self.tiles).step_by(P) {
@@ -398,11 +453,11 @@ impl Pass<'_> {
                 // and its weights, which both have whole chunks.
                 unsafe {
                     let mut sums = [[I::zero(); V]; P];
-                    Sum::<f32> {
+                    Sum {
                         source: sources[i * from_point + tile * CHUNK..].as_ptr(),
                         weights: weights.as_ptr(),
                         chunks: layout.chunks,
-                        elements: layout.sources,
+                        elements: layout.sources / E::VALUES,
                         down: 1,
                         across: 1,
                         plane: self.tiles * CHUNK,

@@ -1,24 +1,31 @@
 //! The gradient of the weight: for every point, the products of transformed tiles summed over all tiles.
 
+use std::marker::PhantomData;
+
 use super::super::geometry::ConvShape;
 use super::super::inner::Tap;
 use super::super::output::Shared;
 use super::super::pack::CHUNK;
 use super::super::weight::{Plan, Task};
-use super::{Activations, Block, Grid, POINTS, Transformed};
+use super::{Activations, Along, Block, Grid, POINTS, Points, Transformed};
 use crate::scratch::Scratch;
-use crate::simd::{Isa, Job, Path};
+use crate::simd::{Element, Isa, Job, Path};
 
 /// Bytes of a task's sums, about.
 const SUMS: usize = 512 << 10;
 /// Tiles that are transformed at once, about: with the sums they stay in a usual second-level cache.
 const TILES: usize = 64;
 
-/// The gradient, as the weight.
-pub(in super::super) fn backward_weight(path: Path, shape: &ConvShape, x: &[f32], dy: &[f32]) -> Vec<f32> {
+/// The gradient, as the weight, computed with products of `E`.
+pub(in super::super) fn backward_weight<E: Element>(
+    path: Path,
+    shape: &ConvShape,
+    x: &[f32],
+    dy: &[f32],
+) -> Vec<f32> {
     let plan = Plan::new(shape, path.lanes(), POINTS, SUMS);
     plan.run(
-        |task, sums| path.run(TaskJob { plan: &plan, task, x, dy, sums }),
+        |task, sums| path.run(TaskJob::<E> { plan: &plan, task, x, dy, sums, element: PhantomData }),
         |points, taps| {
             // Gᵀ s G.
             let one = |[a, b, c, d]: [f32; 4]| [a + 0.5 * (b + c), 0.5 * (b - c), 0.5 * (b + c) + d];
@@ -33,15 +40,16 @@ pub(in super::super) fn backward_weight(path: Path, shape: &ConvShape, x: &[f32]
     )
 }
 
-struct TaskJob<'a> {
+struct TaskJob<'a, E> {
     plan: &'a Plan,
     task: &'a Task<'a>,
     x: &'a [f32],
     dy: &'a [f32],
     sums: Shared<'a>,
+    element: PhantomData<E>,
 }
 
-impl Job for TaskJob<'_> {
+impl<E: Element> Job for TaskJob<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -58,20 +66,20 @@ impl Job for TaskJob<'_> {
             len: (task.chunks.end * CHUNK).min(inputs) - first,
         };
         for block in grid.blocks(task.images.clone(), TILES) {
-            let tiles = grid.tiles(&block);
-            let point = Transformed::point(task.chunks.len(), tiles);
+            let steps = block.images.len() * block.rows.len() * grid.columns.div_ceil(E::VALUES);
+            let point = Transformed::<E>::point(task.chunks.len(), steps);
             let mut sources = Scratch::take(POINTS * point);
-            let sources = &mut sources.elements::<f32>()[..POINTS * point];
+            let sources = &mut sources.elements::<E>()[..POINTS * point];
             // SAFETY: the instruction set is there, for a job runs.
             unsafe {
-                let mut to = Transformed { to: sources, point, chunk: tiles * CHUNK };
-                x.transform_sources::<I>(shape.padding, grid, &block, &mut to);
+                let mut to = Transformed { to: sources, point, chunk: steps * CHUNK };
+                x.transform_inputs::<I, E>(shape.padding, grid, &block, &mut to);
             }
             for tile in task.tiles {
                 let width = tile.vectors * I::LANES;
-                let from_point = tiles * width + CHUNK;
+                let from_point = steps * width + CHUNK;
                 let mut gradients = Scratch::take(POINTS * from_point);
-                let gradients = &mut gradients.elements::<f32>()[..POINTS * from_point];
+                let gradients = &mut gradients.elements::<E>()[..POINTS * from_point];
                 let dy = Activations {
                     values: self.dy,
                     size: [shape.oh, shape.ow, shape.cout],
@@ -79,17 +87,17 @@ impl Job for TaskJob<'_> {
                     len: width,
                 };
                 // SAFETY: the instruction set is there, for a job runs.
-                unsafe { dy.transform_gradients::<I>(grid, &block, gradients, from_point) };
+                unsafe { dy.transform_gradients::<I, E>(grid, &block, gradients, from_point) };
                 for i in 0..POINTS {
                     for (c, chunk) in task.chunks.clone().enumerate() {
                         let sums = self.sums.at(plan.sums(task, tile, chunk), plan.chunk(tile));
-                        let tap = Tap::<f32> {
-                            x: sources[i * point + c * tiles * CHUNK..][..tiles * CHUNK].as_ptr(),
-                            dy: gradients[i * from_point..][..tiles * width].as_ptr(),
+                        let tap = Tap {
+                            x: sources[i * point + c * steps * CHUNK..][..steps * CHUNK].as_ptr(),
+                            dy: gradients[i * from_point..][..steps * width].as_ptr(),
                             sums: sums.wrapping_add(i * CHUNK * width),
                             rows: 1,
                             columns: 1,
-                            steps: tiles,
+                            steps,
                             x_row: 0,
                             x_column: 0,
                             dy_row: 0,
@@ -106,34 +114,88 @@ impl Job for TaskJob<'_> {
 }
 
 impl Activations<'_> {
-    /// A dy Aᵀ of the block's tiles, as `[point][tile][channel]`. Behind the last channel comes what follows it, which
-    /// ends in sums that are not used.
+    /// B d Bᵀ of the block's tiles; a step is a tile, or with pairs two that are neighbours.
     #[inline(always)]
-    unsafe fn transform_gradients<I: Isa>(self, grid: Grid, block: &Block, to: &mut [f32], point: usize) {
-        let [_, width, channels] = self.size;
+    unsafe fn transform_inputs<I: Isa, E: Element>(
+        self,
+        padding: usize,
+        grid: Grid,
+        block: &Block,
+        to: &mut Transformed<'_, E>,
+    ) {
+        let steps = grid.columns.div_ceil(E::VALUES);
         for (image, row, first) in grid.rows(block) {
-            let lines = self.lines(image, 2 * row, 0);
-            for column in 0..grid.columns {
-                for channel in (0..self.len).step_by(I::LANES) {
-                    let to =
-                        &mut to[(first + column) * self.len + channel..][..(POINTS - 1) * point + I::LANES];
-                    // SAFETY: the caller's promise, as for `Isa`; stores lie in the slice above.
-                    unsafe {
-                        let at = 2 * column * channels + channel;
-                        let left = expand::<I>(self.column::<I, 2>(&lines, at));
-                        let right = if 2 * column + 1 < width {
-                            expand::<I>(self.column::<I, 2>(&lines, at + channels))
+            let lines = self.lines(image, 2 * row, padding);
+            for channel in (0..self.len).step_by(I::LANES) {
+                // SAFETY: the caller's promise, as for `Isa`.
+                unsafe {
+                    let mut along = Along::<I>::new(self, lines, padding, channel);
+                    for step in 0..steps {
+                        let tile = E::VALUES * step;
+                        let points = along.next(tile);
+                        let pairs = if E::VALUES == 2 && tile + 1 < grid.columns {
+                            along.next(tile + 1)
                         } else {
-                            [I::zero(); 4]
+                            [[I::zero(); 4]; 4]
                         };
-                        for k in 0..4 {
-                            for (l, v) in expand::<I>([left[k], right[k]]).into_iter().enumerate() {
-                                I::store(to.as_mut_ptr().add((4 * k + l) * point), v);
-                            }
-                        }
+                        let step = first / grid.columns * steps + step;
+                        to.store::<I>([points, pairs], channel / CHUNK, step, channel % CHUNK);
                     }
                 }
             }
+        }
+    }
+
+    /// A dy Aᵀ of the block's tiles, as `[point][step][channel]`. Behind the last channel comes what follows it, which
+    /// ends in sums that are not used.
+    #[inline(always)]
+    unsafe fn transform_gradients<I: Isa, E: Element>(
+        self,
+        grid: Grid,
+        block: &Block,
+        to: &mut [E],
+        point: usize,
+    ) {
+        let steps = grid.columns.div_ceil(E::VALUES);
+        for (image, row, first) in grid.rows(block) {
+            let lines = self.lines(image, 2 * row, 0);
+            for (step, channel) in
+                (0..steps).flat_map(|s| (0..self.len).step_by(I::LANES).map(move |c| (s, c)))
+            {
+                let at = (first / grid.columns * steps + step) * self.len + channel;
+                let to = &mut to[at..][..(POINTS - 1) * point + I::LANES];
+                let tile = E::VALUES * step;
+                // SAFETY: the caller's promise, as for `Isa`; stores lie in the slice above.
+                unsafe {
+                    let one = self.gradient::<I>(&lines, tile, channel);
+                    let two =
+                        if E::VALUES == 2 { self.gradient::<I>(&lines, tile + 1, channel) } else { one };
+                    for (i, (one, two)) in one.as_flattened().iter().zip(two.as_flattened()).enumerate() {
+                        I::store(to.as_mut_ptr().add(i * point).cast(), E::pack_lanes::<I>(*one, *two));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A dy Aᵀ of one tile, zeros outside of the image.
+    #[inline(always)]
+    unsafe fn gradient<I: Isa>(&self, lines: &[Option<usize>; 2], tile: usize, channel: usize) -> Points<I> {
+        let [_, width, channels] = self.size;
+        // SAFETY: the caller's promise, as for `Isa`.
+        unsafe {
+            let mut columns = [[I::zero(); 4]; 2];
+            for (across, values) in columns.iter_mut().enumerate() {
+                let column = 2 * tile + across;
+                if column < width {
+                    *values = expand::<I>(self.column::<I, 2>(lines, column * channels + channel));
+                }
+            }
+            let mut points = [[I::zero(); 4]; 4];
+            for (k, points) in points.iter_mut().enumerate() {
+                *points = expand::<I>([columns[0][k], columns[1][k]]);
+            }
+            points
         }
     }
 }

@@ -40,7 +40,7 @@ impl Computation {
         bias: Option<&[f32]>,
         epilogue: Option<&Epilogue<'_>>,
     ) -> Vec<f32> {
-        let s = &self.shape.by_pixel();
+        let s = &self.shape;
         if self.is_depthwise() {
             let mut y = depthwise::forward(self.path, s, x, weight, bias);
             if let Some(epilogue) = epilogue {
@@ -72,7 +72,7 @@ impl Computation {
 
     /// dx `[n, h, w, cin]`.
     pub(crate) fn backward_input(&self, weight: &[f32], dy: &[f32]) -> Vec<f32> {
-        let s = &self.shape.by_pixel();
+        let s = &self.shape;
         if self.is_depthwise() {
             return depthwise::backward_input(self.path, s, weight, dy);
         }

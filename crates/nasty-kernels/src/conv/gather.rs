@@ -45,9 +45,6 @@ const BUFFER: usize = 448 << 10;
 /// Bytes of the weights that one pass over a band uses, about: they stream from the second-level cache.
 const PANEL: usize = 144 << 10;
 
-/// Bytes of the weights that count as small.
-const WEIGHTS: usize = 140 << 10;
-
 /// Some destination rows of some images.
 struct Task {
     first_image: usize,
@@ -203,34 +200,30 @@ impl<E: Element> Job for TaskJob<'_, E> {
             band.fill::<I, E>(run, first, count, part);
         }
         let gather = run.gather;
-        // If the weights stay in the first-level cache, a pixel's channels are written together.
-        let together = if run.layout.len() * 4 <= WEIGHTS { 1 } else { parts.len() };
-        for parts in parts.chunks(together) {
-            for group in 0..gather.groups {
-                for tile in &run.layout.tiles {
-                    let per_pass = (PANEL / (run.layout.chunk(tile) * 4)).max(1);
-                    for chunks in (0..run.layout.chunks).step_by(per_pass) {
-                        let pass = Pass {
-                            group,
-                            tile,
-                            chunks: chunks..(chunks + per_pass).min(run.layout.chunks),
-                            rows: &task.rows,
-                        };
-                        for &(first, count) in parts {
-                            let part =
-                                &buffer[(first - task.first_image) * band.image()..][..count * band.image()];
-                            match (count, tile.vectors) {
-                                (8, 1) => band.pass::<I, E, 8, 1>(run, &pass, first, count, part),
-                                (8, _) if I::IMAGES == 8 => {
-                                    band.pass::<I, E, 8, 2>(run, &pass, first, count, part)
-                                }
-                                (4, 1) => band.pass::<I, E, 4, 1>(run, &pass, first, count, part),
-                                (8 | 4, _) => band.pass::<I, E, 4, 2>(run, &pass, first, count, part),
-                                (2, 1) => band.pass::<I, E, 2, 1>(run, &pass, first, count, part),
-                                (2, _) => band.pass::<I, E, 2, 2>(run, &pass, first, count, part),
-                                (_, 1) => band.pass::<I, E, 1, 1>(run, &pass, first, count, part),
-                                (_, _) => band.pass::<I, E, 1, 2>(run, &pass, first, count, part),
+        for group in 0..gather.groups {
+            for tile in &run.layout.tiles {
+                let per_pass = (PANEL / (run.layout.chunk(tile) * 4)).max(1);
+                for chunks in (0..run.layout.chunks).step_by(per_pass) {
+                    let pass = Pass {
+                        group,
+                        tile,
+                        chunks: chunks..(chunks + per_pass).min(run.layout.chunks),
+                        rows: &task.rows,
+                    };
+                    for &(first, count) in &parts {
+                        let part =
+                            &buffer[(first - task.first_image) * band.image()..][..count * band.image()];
+                        match (count, tile.vectors) {
+                            (8, 1) => band.pass::<I, E, 8, 1>(run, &pass, first, count, part),
+                            (8, _) if I::IMAGES == 8 => {
+                                band.pass::<I, E, 8, 2>(run, &pass, first, count, part)
                             }
+                            (4, 1) => band.pass::<I, E, 4, 1>(run, &pass, first, count, part),
+                            (8 | 4, _) => band.pass::<I, E, 4, 2>(run, &pass, first, count, part),
+                            (2, 1) => band.pass::<I, E, 2, 1>(run, &pass, first, count, part),
+                            (2, _) => band.pass::<I, E, 2, 2>(run, &pass, first, count, part),
+                            (_, 1) => band.pass::<I, E, 1, 1>(run, &pass, first, count, part),
+                            (_, _) => band.pass::<I, E, 1, 2>(run, &pass, first, count, part),
                         }
                     }
                 }

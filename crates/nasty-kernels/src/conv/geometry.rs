@@ -29,15 +29,6 @@ impl ConvShape {
         Self { n, h, w, cin, cout, kh, kw, oh: length(h, kh), ow: length(w, kw), stride, padding, groups }
     }
 
-    /// The same with every pixel an image of its own, where the kernel sees no more than that: what belongs together
-    /// then lies together.
-    pub(crate) fn by_pixel(&self) -> Self {
-        if (self.kh, self.kw, self.stride, self.padding) != (1, 1, 1, 0) {
-            return *self;
-        }
-        Self { n: self.n * self.h * self.w, h: 1, w: 1, oh: 1, ow: 1, ..*self }
-    }
-
     pub(crate) fn x(&self) -> [usize; 4] {
         [self.n, self.h, self.w, self.cin]
     }

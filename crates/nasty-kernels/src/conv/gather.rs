@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use super::geometry::Taps;
-use super::inner::{Sum, load_part, store_part};
+use super::inner::Sum;
 use super::output::{Output, Shared};
 use super::pack::{CHUNK, Tile, WeightLayout, WeightOrder, pack_channels, tiles};
 use crate::scratch::Scratch;
@@ -356,7 +356,7 @@ impl Band {
                                 } else if whole {
                                     I::load(pixel(p).add(v * I::LANES))
                                 } else {
-                                    load_part::<I>(pixel(p), v * I::LANES, tile.len)
+                                    I::load_first(pixel(p).add(v * I::LANES), tile.len - v * I::LANES)
                                 };
                             }
                         }
@@ -382,10 +382,11 @@ impl Band {
                         }
                         for (p, sums) in sums.iter().enumerate() {
                             for (v, sum) in sums.iter().enumerate() {
+                                let to = pixel(p).add(v * I::LANES);
                                 if whole {
-                                    I::store(pixel(p).add(v * I::LANES), *sum);
+                                    I::store(to, *sum);
                                 } else {
-                                    store_part::<I>(pixel(p), v * I::LANES, tile.len, *sum);
+                                    I::store_first(to, tile.len - v * I::LANES, *sum);
                                 }
                             }
                         }

@@ -82,6 +82,12 @@ impl Taps {
         Self { tap, tap_step: stride, source, source_step: -1, count }
     }
 
+    /// The tap with the least source, and that source.
+    pub(crate) fn leftmost(self) -> (usize, usize) {
+        let i = if self.source_step < 0 { self.count.saturating_sub(1) } else { 0 };
+        (self.tap + i * self.tap_step, self.source - if self.source_step < 0 { i } else { 0 })
+    }
+
     /// `(tap, source)` pairs.
     pub(crate) fn iter(self) -> impl Iterator<Item = (usize, usize)> {
         (0..self.count).map(move |i| {

@@ -142,6 +142,10 @@ fn layers_of_the_networks_are_the_reference() {
         layer(10, 6, [128, 128], 3, 1, 8),
         layer(9, 7, [144, 144], 3, 1, 144),
         layer(9, 7, [58, 58], 3, 2, 58),
+        layer(3, 5, [24, 24], 3, 1, 24),
+        layer(3, 11, [7, 7], 3, 2, 7),
+        layer(2, 9, [40, 40], 5, 1, 40),
+        layer(2, 34, [96, 96], 3, 2, 96),
     ] {
         check(&case, Precision::F32, 2e-5);
     }

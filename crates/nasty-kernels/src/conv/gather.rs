@@ -11,6 +11,7 @@ use super::geometry::Taps;
 use super::inner::Sum;
 use super::output::{Output, Shared};
 use super::pack::{CHUNK, Tile, WeightLayout, WeightOrder, pack_channels, tiles};
+use super::pointwise::Pointwise;
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
@@ -66,6 +67,9 @@ struct Run<'a, E> {
 impl Gather<'_> {
     /// The destination, computed with products of `E`.
     pub(super) fn run<E: Element>(&self, path: Path, x: &[f32], weight: &[f32]) -> Vec<f32> {
+        if let Some(pointwise) = self.pointwise() {
+            return pointwise.run::<E>(path, x, weight);
+        }
         let [rows, columns, channels] = self.destination;
         let per_group = self.source[2] / self.groups;
         let (tiles, width) = tiles(channels / self.groups, path.lanes());
@@ -98,6 +102,25 @@ impl Gather<'_> {
         tasks.par_iter().for_each(|task| path.run(TaskJob { run: &run, task }));
         // SAFETY: the tasks cover all images and rows, and every task writes all pixels and channels of its part.
         unsafe { y.finish() }
+    }
+
+    /// Where every pixel is computed from itself alone.
+    fn pointwise(&self) -> Option<Pointwise<'_>> {
+        let [rows, columns, outputs] = self.destination;
+        let itself = |taps: &[Taps]| taps.iter().enumerate().all(|(i, t)| t.count == 1 && t.source == i);
+        let wanted = self.groups == 1
+            && self.kernel == [1, 1]
+            && self.source[..2] == self.destination[..2]
+            && itself(&self.rows)
+            && itself(&self.columns);
+        wanted.then(|| Pointwise {
+            pixels: self.images * rows * columns,
+            inputs: self.source[2],
+            outputs,
+            order: self.order,
+            bias: self.bias,
+            epilogue: self.epilogue,
+        })
     }
 
     /// As `[group][channel of a tile]`.

@@ -41,6 +41,11 @@ impl ConvShape {
         [self.cout, self.cin / self.groups, self.kh, self.kw]
     }
 
+    /// Whether every output pixel is computed from the input's alone.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        self.groups == 1 && self.taps() == 1 && self.stride == 1 && self.padding == 0
+    }
+
     pub(crate) fn taps(&self) -> usize {
         self.kh * self.kw
     }

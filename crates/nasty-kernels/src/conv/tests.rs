@@ -138,6 +138,11 @@ fn layers_of_the_networks_are_the_reference() {
         layer(11, 9, [48, 64], 3, 2, 1),
         layer(16, 4, [300, 130], 1, 1, 1),
         layer(3, 12, [40, 72], 1, 2, 1),
+        layer(3, 13, [24, 144], 1, 1, 1),
+        layer(5, 9, [58, 58], 1, 1, 1),
+        layer(1, 3, [7, 5], 1, 1, 1),
+        layer(1, 1, [33, 20], 1, 1, 1),
+        layer(40, 4, [300, 330], 1, 1, 1),
         layer(8, 13, [3, 24], 3, 1, 1),
         layer(10, 6, [128, 128], 3, 1, 8),
         layer(9, 7, [144, 144], 3, 1, 144),
@@ -148,6 +153,7 @@ fn layers_of_the_networks_are_the_reference() {
         layer(2, 34, [96, 96], 3, 2, 96),
     ] {
         check(&case, Precision::F32, 2e-5);
+        check(&case, Precision::Bf16, 2e-5);
     }
 }
 
@@ -155,9 +161,12 @@ fn layers_of_the_networks_are_the_reference() {
 fn threads_change_no_bit_and_neither_does_running_again() {
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
     let (one, three) = (pool(1), pool(3));
-    for case in
-        [layer(25, 10, [40, 72], 3, 2, 1), layer(20, 8, [64, 64], 1, 1, 1), layer(19, 8, [48, 48], 3, 1, 48)]
-    {
+    for case in [
+        layer(25, 10, [40, 72], 3, 2, 1),
+        layer(20, 8, [64, 64], 1, 1, 1),
+        layer(70, 8, [100, 300], 1, 1, 1),
+        layer(19, 8, [48, 48], 3, 1, 48),
+    ] {
         for (path, precision) in
             Path::supported().into_iter().flat_map(|p| [(p, Precision::F32), (p, Precision::Bf16)])
         {

@@ -15,6 +15,7 @@ use super::geometry::ConvShape;
 use super::inner::Tap;
 use super::output::Shared;
 use super::pack::{CHUNK, Tile, pack_images, tiles};
+use super::pointwise;
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
@@ -59,6 +60,9 @@ struct Task<'a> {
 
 /// The gradient, computed with products of `E`.
 pub(super) fn backward_weight<E: Element>(path: Path, shape: &ConvShape, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    if shape.is_pointwise() {
+        return pointwise::backward_weight::<E>(path, x, dy, shape.cin, shape.cout);
+    }
     let plan = Plan::new(shape, path.lanes());
     let len = plan.len();
     let mut scratch = Scratch::take(len * plan.slots);

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::gather::Epilogue;
 use super::output::{Output, Shared};
-use super::pack::{CHUNK, Tile, WeightLayout, WeightOrder, tiles};
+use super::pack::{Tile, WeightOrder, tiles};
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
@@ -29,18 +29,10 @@ impl Pointwise<'_> {
     /// The outputs, computed with products of `E`.
     pub(super) fn run<E: Element>(&self, path: Path, x: &[f32], weight: &[f32]) -> Vec<f32> {
         let (tiles, width) = tiles(self.outputs, path.lanes());
-        let layout = WeightLayout {
-            tiles,
-            width,
-            lanes: path.lanes(),
-            groups: 1,
-            sources: self.inputs,
-            chunks: self.inputs.div_ceil(CHUNK * E::VALUES),
-            taps: 1,
-        };
-        let mut scratch = Scratch::take(layout.len());
-        let weights = scratch.elements::<E>();
-        layout.pack(weight, self.order, weights);
+        let elements = self.inputs.div_ceil(E::VALUES);
+        let mut scratch = Scratch::take(elements * width);
+        let weights = &mut scratch.elements::<E>()[..elements * width];
+        self.pack(weight, &tiles, path.lanes(), weights);
         let mut bias = vec![0.0; width];
         if let Some(given) = self.bias {
             bias[..self.outputs].copy_from_slice(given);
@@ -52,17 +44,43 @@ impl Pointwise<'_> {
         let block = (BLOCK / (4 * (self.inputs + self.outputs)) / 24).max(1) * 24;
         (0..self.pixels.div_ceil(block)).into_par_iter().for_each(|i| {
             let pixels = i * block..((i + 1) * block).min(self.pixels);
-            path.run(Block { all: self, layout: &layout, x, weights, bias: &bias, y: shared, pixels });
+            path.run(Block { all: self, tiles: &tiles, x, weights, bias: &bias, y: shared, pixels });
         });
         // SAFETY: the tasks cover all pixels, and every task writes all outputs of its own.
         unsafe { y.finish() }
+    }
+
+    /// The weight as `[tile][element of the inputs][channel of the tile]`; unused places are zero.
+    fn pack<E: Element>(&self, weight: &[f32], tiles: &[Tile], lanes: usize, packed: &mut [E]) {
+        let elements = self.inputs.div_ceil(E::VALUES);
+        let mut rest = packed;
+        let parts: Vec<_> = tiles
+            .iter()
+            .map(|tile| {
+                let (part, tail) = std::mem::take(&mut rest).split_at_mut(elements * tile.vectors * lanes);
+                rest = tail;
+                (tile, part)
+            })
+            .collect();
+        parts.into_par_iter().for_each(|(tile, part)| {
+            for (e, row) in part.chunks_exact_mut(tile.vectors * lanes).enumerate() {
+                let (used, unused) = row.split_at_mut(tile.len);
+                unused.fill(E::default());
+                let input = e * E::VALUES;
+                for (d, to) in used.iter_mut().enumerate() {
+                    let at = (tile.start + d) * self.order.destination + input * self.order.source;
+                    let paired = E::VALUES == 2 && input + 1 < self.inputs;
+                    *to = E::pack(weight[at], if paired { weight[at + self.order.source] } else { 0.0 });
+                }
+            }
+        });
     }
 }
 
 /// The work of a task.
 struct Block<'a, E> {
     all: &'a Pointwise<'a>,
-    layout: &'a WeightLayout,
+    tiles: &'a [Tile],
     x: &'a [f32],
     weights: &'a [E],
     bias: &'a [f32],
@@ -91,8 +109,8 @@ impl<E: Element> Job for Block<'_, E> {
         };
         let at = self.pixels.start * outputs;
         let y = self.y.at(at, count * outputs);
-        for tile in &self.layout.tiles {
-            let weights = &self.weights[self.layout.tile(0, tile)..][..row * tile.vectors * I::LANES];
+        for tile in self.tiles {
+            let weights = &self.weights[row * tile.offset..][..row * tile.vectors * I::LANES];
             let rows = Rows {
                 x,
                 row,
@@ -276,13 +294,17 @@ pub(super) fn backward_weight<E: Element>(
     });
 
     let mut dw = vec![0.0; inputs * outputs];
-    dw.par_chunks_mut(inputs).enumerate().for_each(|(output, dw)| {
-        let tile = tiles.iter().rfind(|t| t.start <= output).expect("tiles cover all outputs");
-        let tile_width = tile.vectors * path.lanes();
-        for sums in sums.chunks_exact(len) {
-            for (sums, dw) in sums.chunks(some * width).zip(dw.chunks_mut(some)) {
-                let sums = &sums[dw.len() * tile.offset + output - tile.start..];
-                dw.iter_mut().zip(sums.iter().step_by(tile_width)).for_each(|(dw, sum)| *dw += sum);
+    dw.par_chunks_mut(tiles[0].len * inputs).zip(&tiles).for_each(|(dw, tile)| {
+        let width_of_tile = tile.vectors * path.lanes();
+        for (slot, first) in (0..slots).flat_map(|slot| (0..inputs).step_by(some).map(move |f| (slot, f))) {
+            let count = (inputs - first).min(some);
+            let sums = &sums[slot * len + first * width + count * tile.offset..][..count * width_of_tile];
+            // A few inputs at a time: of both arrays they stay in the first-level cache.
+            for (i, sums) in sums.chunks(16 * width_of_tile).enumerate() {
+                for (d, dw) in dw.chunks_exact_mut(inputs).enumerate() {
+                    let sums = sums[d..].iter().step_by(width_of_tile);
+                    dw[first + i * 16..].iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
+                }
             }
         }
     });

@@ -15,6 +15,9 @@ use crate::simd::{Element, Isa, Job, Path};
 /// Bytes of a task's pixels on both sides, about: they stay in the second-level cache beside the weights.
 const BLOCK: usize = 192 << 10;
 
+/// Elements of a cache line.
+const LINE: usize = 16;
+
 /// Every pixel's outputs from its inputs: forward, or the gradient of the input with the roles swapped.
 pub(super) struct Pointwise<'a> {
     pub(super) pixels: usize,
@@ -194,16 +197,16 @@ impl<E: Element> Rows<E> {
                 let sums = self.products::<I, P, V>(self.x.add(pixel * self.row));
                 let y = self.y.add(pixel * self.outputs);
                 if self.len == V * I::LANES {
-                    for p in 0..P {
-                        for v in 0..V {
-                            I::store(y.add(p * self.outputs + v * I::LANES), sums[p][v]);
+                    for (p, sums) in sums.iter().enumerate() {
+                        for (v, sum) in sums.iter().enumerate() {
+                            I::store(y.add(p * self.outputs + v * I::LANES), *sum);
                         }
                     }
                 } else {
-                    for p in 0..P {
-                        for v in 0..V {
+                    for (p, sums) in sums.iter().enumerate() {
+                        for (v, sum) in sums.iter().enumerate() {
                             let to = y.add(p * self.outputs + v * I::LANES);
-                            I::store_first(to, self.len - v * I::LANES, sums[p][v]);
+                            I::store_first(to, self.len - v * I::LANES, *sum);
                         }
                     }
                 }
@@ -222,15 +225,24 @@ impl<E: Element> Rows<E> {
                     sums[v] = bias;
                 }
             }
-            for e in 0..self.row {
-                let mut w = [I::zero(); V];
-                for v in 0..V {
-                    w[v] = I::load(self.weights.add((e * V + v) * I::LANES));
+            for first in (0..self.row).step_by(LINE) {
+                // The next pixels come from memory unless they are packed, and several rows at a time are not
+                // what the machine foresees.
+                if E::VALUES == 1 {
+                    for p in P..2 * P {
+                        I::prefetch(x.wrapping_add(p * self.row + first));
+                    }
                 }
-                for p in 0..P {
-                    let x = I::splat(x.add(p * self.row + e));
-                    for v in 0..V {
-                        sums[p][v] = E::multiply_add::<I>(w[v], x, sums[p][v]);
+                for e in first..(first + LINE).min(self.row) {
+                    let mut w = [I::zero(); V];
+                    for (v, w) in w.iter_mut().enumerate() {
+                        *w = I::load(self.weights.add((e * V + v) * I::LANES));
+                    }
+                    for (p, sums) in sums.iter_mut().enumerate() {
+                        let x = I::splat(x.add(p * self.row + e));
+                        for (sum, w) in sums.iter_mut().zip(w) {
+                            *sum = E::multiply_add::<I>(w, x, *sum);
+                        }
                     }
                 }
             }
@@ -451,25 +463,22 @@ impl<E: Element> Products<E> {
                 let dy = self.dy.add(step * self.dy_row);
                 let x = x.add(step * self.x_row);
                 let mut d = [I::zero(); V];
-                for v in 0..V {
-                    d[v] = if WHOLE {
-                        I::load(dy.add(v * I::LANES))
-                    } else {
-                        I::load_first(dy.add(v * I::LANES), self.len - v * I::LANES)
-                    };
+                for (v, d) in d.iter_mut().enumerate() {
+                    let dy = dy.add(v * I::LANES);
+                    *d = if WHOLE { I::load(dy) } else { I::load_first(dy, self.len - v * I::LANES) };
                 }
-                for c in 0..C {
+                for (c, sums) in sums.iter_mut().enumerate() {
                     let x = I::splat(x.add(c));
-                    for v in 0..V {
-                        sums[c][v] = E::multiply_add::<I>(d[v], x, sums[c][v]);
+                    for (sum, d) in sums.iter_mut().zip(d) {
+                        *sum = E::multiply_add::<I>(d, x, *sum);
                     }
                 }
             }
             // Sums of sums: one long sum would lose digits.
-            for c in 0..C {
-                for v in 0..V {
+            for (c, sums) in sums.iter().enumerate() {
+                for (v, sum) in sums.iter().enumerate() {
                     let to = to.add((c * V + v) * I::LANES);
-                    I::store(to, I::add(I::load(to), sums[c][v]));
+                    I::store(to, I::add(I::load(to), *sum));
                 }
             }
         }

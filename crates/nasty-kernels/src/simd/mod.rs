@@ -61,6 +61,9 @@ pub(crate) trait Isa: 'static {
     unsafe fn load_first(from: *const f32, len: usize) -> Self::V;
     /// Stores the first `len` lanes, or all if there are fewer; `to` needs to be valid for these.
     unsafe fn store_first(to: *mut f32, len: usize, v: Self::V);
+    /// Asks for the cache line at any address, valid or not.
+    #[inline(always)]
+    fn prefetch(_: *const f32) {}
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// a b + c.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;

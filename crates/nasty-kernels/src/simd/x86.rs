@@ -76,6 +76,12 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(at: *const f32) {
+        // SAFETY: a prefetch reads nothing and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn add(a: __m256, b: __m256) -> __m256 {
         // SAFETY: as above.
         unsafe { _mm256_add_ps(a, b) }
@@ -143,6 +149,12 @@ macro_rules! avx512 {
             unsafe fn store_first(to: *mut f32, len: usize, v: __m512) {
                 // SAFETY: as above; masked lanes are not written.
                 unsafe { _mm512_mask_storeu_ps(to, avx512_mask(len), v) }
+            }
+
+            #[inline(always)]
+            fn prefetch(at: *const f32) {
+                // SAFETY: a prefetch reads nothing and never faults.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
             }
 
             #[inline(always)]

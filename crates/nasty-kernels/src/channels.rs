@@ -1,4 +1,4 @@
-//! Channels moved about on the CPU backend: taken, padded, shuffled, set side by side.
+//! Channels moved about on the CPU backend: taken, padded, set side by side or in turn.
 
 use std::mem::MaybeUninit;
 
@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use crate::buffers::filled;
 use crate::flex;
+use crate::isa::per_isa;
 
 /// Pixels that one task copies.
 const PIXELS: usize = 256;
@@ -25,8 +26,6 @@ pub(crate) enum Move {
     Take { start: usize, length: usize },
     /// Zeros before and behind.
     Pad { before: usize, behind: usize },
-    /// Channels `[groups, c / groups]` become `[c / groups, groups]`.
-    Shuffle { groups: usize },
 }
 
 impl Move {
@@ -35,7 +34,6 @@ impl Move {
         match self {
             Self::Take { length, .. } => length,
             Self::Pad { before, behind } => before + c + behind,
-            Self::Shuffle { .. } => c,
         }
     }
 
@@ -44,7 +42,6 @@ impl Move {
         match self {
             Self::Take { start, length } => Self::Pad { before: start, behind: c - start - length },
             Self::Pad { before, .. } => Self::Take { start: before, length: c },
-            Self::Shuffle { groups } => Self::Shuffle { groups: c / groups },
         }
     }
 
@@ -58,13 +55,6 @@ impl Move {
                 y[..before].fill(MaybeUninit::new(0.0));
                 y[before..][..x.len()].write_copy_of_slice(x);
                 y[before + x.len()..].fill(MaybeUninit::new(0.0));
-            }
-            Self::Shuffle { groups } => {
-                for (group, x) in x.chunks_exact(x.len() / groups).enumerate() {
-                    for (y, x) in y[group..].iter_mut().step_by(groups).zip(x) {
-                        y.write(*x);
-                    }
-                }
             }
         }
     }
@@ -88,6 +78,7 @@ impl Move {
 pub(crate) trait ChannelBackend: Backend {
     fn nasty_move_channels(x: FloatTensor<Self>, how: Move) -> FloatTensor<Self>;
     fn nasty_concat_channels(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn nasty_interleave_channels(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 pub(crate) fn move_channels(x: Tensor<4>, how: Move) -> Tensor<4> {
@@ -99,6 +90,43 @@ pub(crate) fn concat(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
         a.into_dispatch(),
         b.into_dispatch(),
     ))
+}
+
+pub(crate) fn interleave(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as ChannelBackend>::nasty_interleave_channels(
+        a.into_dispatch(),
+        b.into_dispatch(),
+    ))
+}
+
+/// Elements of one side that a task interleaves.
+const BLOCK: usize = 16 << 10;
+
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
+fn interleave_body<M>(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>]) {
+    for ([first, second], (a, b)) in y.as_chunks_mut().0.iter_mut().zip(a.iter().zip(b)) {
+        first.write(*a);
+        second.write(*b);
+    }
+}
+
+per_isa! { fn interleave_block(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>]) = interleave_body }
+
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
+fn part_body<M>(y: &[f32], second: bool, part: &mut [MaybeUninit<f32>]) {
+    let pairs = part.iter_mut().zip(y.as_chunks().0);
+    if second {
+        pairs.for_each(|(part, [_, v])| _ = part.write(*v));
+    } else {
+        pairs.for_each(|(part, [v, _])| _ = part.write(*v));
+    }
+}
+
+per_isa! {
+    /// The first or second of every two.
+    fn part_block(y: &[f32], second: bool, part: &mut [MaybeUninit<f32>]) = part_body
 }
 
 impl ChannelBackend for Flex {
@@ -122,6 +150,17 @@ impl ChannelBackend for Flex {
             });
         });
         flex::from_vec(y, [n, h, w, output])
+    }
+
+    fn nasty_interleave_channels(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        let (a, b) = (flex::contiguous(a), flex::contiguous(b));
+        let [n, h, w, c] = flex::dims(&a);
+        // A pixel has as many of both: the channels' turns are the elements'.
+        let y = filled(n * h * w * 2 * c, |y| {
+            let parts = flex::elements(&a).par_chunks(BLOCK).zip(flex::elements(&b).par_chunks(BLOCK));
+            y.par_chunks_mut(2 * BLOCK).zip(parts).for_each(|(y, (a, b))| interleave_block(a, b, y));
+        });
+        flex::from_vec(y, [n, h, w, 2 * c])
     }
 }
 
@@ -156,6 +195,26 @@ impl Backward<Flex, 2> for ConcatBackward {
     }
 }
 
+#[derive(Debug)]
+struct InterleaveBackward;
+
+impl Backward<Flex, 2> for InterleaveBackward {
+    type State = ();
+
+    fn backward(self, ops: Ops<(), 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = flex::contiguous(grads.consume::<Flex>(&ops.node));
+        let [n, h, w, c] = flex::dims(&dy);
+        for (parent, second) in ops.parents.iter().zip([false, true]) {
+            let Some(parent) = parent else { continue };
+            let part = filled(n * h * w * c / 2, |part| {
+                let blocks = part.par_chunks_mut(BLOCK).zip(flex::elements(&dy).par_chunks(2 * BLOCK));
+                blocks.for_each(|(part, dy)| part_block(dy, second, part));
+            });
+            grads.register::<Flex>(parent.id, flex::from_vec(part, [n, h, w, c / 2]));
+        }
+    }
+}
+
 impl<C: CheckpointStrategy> ChannelBackend for Autodiff<Flex, C> {
     fn nasty_move_channels(x: FloatTensor<Self>, how: Move) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
@@ -173,6 +232,15 @@ impl<C: CheckpointStrategy> ChannelBackend for Autodiff<Flex, C> {
         let y = Flex::nasty_concat_channels(a, b);
         match ConcatBackward.prepare::<C>([a_node, b_node]).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => prepared.finish(channels, y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
+    }
+
+    fn nasty_interleave_channels(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        let ((a, a_node), (b, b_node)) = (a.into_parts(), b.into_parts());
+        let y = Flex::nasty_interleave_channels(a, b);
+        match InterleaveBackward.prepare::<C>([a_node, b_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish((), y),
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         }
     }

@@ -203,13 +203,6 @@ pub fn pad_channels(x: Tensor<4>, before: usize, behind: usize) -> Tensor<4> {
     move_channels(x, Move::Pad { before, behind })
 }
 
-/// Channel shuffle (Zhang et al., CVPR 2018): channels `[groups, c / groups]` become `[c / groups, groups]`.
-pub fn shuffle_channels(x: Tensor<4>, groups: usize) -> Tensor<4> {
-    let c = x.dims()[3];
-    assert!(c.is_multiple_of(groups), "shuffle_channels: {groups} groups of {c} channels");
-    move_channels(x, Move::Shuffle { groups })
-}
-
 fn move_channels(x: Tensor<4>, how: Move) -> Tensor<4> {
     if flex::is_flex(&x) {
         return channels::move_channels(x, how);
@@ -224,6 +217,16 @@ pub fn concat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
         return channels::concat(a, b);
     }
     portable::concat(a, b)
+}
+
+/// The channels of a and of b, which have as many, in turn, those of a first: [`concat_channels`] and a channel shuffle
+/// (Zhang et al., CVPR 2018) of two groups.
+pub fn interleave_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    assert!(a.dims() == b.dims(), "interleave_channels: {:?} and {:?}", a.dims(), b.dims());
+    if flex::is_flex(&a) {
+        return channels::interleave(a, b);
+    }
+    portable::interleave(a, b)
 }
 
 /// Settings of a step of stochastic gradient descent with PyTorch's conventions (no dampening).

@@ -91,7 +91,7 @@ pub(crate) fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
 }
 
 pub(crate) fn move_channels(x: Tensor<4>, how: Move) -> Tensor<4> {
-    let [n, h, w, c] = x.dims();
+    let [n, h, w, _] = x.dims();
     match how {
         Move::Take { start, length } => x.narrow(3, start, length),
         Move::Pad { before, behind } => {
@@ -99,14 +99,17 @@ pub(crate) fn move_channels(x: Tensor<4>, how: Move) -> Tensor<4> {
             let parts = [blank(before), x.clone(), blank(behind)];
             Tensor::cat(parts.into_iter().filter(|part| part.dims()[3] > 0).collect(), 3)
         }
-        Move::Shuffle { groups } => {
-            x.reshape([n, h, w, groups, c / groups]).swap_dims(3, 4).reshape([n, h, w, c])
-        }
     }
 }
 
 pub(crate) fn concat(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     Tensor::cat(vec![a, b], 3)
+}
+
+pub(crate) fn interleave(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    let [n, h, w, c] = a.dims();
+    let turns = [a, b].map(|part| part.reshape([n, h, w, c, 1]));
+    Tensor::cat(turns.into(), 4).reshape([n, h, w, 2 * c])
 }
 
 pub(crate) fn sgd_step<const D: usize>(

@@ -6,7 +6,6 @@
 use rayon::prelude::*;
 
 use super::geometry::{ConvShape, Taps};
-use super::inner::{load_part, store_part};
 use super::output::{Output, Shared};
 use crate::scratch::Scratch;
 use crate::simd::{Isa, Job, Path};
@@ -113,17 +112,32 @@ impl Gather<'_> {
     fn run(&self, path: Path, images: usize) {
         let rows = images * self.destination[0];
         // Some thousand pixels times channels a task.
-        let block = (16384 / (self.destination[1] * self.channels)).max(1);
+        let block = (TASK / (self.destination[1] * self.channels)).max(1);
         (0..rows.div_ceil(block)).into_par_iter().for_each(|i| {
             path.run(Rows { gather: self, rows: i * block..((i + 1) * block).min(rows) });
         });
     }
 }
 
+/// Elements of the destination that a task computes, about.
+const TASK: usize = 64 << 10;
+
 /// Rows counted through all images.
 struct Rows<'a> {
     gather: &'a Gather<'a>,
     rows: std::ops::Range<usize>,
+}
+
+/// Columns of a run with the kernel's rows that reach them.
+struct Strip<'a> {
+    /// For each of those rows where the leftmost source of the run's first column and the weight begin.
+    lines: &'a [[usize; 2]],
+    /// From one tap to its right neighbour in the weight.
+    weight_step: isize,
+    source_step: usize,
+    /// Where the first column's destination begins.
+    to: usize,
+    to_step: usize,
 }
 
 impl Job for Rows<'_> {
@@ -132,16 +146,36 @@ impl Job for Rows<'_> {
     #[inline(always)]
     fn run<I: Isa>(self) {
         let g = self.gather;
+        let mut lines = Vec::new();
         for at in self.rows {
             let (image, row) = (at / g.destination[0], at % g.destination[0]);
             for run in &g.runs {
-                let mut column = 0;
-                while column + 4 <= run.len {
-                    g.columns::<I, 4>(image, row, run, column);
-                    column += 4;
+                let across = run.taps;
+                // From left to right; the gradient's taps are listed from right to left.
+                let (tap, source) = across.leftmost();
+                lines.clear();
+                let down = if across.count > 0 { g.rows[row] } else { Taps::default() };
+                let sources = (run.len - 1) * run.source_step + across.count;
+                for (ky, y) in down.iter() {
+                    let x = ((image * g.source[0] + y) * g.source[1] + source) * g.channels;
+                    let weight = (ky * g.kernel_width + tap) * g.channels;
+                    // What the tiles' pointers rely on.
+                    assert!(x + sources * g.channels <= g.x.len() && weight < g.weight.len());
+                    lines.push([x, weight]);
                 }
-                for column in column..run.len {
-                    g.columns::<I, 1>(image, row, run, column);
+                let strip = Strip {
+                    lines: &lines,
+                    weight_step: across.source_step * (across.tap_step * g.channels) as isize,
+                    source_step: run.source_step,
+                    to: (at * g.destination[1] + run.start) * g.channels,
+                    to_step: run.step * g.channels,
+                };
+                match (across.count, run.source_step) {
+                    (3, 1) => g.strip::<I, 3, true>(&strip, run.len, 3),
+                    (2, 1) => g.strip::<I, 2, true>(&strip, run.len, 2),
+                    (1, 1) => g.strip::<I, 1, true>(&strip, run.len, 1),
+                    (3, _) => g.strip::<I, 3, false>(&strip, run.len, 3),
+                    (count, _) => g.strip::<I, 1, false>(&strip, run.len, count),
                 }
             }
         }
@@ -149,91 +183,116 @@ impl Job for Rows<'_> {
 }
 
 impl Gather<'_> {
-    /// All channels of `P` columns of a run.
+    /// `T` of `taps` taps at a time, neighbouring columns reading neighbouring sources if `UNIT`.
     #[inline(always)]
-    fn columns<I: Isa, const P: usize>(&self, image: usize, row: usize, run: &ColumnRun, column: usize) {
-        let mut channel = 0;
-        while channel < self.channels {
-            let left = self.channels - channel;
-            if left >= 2 * I::LANES {
-                self.tile::<I, P, 2>(image, row, run, column, channel, 2 * I::LANES);
-                channel += 2 * I::LANES;
-            } else {
-                // The last vector may lap over the one before.
-                let start = if left < I::LANES { self.channels.saturating_sub(I::LANES) } else { channel };
-                let len = (self.channels - start).min(I::LANES);
-                self.tile::<I, P, 1>(image, row, run, column, start, len);
-                channel = start + len;
+    fn strip<I: Isa, const T: usize, const UNIT: bool>(&self, strip: &Strip<'_>, len: usize, taps: usize) {
+        let mut column = 0;
+        while column < len {
+            match len - column {
+                4.. => {
+                    self.columns::<I, 4, T, UNIT>(strip, column, taps);
+                    column += 4;
+                }
+                2.. => {
+                    self.columns::<I, 2, T, UNIT>(strip, column, taps);
+                    column += 2;
+                }
+                _ => {
+                    self.columns::<I, 1, T, UNIT>(strip, column, taps);
+                    column += 1;
+                }
             }
         }
     }
 
-    /// `len` channels, `V` vectors or part of one, of `P` columns.
+    /// All channels of `P` columns.
     #[inline(always)]
-    fn tile<I: Isa, const P: usize, const V: usize>(
+    fn columns<I: Isa, const P: usize, const T: usize, const UNIT: bool>(
         &self,
-        image: usize,
-        row: usize,
-        run: &ColumnRun,
+        strip: &Strip<'_>,
         column: usize,
+        taps: usize,
+    ) {
+        if self.channels < I::LANES {
+            return self.tile::<I, P, 1, T, UNIT>(strip, column, taps, 0, self.channels);
+        }
+        let mut channel = 0;
+        while channel < self.channels {
+            // The last vectors may lap over those before.
+            let left = self.channels - channel;
+            if left > I::LANES && self.channels >= 2 * I::LANES {
+                let start = channel.min(self.channels - 2 * I::LANES);
+                self.tile::<I, P, 2, T, UNIT>(strip, column, taps, start, 2 * I::LANES);
+                channel += 2 * I::LANES;
+            } else {
+                let start = channel.min(self.channels - I::LANES);
+                self.tile::<I, P, 1, T, UNIT>(strip, column, taps, start, I::LANES);
+                channel += I::LANES;
+            }
+        }
+    }
+
+    /// `len` channels, `V` vectors or part of one.
+    #[inline(always)]
+    fn tile<I: Isa, const P: usize, const V: usize, const T: usize, const UNIT: bool>(
+        &self,
+        strip: &Strip<'_>,
+        column: usize,
+        taps: usize,
         channel: usize,
         len: usize,
     ) {
-        let whole = len == V * I::LANES;
-        let down = self.rows[row];
-        let bias = self.bias.map_or([].as_slice(), |b| &b[channel..channel + len]);
-        // SAFETY: the instruction set is there, for a job runs. All pointers come from slices or `Shared::at` of
-        // `len` values, and loads of part of a vector read no more.
+        let step = if UNIT { 1 } else { strip.source_step };
+        let channels = self.channels;
+        // SAFETY: the instruction set is there, for a job runs. `len` channels from `channel` on lie within a pixel,
+        // and sources and weights of the strip's columns and taps within x and the weight, as `run` has checked.
         unsafe {
-            let load = |from: &[f32], v: usize| {
-                if whole {
-                    I::load(from.as_ptr().add(v * I::LANES))
-                } else {
-                    load_part::<I>(from.as_ptr(), 0, len)
-                }
-            };
             let mut sums = [[I::zero(); V]; P];
-            if !bias.is_empty() {
-                for sums in &mut sums {
-                    for (v, sum) in sums.iter_mut().enumerate() {
-                        *sum = load(bias, v);
+            if let Some(bias) = self.bias {
+                let bias = bias[channel..channel + len].as_ptr();
+                for v in 0..V {
+                    let bias = load::<I>(bias, v, len);
+                    for sums in &mut sums {
+                        sums[v] = bias;
                     }
                 }
             }
-            for (ky, y) in down.iter() {
-                for (kx, x) in run.taps.iter() {
-                    let mut weights = [I::zero(); V];
-                    for (v, w) in weights.iter_mut().enumerate() {
-                        *w = load(
-                            &self.weight[(ky * self.kernel_width + kx) * self.channels + channel..][..len],
-                            v,
-                        );
-                    }
-                    let x = x + column * run.source_step;
-                    let first = ((image * self.source[0] + y) * self.source[1] + x) * self.channels + channel;
-                    for (p, sums) in sums.iter_mut().enumerate() {
-                        let pixel = &self.x[first + p * run.source_step * self.channels..][..len];
-                        for (v, sum) in sums.iter_mut().enumerate() {
-                            *sum = I::fma(load(pixel, v), weights[v], *sum);
+            for [x, weight] in strip.lines {
+                let mut x = self.x.as_ptr().add(x + column * step * channels + channel);
+                let mut weight = self.weight.as_ptr().add(weight + channel);
+                for _ in 0..taps / T {
+                    for t in 0..T {
+                        for v in 0..V {
+                            let w = load::<I>(weight, v, len);
+                            for (p, sums) in sums.iter_mut().enumerate() {
+                                let x = load::<I>(x.add((p * step + t) * channels), v, len);
+                                sums[v] = I::fma(x, w, sums[v]);
+                            }
                         }
+                        weight = weight.wrapping_offset(strip.weight_step);
                     }
+                    x = x.wrapping_add(T * channels);
                 }
             }
             for (p, sums) in sums.iter().enumerate() {
-                let x = run.start + (column + p) * run.step;
-                let at =
-                    ((image * self.destination[0] + row) * self.destination[1] + x) * self.channels + channel;
-                let to = self.y.at(at, len);
+                let to = self.y.at(strip.to + (column + p) * strip.to_step + channel, len);
                 for (v, sum) in sums.iter().enumerate() {
-                    if whole {
-                        I::store(to.add(v * I::LANES), *sum)
+                    if len < I::LANES {
+                        I::store_first(to, len, *sum);
                     } else {
-                        store_part::<I>(to, 0, len, *sum)
+                        I::store(to.add(v * I::LANES), *sum);
                     }
                 }
             }
         }
     }
+}
+
+/// The `v`-th vector of `len` values, which are whole vectors or less than one.
+#[inline(always)]
+unsafe fn load<I: Isa>(from: *const f32, v: usize, len: usize) -> I::V {
+    // SAFETY: the caller's promise.
+    unsafe { if len < I::LANES { I::load_first(from, len) } else { I::load(from.add(v * I::LANES)) } }
 }
 
 /// Parts of the images whose gradients are summed one by one; see `weight::TASKS`.
@@ -272,91 +331,181 @@ struct Products<'a> {
     sums: &'a mut [f32],
 }
 
+/// Pixels whose products are summed in one go, about.
+const PIECE: usize = 128;
+
+/// Rows and columns that see the same taps, up to three neighbours; all in elements.
+struct Piece {
+    taps: usize,
+    rows: usize,
+    columns: usize,
+    /// Where the first pixel's x and dy and the first tap's sums begin.
+    x: usize,
+    dy: usize,
+    sums: usize,
+    /// From one row to the next.
+    x_row: usize,
+    dy_row: usize,
+    /// From one column's x to the next.
+    x_step: usize,
+}
+
 impl Job for Products<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(mut self) {
-        let (s, rows, runs) = (self.shape, self.rows, self.runs);
-        for (image, row) in self.images.clone().flat_map(|i| (0..s.oh).map(move |r| (i, r))) {
-            for ((ky, y), run) in rows[row].iter().flat_map(|tap| runs.iter().map(move |run| (tap, run))) {
-                let dy = ((image * s.oh + row) * s.ow + run.start) * s.cin;
-                let x = ((image * s.h + y) * s.w + run.taps.source) * s.cin;
-                let mut tap = 0;
-                while tap < run.taps.count {
-                    let sums = (ky * s.kw + run.taps.tap + tap) * s.cin;
-                    let x = x + tap * s.cin;
-                    match run.taps.count - tap {
-                        1 => self.channels::<I, 1>(run, x, dy, sums),
-                        2 => self.channels::<I, 2>(run, x, dy, sums),
-                        _ => self.channels::<I, 3>(run, x, dy, sums),
+        let s = self.shape;
+        let block = (PIECE / s.ow).max(1);
+        let mut pieces = Vec::new();
+        for (image, top) in self.images.clone().flat_map(|i| (0..s.oh).step_by(block).map(move |r| (i, r))) {
+            pieces.clear();
+            self.cut(image, top..(top + block).min(s.oh), &mut pieces);
+            self.channels::<I>(&pieces);
+        }
+    }
+}
+
+impl Products<'_> {
+    /// The pieces of some rows of an image.
+    fn cut(&self, image: usize, rows: std::ops::Range<usize>, pieces: &mut Vec<Piece>) {
+        let s = self.shape;
+        for ky in 0..s.kh {
+            // Rows that the tap reaches inside for are neighbours.
+            let reaches = |o: &usize| self.rows[*o].iter().any(|(tap, _)| tap == ky);
+            let Some(first) = rows.clone().find(reaches) else { continue };
+            let count = rows.clone().filter(reaches).count();
+            let y = first * s.stride + ky - s.padding;
+            for run in self.runs {
+                for tap in (0..run.taps.count).step_by(3) {
+                    let piece = Piece {
+                        taps: (run.taps.count - tap).min(3),
+                        rows: count,
+                        columns: run.len,
+                        x: ((image * s.h + y) * s.w + run.taps.source + tap) * s.cin,
+                        dy: ((image * s.oh + first) * s.ow + run.start) * s.cin,
+                        sums: (ky * s.kw + run.taps.tap + tap) * s.cin,
+                        x_row: s.stride * s.w * s.cin,
+                        dy_row: s.ow * s.cin,
+                        x_step: s.stride * s.cin,
+                    };
+                    // What the tiles' pointers rely on.
+                    let Piece { taps, rows, columns, x, dy, x_row, dy_row, x_step, .. } = piece;
+                    assert!(x + (rows - 1) * x_row + (columns - 1) * x_step + taps * s.cin <= self.x.len());
+                    assert!(dy + (rows - 1) * dy_row + columns * s.cin <= self.dy.len());
+                    pieces.push(piece);
+                }
+            }
+        }
+    }
+
+    /// Adds the pieces' products.
+    #[inline(always)]
+    fn channels<I: Isa>(&mut self, pieces: &[Piece]) {
+        let channels = self.shape.cin;
+        if channels < I::LANES {
+            return self.taps::<I, 1>(pieces, 0, channels, 0);
+        }
+        let mut channel = 0;
+        while channel < channels {
+            // The last vectors lap over those before, whose channels they skip.
+            let left = channels - channel;
+            if left >= 4 * I::LANES {
+                self.taps::<I, 4>(pieces, channel, 4 * I::LANES, 0);
+                channel += 4 * I::LANES;
+            } else if left > I::LANES && channels >= 2 * I::LANES {
+                let start = channel.min(channels - 2 * I::LANES);
+                self.taps::<I, 2>(pieces, start, 2 * I::LANES, channel - start);
+                channel += 2 * I::LANES;
+            } else {
+                let start = channel.min(channels - I::LANES);
+                self.taps::<I, 1>(pieces, start, I::LANES, channel - start);
+                channel += I::LANES;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn taps<I: Isa, const V: usize>(&mut self, pieces: &[Piece], channel: usize, len: usize, skip: usize) {
+        for piece in pieces {
+            match piece.taps {
+                1 => self.tile::<I, 1, V>(piece, channel, len, skip),
+                2 => self.tile::<I, 2, V>(piece, channel, len, skip),
+                _ => self.tile::<I, 3, V>(piece, channel, len, skip),
+            }
+        }
+    }
+
+    /// `len` channels, `V` vectors or part of one; the first `skip` channels' products are not added.
+    #[inline(always)]
+    fn tile<I: Isa, const T: usize, const V: usize>(
+        &mut self,
+        piece: &Piece,
+        channel: usize,
+        len: usize,
+        skip: usize,
+    ) {
+        let channels = self.shape.cin;
+        // SAFETY: the instruction set is there, for a job runs. `len` channels from `channel` on lie within a pixel,
+        // and the piece's pixels within x and dy, as `cut` has checked. The array holds `V` vectors.
+        unsafe {
+            let mut total = [[I::zero(); V]; T];
+            for row in 0..piece.rows {
+                let mut x = self.x.as_ptr().add(piece.x + row * piece.x_row + channel);
+                let mut dy = self.dy.as_ptr().add(piece.dy + row * piece.dy_row + channel);
+                let mut left = piece.columns;
+                while left >= 4 {
+                    if piece.x_step == channels {
+                        add_products::<I, 4, T, V>(x, dy, channels, channels, len, &mut total);
+                    } else {
+                        add_products::<I, 4, T, V>(x, dy, channels, piece.x_step, len, &mut total);
                     }
-                    tap += 3;
+                    x = x.wrapping_add(4 * piece.x_step);
+                    dy = dy.wrapping_add(4 * channels);
+                    left -= 4;
+                }
+                for _ in 0..left {
+                    add_products::<I, 1, T, V>(x, dy, channels, channels, len, &mut total);
+                    x = x.wrapping_add(piece.x_step);
+                    dy = dy.wrapping_add(channels);
+                }
+            }
+            for (tap, total) in total.iter().enumerate() {
+                let to = &mut self.sums[piece.sums + tap * channels + channel..][..len];
+                if skip == 0 && len >= I::LANES {
+                    for (v, total) in total.iter().enumerate() {
+                        let to = to.as_mut_ptr().add(v * I::LANES);
+                        I::store(to, I::add(I::load(to), *total));
+                    }
+                } else {
+                    let mut values = [0.0; 64];
+                    for (v, total) in total.iter().enumerate() {
+                        I::store(values.as_mut_ptr().add(v * I::LANES), *total);
+                    }
+                    to[skip..].iter_mut().zip(&values[skip..]).for_each(|(to, value)| *to += value);
                 }
             }
         }
     }
 }
 
-impl Products<'_> {
-    /// Adds a run's products for `T` neighbouring taps; arguments are where x, dy and the sums begin.
-    #[inline(always)]
-    fn channels<I: Isa, const T: usize>(&mut self, run: &ColumnRun, x: usize, dy: usize, sums: usize) {
-        let channels = self.shape.cin;
-        let mut c = 0;
-        while c < channels {
-            let left = channels - c;
-            if left >= 4 * I::LANES {
-                self.tile::<I, T, 4>(run, x + c, dy + c, sums + c, 4 * I::LANES);
-                c += 4 * I::LANES;
-            } else {
-                let len = left.min(I::LANES);
-                self.tile::<I, T, 1>(run, x + c, dy + c, sums + c, len);
-                c += len;
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn tile<I: Isa, const T: usize, const V: usize>(
-        &mut self,
-        run: &ColumnRun,
-        x: usize,
-        dy: usize,
-        sums: usize,
-        len: usize,
-    ) {
-        let channels = self.shape.cin;
-        let whole = len == V * I::LANES;
-        // SAFETY: as in `Gather::tile`.
-        unsafe {
-            let load = |from: &[f32], v: usize| {
-                if whole {
-                    I::load(from.as_ptr().add(v * I::LANES))
-                } else {
-                    load_part::<I>(from.as_ptr(), 0, len)
-                }
-            };
-            let mut total = [[I::zero(); V]; T];
-            for column in 0..run.len {
-                let dy = &self.dy[dy + column * channels..][..len];
-                for v in 0..V {
-                    let d = load(dy, v);
-                    for (tap, total) in total.iter_mut().enumerate() {
-                        let x = &self.x[x + (column * run.source_step + tap) * channels..][..len];
-                        total[v] = I::fma(load(x, v), d, total[v]);
-                    }
-                }
-            }
-            for (tap, total) in total.iter().enumerate() {
-                let to = &mut self.sums[sums + tap * channels..][..len];
-                for (v, total) in total.iter().enumerate() {
-                    let sum = I::add(load(to, v), *total);
-                    if whole {
-                        I::store(to.as_mut_ptr().add(v * I::LANES), sum);
-                    } else {
-                        store_part::<I>(to.as_mut_ptr(), 0, len, sum);
-                    }
+/// Adds the products of `P` columns `x_step` apart with `T` taps.
+#[inline(always)]
+unsafe fn add_products<I: Isa, const P: usize, const T: usize, const V: usize>(
+    x: *const f32,
+    dy: *const f32,
+    channels: usize,
+    x_step: usize,
+    len: usize,
+    total: &mut [[I::V; V]; T],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for v in 0..V {
+            for p in 0..P {
+                let d = load::<I>(dy.add(p * channels), v, len);
+                for (tap, total) in total.iter_mut().enumerate() {
+                    total[v] = I::fma(load::<I>(x.add(p * x_step + tap * channels), v, len), d, total[v]);
                 }
             }
         }

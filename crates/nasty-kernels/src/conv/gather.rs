@@ -10,9 +10,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::geometry::Taps;
-use super::inner::{Sum, load_part, store_part};
+use super::inner::Sum;
 use super::output::{Output, Shared};
 use super::pack::{CHUNK, Tile, WeightLayout, WeightOrder, pack_channels, tiles};
+use super::pointwise::Pointwise;
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
@@ -68,6 +69,9 @@ struct Run<'a, E> {
 impl Gather<'_> {
     /// The destination, computed with products of `E`.
     pub(super) fn run<E: Element>(&self, path: Path, x: &[f32], weight: &[f32]) -> Vec<f32> {
+        if let Some(pointwise) = self.pointwise() {
+            return pointwise.run::<E>(path, x, weight);
+        }
         let [rows, columns, channels] = self.destination;
         let per_group = self.source[2] / self.groups;
         let (tiles, width) = tiles(channels / self.groups, path.lanes());
@@ -100,6 +104,25 @@ impl Gather<'_> {
         tasks.par_iter().for_each(|task| path.run(TaskJob { run: &run, task }));
         // SAFETY: the tasks cover all images and rows, and every task writes all pixels and channels of its part.
         unsafe { y.finish() }
+    }
+
+    /// Where every pixel is computed from itself alone.
+    fn pointwise(&self) -> Option<Pointwise<'_>> {
+        let [rows, columns, outputs] = self.destination;
+        let itself = |taps: &[Taps]| taps.iter().enumerate().all(|(i, t)| t.count == 1 && t.source == i);
+        let wanted = self.groups == 1
+            && self.kernel == [1, 1]
+            && self.source[..2] == self.destination[..2]
+            && itself(&self.rows)
+            && itself(&self.columns);
+        wanted.then(|| Pointwise {
+            pixels: self.images * rows * columns,
+            inputs: self.source[2],
+            outputs,
+            order: self.order,
+            bias: self.bias,
+            epilogue: self.epilogue,
+        })
     }
 
     /// As `[group][channel of a tile]`.
@@ -365,7 +388,7 @@ impl Band {
                                 } else if whole {
                                     I::load(pixel(p).add(v * I::LANES))
                                 } else {
-                                    load_part::<I>(pixel(p), v * I::LANES, tile.len)
+                                    I::load_first(pixel(p).add(v * I::LANES), tile.len - v * I::LANES)
                                 };
                             }
                         }
@@ -391,10 +414,11 @@ impl Band {
                         }
                         for (p, sums) in sums.iter().enumerate() {
                             for (v, sum) in sums.iter().enumerate() {
+                                let to = pixel(p).add(v * I::LANES);
                                 if whole {
-                                    I::store(pixel(p).add(v * I::LANES), *sum);
+                                    I::store(to, *sum);
                                 } else {
-                                    store_part::<I>(pixel(p), v * I::LANES, tile.len, *sum);
+                                    I::store_first(to, tile.len - v * I::LANES, *sum);
                                 }
                             }
                         }

@@ -41,6 +41,11 @@ impl ConvShape {
         [self.cout, self.cin / self.groups, self.kh, self.kw]
     }
 
+    /// Whether every output pixel is computed from the input's alone.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        self.groups == 1 && self.taps() == 1 && self.stride == 1 && self.padding == 0
+    }
+
     pub(crate) fn taps(&self) -> usize {
         self.kh * self.kw
     }
@@ -80,6 +85,12 @@ impl Taps {
         let count = if tap > last { 0 } else { (last - tap) / stride + 1 };
         let source = if count == 0 { 0 } else { (at - tap) / stride };
         Self { tap, tap_step: stride, source, source_step: -1, count }
+    }
+
+    /// The tap with the least source, and that source.
+    pub(crate) fn leftmost(self) -> (usize, usize) {
+        let i = if self.source_step < 0 { self.count.saturating_sub(1) } else { 0 };
+        (self.tap + i * self.tap_step, self.source - if self.source_step < 0 { i } else { 0 })
     }
 
     /// `(tap, source)` pairs.

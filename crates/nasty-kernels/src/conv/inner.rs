@@ -4,32 +4,6 @@
 use super::pack::CHUNK;
 use crate::simd::{Element, Isa};
 
-/// Loads a vector from `at` on of `len` values, zeros behind them.
-#[inline(always)]
-pub(super) unsafe fn load_part<I: Isa>(from: *const f32, at: usize, len: usize) -> I::V {
-    let mut values = [0.0; 16];
-    // SAFETY: `len` values are valid; a vector is no longer than the array.
-    unsafe {
-        for (i, value) in values.iter_mut().take(I::LANES.min(len - at)).enumerate() {
-            *value = *from.add(at + i);
-        }
-        I::load(values.as_ptr())
-    }
-}
-
-/// Stores what of a vector lies before `len`.
-#[inline(always)]
-pub(super) unsafe fn store_part<I: Isa>(to: *mut f32, at: usize, len: usize, v: I::V) {
-    let mut values = [0.0; 16];
-    // SAFETY: `len` values are valid; a vector is no longer than the array.
-    unsafe {
-        I::store(values.as_mut_ptr(), v);
-        for (i, value) in values.iter().take(I::LANES.min(len - at)).enumerate() {
-            *to.add(at + i) = *value;
-        }
-    }
-}
-
 /// Taps times chunks for one pixel of `P` images: steps are in elements.
 pub(super) struct Sum<E> {
     pub(super) source: *const E,

@@ -9,6 +9,7 @@ mod geometry;
 mod inner;
 mod output;
 mod pack;
+mod pointwise;
 #[cfg(test)]
 pub(crate) mod tests;
 mod weight;

@@ -170,12 +170,22 @@ fn layers_of_the_networks_are_the_reference() {
         layer(11, 9, [48, 64], 3, 2, 1),
         layer(16, 4, [300, 130], 1, 1, 1),
         layer(3, 12, [40, 72], 1, 2, 1),
+        layer(3, 13, [24, 144], 1, 1, 1),
+        layer(5, 9, [58, 58], 1, 1, 1),
+        layer(1, 3, [7, 5], 1, 1, 1),
+        layer(1, 1, [33, 20], 1, 1, 1),
+        layer(40, 4, [300, 330], 1, 1, 1),
         layer(8, 13, [3, 24], 3, 1, 1),
         layer(10, 6, [128, 128], 3, 1, 8),
         layer(9, 7, [144, 144], 3, 1, 144),
         layer(9, 7, [58, 58], 3, 2, 58),
+        layer(3, 5, [24, 24], 3, 1, 24),
+        layer(3, 11, [7, 7], 3, 2, 7),
+        layer(2, 9, [40, 40], 5, 1, 40),
+        layer(2, 34, [96, 96], 3, 2, 96),
     ] {
         check(&case, Precision::F32, 2e-5);
+        check(&case, Precision::Bf16, 2e-5);
     }
 }
 
@@ -187,6 +197,7 @@ fn threads_change_no_bit_and_neither_does_running_again() {
         layer(25, 10, [40, 72], 3, 2, 1),
         layer(25, 9, [64, 96], 3, 1, 1),
         layer(20, 8, [64, 64], 1, 1, 1),
+        layer(70, 8, [100, 300], 1, 1, 1),
         layer(19, 8, [48, 48], 3, 1, 48),
     ] {
         for (path, precision) in

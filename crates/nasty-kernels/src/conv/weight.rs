@@ -15,6 +15,7 @@ use super::geometry::ConvShape;
 use super::inner::Tap;
 use super::output::Shared;
 use super::pack::{CHUNK, Tile, pack_images, tiles};
+use super::pointwise;
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
@@ -63,6 +64,9 @@ pub(super) struct Task<'a> {
 
 /// The gradient, computed with products of `E`.
 pub(super) fn backward_weight<E: Element>(path: Path, shape: &ConvShape, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    if shape.is_pointwise() {
+        return pointwise::backward_weight::<E>(path, x, dy, shape.cin, shape.cout);
+    }
     let plan = Plan::new(shape, path.lanes(), shape.taps(), SUMS);
     plan.run(
         |task, sums| path.run(TaskJob::<E> { plan: &plan, task, x, dy, sums, element: PhantomData }),

@@ -57,6 +57,13 @@ pub(crate) trait Isa: 'static {
     unsafe fn load(from: *const f32) -> Self::V;
     unsafe fn splat(from: *const f32) -> Self::V;
     unsafe fn store(to: *mut f32, v: Self::V);
+    /// The first `len` lanes, or all if there are fewer, zeros behind them; `from` needs to be valid for these.
+    unsafe fn load_first(from: *const f32, len: usize) -> Self::V;
+    /// Stores the first `len` lanes, or all if there are fewer; `to` needs to be valid for these.
+    unsafe fn store_first(to: *mut f32, len: usize, v: Self::V);
+    /// Asks for the cache line at any address, valid or not.
+    #[inline(always)]
+    fn prefetch(_: *const f32) {}
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     /// a b + c.

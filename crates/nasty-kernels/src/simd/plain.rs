@@ -48,6 +48,20 @@ impl Isa for Plain {
     }
 
     #[inline(always)]
+    unsafe fn load_first(from: *const f32, len: usize) -> Self::V {
+        // SAFETY: valid for the first `len` values by the trait's contract.
+        map(|i| if i < len { unsafe { *from.add(i) } } else { 0.0 })
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(to: *mut f32, len: usize, v: Self::V) {
+        for (i, v) in v.iter().take(len).enumerate() {
+            // SAFETY: valid for the first `len` values by the trait's contract.
+            unsafe { *to.add(i) = *v }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
         map(|i| a[i] + b[i])
     }

@@ -19,6 +19,19 @@ pub(super) fn avx512bf16<J: Job>(job: J) -> J::Output {
     job.run::<Avx512Bf16>()
 }
 
+/// Ones in the first `len` lanes.
+#[inline(always)]
+unsafe fn avx2_mask(len: usize) -> __m256i {
+    // SAFETY: the caller's machine has AVX2.
+    unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(len as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+}
+
+/// Ones for the first `len` lanes.
+#[inline(always)]
+fn avx512_mask(len: usize) -> __mmask16 {
+    ((1_u32 << len.min(16)) - 1) as __mmask16
+}
+
 pub(crate) struct Avx2;
 
 impl Isa for Avx2 {
@@ -48,6 +61,24 @@ impl Isa for Avx2 {
     unsafe fn store(to: *mut f32, v: __m256) {
         // SAFETY: as above.
         unsafe { _mm256_storeu_ps(to, v) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, len: usize) -> __m256 {
+        // SAFETY: as above; masked lanes are not read.
+        unsafe { _mm256_maskload_ps(from, avx2_mask(len)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(to: *mut f32, len: usize, v: __m256) {
+        // SAFETY: as above; masked lanes are not written.
+        unsafe { _mm256_maskstore_ps(to, avx2_mask(len), v) }
+    }
+
+    #[inline(always)]
+    fn prefetch(at: *const f32) {
+        // SAFETY: a prefetch reads nothing and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
 
     #[inline(always)]
@@ -112,6 +143,24 @@ macro_rules! avx512 {
             unsafe fn store(to: *mut f32, v: __m512) {
                 // SAFETY: as above.
                 unsafe { _mm512_storeu_ps(to, v) }
+            }
+
+            #[inline(always)]
+            unsafe fn load_first(from: *const f32, len: usize) -> __m512 {
+                // SAFETY: as above; masked lanes are not read.
+                unsafe { _mm512_maskz_loadu_ps(avx512_mask(len), from) }
+            }
+
+            #[inline(always)]
+            unsafe fn store_first(to: *mut f32, len: usize, v: __m512) {
+                // SAFETY: as above; masked lanes are not written.
+                unsafe { _mm512_mask_storeu_ps(to, avx512_mask(len), v) }
+            }
+
+            #[inline(always)]
+            fn prefetch(at: *const f32) {
+                // SAFETY: a prefetch reads nothing and never faults.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
             }
 
             #[inline(always)]

@@ -97,6 +97,6 @@ impl Unit {
         };
         let Residual { first, depthwise, last } = &self.residual;
         let y = last.relu(depthwise.forward(first.relu(x)));
-        shortcut.concat(y).shuffle_channels(2)
+        shortcut.interleave(y)
     }
 }

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::gather::Gather;
 use super::geometry::{ConvShape, Taps};
-use super::inner::{Sum, load_part, store_part};
+use super::inner::Sum;
 use super::output::{Output, Shared};
 use super::pack::{CHUNK, Tile, WeightLayout, tiles};
 use crate::Precision;
@@ -241,11 +241,11 @@ impl Activations<'_> {
             let mut vectors = [I::zero(); N];
             for (vector, line) in vectors.iter_mut().zip(lines) {
                 let Some(line) = line else { continue };
-                let at = line + at;
-                *vector = if at + I::LANES <= self.values.len() {
-                    I::load(self.values.as_ptr().add(at))
+                let values = self.values.get(line + at..).unwrap_or_default();
+                *vector = if values.len() >= I::LANES {
+                    I::load(values.as_ptr())
                 } else {
-                    load_part::<I>(self.values.as_ptr(), at.min(self.values.len()), self.values.len())
+                    I::load_first(values.as_ptr(), values.len())
                 };
             }
             vectors
@@ -511,12 +511,12 @@ impl<E: Element> Pass<'_, E> {
                             for (across, value) in transform_products::<I>(half).into_iter().enumerate() {
                                 let column = 2 * column + across;
                                 if column < columns {
-                                    let to = line.add(column * channels + start);
+                                    let to = line.add(column * channels + start + v * I::LANES);
                                     let value = I::add(value, bias);
                                     if tile.len == width {
-                                        I::store(to.add(v * I::LANES), value);
+                                        I::store(to, value);
                                     } else {
-                                        store_part::<I>(to, v * I::LANES, tile.len, value);
+                                        I::store_first(to, tile.len - v * I::LANES, value);
                                     }
                                 }
                             }

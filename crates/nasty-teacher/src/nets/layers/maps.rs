@@ -199,9 +199,14 @@ impl Maps {
         self.join(other, Op::Concat, |[h, w, a], [_, _, b]| [h, w, a + b], kernels::concat_channels)
     }
 
-    /// Channel shuffle (Zhang et al., CVPR 2018): channels `[groups, c / groups]` become `[c / groups, groups]`.
-    pub(crate) fn shuffle_channels(self, groups: usize) -> Self {
-        self.apply(|| Op::ShuffleChannels { groups }, |s| s, |x, _| kernels::shuffle_channels(x, groups))
+    /// The channels of both in turn: the concatenation with its channels shuffled (Zhang et al., CVPR 2018) in two
+    /// groups.
+    pub(crate) fn interleave(self, other: Self) -> Self {
+        if self.id().is_none() {
+            let written_down = |_, _| unreachable!("symbols are written down below");
+            return self.join(other, Op::Concat, written_down, kernels::interleave_channels);
+        }
+        self.concat(other).apply(|| Op::ShuffleChannels { groups: 2 }, |s| s, |x, _| x)
     }
 
     /// Mean over the whole map: vectors.

@@ -150,14 +150,10 @@ impl<E: Element> Transformed<'_, E> {
         let at = chunk * self.chunk + step * CHUNK + lane;
         // Checks all: the last is the furthest.
         let to = &mut self.to[at..][..(POINTS - 1) * self.point + I::LANES];
-        for k in 0..4 {
-            for l in 0..4 {
-                // SAFETY: the caller's promise, as for `Isa`; the slice above.
-                unsafe {
-                    let v = E::pack_lanes::<I>(points[0][k][l], points[1][k][l]);
-                    I::store(to.as_mut_ptr().add((4 * k + l) * self.point).cast(), v);
-                }
-            }
+        let [one, two] = &points;
+        for (i, (one, two)) in one.as_flattened().iter().zip(two.as_flattened()).enumerate() {
+            // SAFETY: the caller's promise, as for `Isa`; the slice above.
+            unsafe { I::store(to.as_mut_ptr().add(i * self.point).cast(), E::pack_lanes::<I>(*one, *two)) };
         }
     }
 }
@@ -497,16 +493,16 @@ impl<E: Element> Pass<'_, E> {
                     // SAFETY: the instruction set is there, for a job runs; loads lie in the slice above, and
                     // stores in the lines, at this tile's channels of a pixel.
                     unsafe {
-                        let mut halves = [[I::zero(); 4]; 2];
-                        for l in 0..4 {
+                        let [mut top, mut bottom] = [[I::zero(); 4]; 2];
+                        for (l, (top, bottom)) in top.iter_mut().zip(&mut bottom).enumerate() {
                             let mut values = [I::zero(); 4];
                             for (k, value) in values.iter_mut().enumerate() {
                                 *value = I::load(from.as_ptr().add((4 * k + l) * point + v * I::LANES));
                             }
-                            [halves[0][l], halves[1][l]] = transform_products::<I>(values);
+                            [*top, *bottom] = transform_products::<I>(values);
                         }
                         let bias = I::load(bias.as_ptr().add(v * I::LANES));
-                        for (line, half) in lines.iter().zip(halves) {
+                        for (line, half) in lines.iter().zip([top, bottom]) {
                             let Some(line) = line else { continue };
                             for (across, value) in transform_products::<I>(half).into_iter().enumerate() {
                                 let column = 2 * column + across;

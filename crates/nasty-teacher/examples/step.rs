@@ -40,8 +40,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let numbers: Vec<usize> = numbers.iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
     let [batch, side, classes, threads] = numbers[..] else { return Err("four numbers are wanted".into()) };
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    // As training does: on one of the threads, so that it need not wake up for every operation.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    pool.install(|| serve(mode, network, [batch, side, classes], precision).map_err(|e| e.to_string()))?;
+    Ok(())
+}
 
+/// Answers the lines of standard input.
+fn serve(
+    mode: &str,
+    network: &str,
+    [batch, side, classes]: [usize; 3],
+    precision: Precision,
+) -> Result<(), Box<dyn Error>> {
     let architecture: Architecture = network.parse()?;
     let device = nasty_teacher::device::device("flex")?;
     let device = if mode == "infer" { device } else { device.autodiff() };

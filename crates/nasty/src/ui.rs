@@ -115,7 +115,7 @@ impl<'a> PlanWatcher<'a> {
 }
 
 impl Watch for PlanWatcher<'_> {
-    fn begin(&self, planned: &Planned) -> Box<dyn Observer + Send + '_> {
+    fn begin(&self, planned: &Planned) -> Box<dyn Observer + '_> {
         let bar = self.bars.add(ProgressBar::new(0));
         Box::new(Watcher::on(bar, &planned.name, planned.task.length(), self.stop.clone()))
     }

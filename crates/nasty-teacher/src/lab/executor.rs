@@ -5,6 +5,7 @@ use super::job::JobError;
 use super::plan::{Plan, Planned};
 use super::task::Task;
 use crate::training::{Observer, TrainError};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub enum TaskEnd {
 /// Who watches a plan being carried out.
 pub trait Watch: Sync {
     /// A task begins: who watches it.
-    fn begin(&self, planned: &Planned) -> Box<dyn Observer + Send + '_>;
+    fn begin(&self, planned: &Planned) -> Box<dyn Observer + '_>;
     /// A task ended.
     fn end(&self, planned: &Planned, end: &TaskEnd);
     /// Whether to stop.
@@ -118,6 +119,24 @@ impl Schedule {
     }
 }
 
+/// Does `work` on a thread of a pool of its own, where it is not on one: of a training step's many short parallel operations
+/// none has to wake that thread up. Not the process's pool, for the next batch is rendered there meanwhile.
+pub(super) fn on_a_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    if rayon::current_thread_index().is_some() {
+        return work();
+    }
+    match pool(rayon::current_num_threads()) {
+        Ok(pool) => pool.install(work),
+        // Without threads of its own it shares those of the process.
+        Err(_) => work(),
+    }
+}
+
+/// With stacks as large as the main thread's.
+fn pool(threads: usize) -> Result<ThreadPool, ThreadPoolBuildError> {
+    ThreadPoolBuilder::new().num_threads(threads).stack_size(8 << 20).build()
+}
+
 impl<W: Worker> Executor for Local<'_, W> {
     fn execute(&self, plan: &Plan, watch: &dyn Watch) -> Vec<TaskEnd> {
         let count = plan.tasks.len();
@@ -153,9 +172,8 @@ impl<W: Worker> Executor for Local<'_, W> {
         } else {
             std::thread::scope(|scope| {
                 for _ in 0..jobs {
-                    scope.spawn(|| match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+                    scope.spawn(|| match pool(threads) {
                         Ok(pool) => pool.install(work),
-                        // Without threads of its own it shares those of the process.
                         Err(_) => work(),
                     });
                 }
@@ -251,7 +269,7 @@ mod tests {
     }
 
     impl Watch for Watcher {
-        fn begin(&self, _: &Planned) -> Box<dyn Observer + Send + '_> {
+        fn begin(&self, _: &Planned) -> Box<dyn Observer + '_> {
             Box::new(Silent(self.stop()))
         }
         fn end(&self, _: &Planned, _: &TaskEnd) {

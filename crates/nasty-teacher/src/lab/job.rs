@@ -1,6 +1,6 @@
 //! One recipe carried out: from its data set and frozen network to a finished run in the store.
 
-use super::executor::{Ended, Worker};
+use super::executor::{Ended, Worker, on_a_pool};
 use super::recorder::Recorder;
 use super::result::{Failure, Nastiness, RESULT_FORMAT, RunResult};
 use super::split::Split;
@@ -69,7 +69,7 @@ impl From<JobEnd> for Ended {
 
 impl Worker for Workplace {
     fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
-        self.perform(task, observer)
+        on_a_pool(|| self.perform(task, observer))
     }
 
     fn busy(&self, hash: &str) -> bool {
@@ -84,6 +84,10 @@ impl Workplace {
     /// [`JobError`]. A loss that is not finite is this recipe's result: it is recorded, and the next call gives the same
     /// error without training.
     pub fn carry_out(&self, recipe: &Recipe, observer: &mut dyn Observer) -> Result<JobEnd, JobError> {
+        on_a_pool(|| self.carry_out_here(recipe, observer))
+    }
+
+    fn carry_out_here(&self, recipe: &Recipe, observer: &mut dyn Observer) -> Result<JobEnd, JobError> {
         let hash = recipe.hash();
         let refuse = |problem: String| JobError::Recipe { recipe: hash.clone(), problem };
         if let Some(problem) = recipe.problem() {

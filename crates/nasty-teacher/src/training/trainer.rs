@@ -59,7 +59,7 @@ pub struct Selection {
 }
 
 /// Who watches a run, and may stop it.
-pub trait Observer {
+pub trait Observer: Send {
     /// Called after every batch: 0-based `epoch`, `batch` batches done of `batches`, and the last batch's loss.
     fn batch(&mut self, epoch: usize, batch: usize, batches: usize, loss: f64);
     /// Called after every epoch, once its state is saved.

@@ -46,16 +46,21 @@ class Side:
     def line(self):
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{' '.join(map(str, self.process.args))} ended with {self.process.wait()}")
+            ended = self.process.wait()
+            why = " (killed: out of memory?)" if ended == -9 else ""
+            raise RuntimeError(f"{' '.join(map(str, self.process.args))} ended with {ended}{why}")
         return line.split()
 
     def ask(self, what):
-        self.process.stdin.write(f"{what}\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(f"{what}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # Its end is told below.
         return [float(word) for word in self.line()]
 
     def close(self):
-        self.process.stdin.close()
+        self.process.kill()
         self.process.wait()
 
 
@@ -99,9 +104,18 @@ def fastest_setting(args, mode, network):
 
 def compare(args, mode, network):
     """Seconds a step, peaks and greetings of both of ours, the published setting and PyTorch's fastest, taken in turn."""
-    names = dict.fromkeys([*OURS, PUBLISHED, fastest_setting(args, mode, network)])
+    published = [PUBLISHED] if not args.settings or PUBLISHED in args.settings else []
+    names = dict.fromkeys([*args.ours, *published, fastest_setting(args, mode, network)])
     sides = {name: start(args, name, mode, network) for name in names}
     sides = {name: side for name, side in sides.items() if side}
+    try:
+        return take_turns(args, network, sides)
+    finally:
+        for side in sides.values():
+            side.close()
+
+
+def take_turns(args, network, sides):
     parameters = {int(side.greeting[1]) for side in sides.values()}
     if len(parameters) != 1:
         raise SystemExit(f"{network}: the sides have {sorted(parameters)} parameters, not the same network")
@@ -114,10 +128,7 @@ def compare(args, mode, network):
         for name, side in sides.items():
             times[name] += side.ask(1)
     peaks = {name: side.ask("memory")[1] for name, side in sides.items()}
-    greetings = {name: side.greeting for name, side in sides.items()}
-    for side in sides.values():
-        side.close()
-    return times, peaks, greetings
+    return times, peaks, {name: side.greeting for name, side in sides.items()}
 
 
 def machine():
@@ -132,6 +143,7 @@ def main():
     parser.add_argument("--networks", nargs="+", default=list(WANTED))
     parser.add_argument("--modes", nargs="+", default=["train", "infer"], choices=["train", "infer"])
     parser.add_argument("--settings", nargs="+", help="PyTorch's, such as eager-fp32-nchw (default: all)")
+    parser.add_argument("--ours", nargs="+", choices=OURS, default=OURS, help="all sides are in memory at once: take one where they do not fit")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave torch.compile out")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--side", type=int, default=32)
@@ -144,45 +156,57 @@ def main():
     args = parser.parse_args()
 
     now = datetime.datetime.now(datetime.timezone.utc)
-    rows, lines, names = [], [], {}
-    for mode in args.modes:
-        for network in args.networks:
+    path = args.results / f"{now:%Y-%m-%d-%H%M%S}.csv"
+    rows, lines, about = [], [], ""
+    for mode, network in ((mode, network) for mode in args.modes for network in args.networks):
+        try:
             times, peaks, greetings = compare(args, mode, network)
-            names |= greetings
-            median = {name: statistics.median(seconds) for name, seconds in times.items()}
+        except RuntimeError as error:
+            print(f"{mode} {network} is left out: {error}", file=sys.stderr)
+            continue
+        median = {name: statistics.median(seconds) for name, seconds in times.items()}
 
-            def faster(ours, theirs):
-                # Each round's own ratio: neighbours in time met the same machine.
-                return statistics.median(t / o for o, t in zip(times[ours], times[theirs]))
+        def faster(ours, theirs):
+            # Each round's own ratio: neighbours in time met the same machine.
+            if ours not in times or theirs not in times:
+                return None
+            return statistics.median(t / o for o, t in zip(times[ours], times[theirs]))
 
-            for name, seconds in times.items():
-                row = [name, network, mode, args.batch, args.side, args.threads, f"{median[name]:.5f}"]
-                row += [f"{faster(ours, name):.3f}" if ours in times else "" for ours in OURS]
-                rows.append(row + [len(seconds), int(peaks[name])])
-            best_of_ours = min((name for name in times if name in OURS), key=median.get)
-            best = min((name for name in times if name not in OURS), key=median.get)
-            wanted = WANTED.get(network, (1.0, 1.0)) if mode == "train" else INFERENCE_WANTED
-            rates = " / ".join(f"{args.batch / median[name]:.0f}" for name in (*OURS, best) if name in median)
-            lines.append(
-                f"| {mode} | {network} | {rates} | {faster(OURS[0], PUBLISHED):.2f} ({wanted[0]}) "
-                f"| {faster(best_of_ours, best):.2f} ({wanted[1]}) | {best_of_ours.removeprefix('ours-')} / {best} "
-                f"| {' / '.join(f'{peaks[name] / 1024:.0f}' for name in (*OURS, PUBLISHED) if name in peaks)} |"
-            )
-            print(lines[-1], file=sys.stderr, flush=True)
+        for name, seconds in times.items():
+            row = [name, network, mode, args.batch, args.side, args.threads, f"{median[name]:.5f}"]
+            row += [f"{ratio:.3f}" if (ratio := faster(ours, name)) else "" for ours in OURS]
+            rows.append(row + [len(seconds), int(peaks[name])])
+        best_of_ours = min((name for name in times if name in OURS), key=median.get)
+        best = min((name for name in times if name not in OURS), key=median.get)
+        wanted = WANTED.get(network, (1.0, 1.0)) if mode == "train" else INFERENCE_WANTED
+        shown = lambda value, digits: "–" if value is None else f"{value:.{digits}f}"
+        rates = " / ".join(shown(args.batch / median[n] if n in median else None, 0) for n in (*OURS, best))
+        memory = " / ".join(shown(peaks[n] / 1024 if n in peaks else None, 0) for n in (*OURS, PUBLISHED))
+        lines.append(
+            f"| {mode} | {network} | {rates} | {shown(faster(OURS[0], PUBLISHED), 2)} ({wanted[0]}) "
+            f"| {shown(faster(best_of_ours, best), 2)} ({wanted[1]}) | {best_of_ours.removeprefix('ours-')} / {best} "
+            f"| {memory} |"
+        )
+        print(lines[-1], file=sys.stderr, flush=True)
+        about = f"{now:%Y-%m-%d %H:%M} UTC; {machine()}; {args.threads} threads; batch {args.batch} at {args.side}×{args.side}; "
+        about += f"PyTorch {greetings[best][3]}; our kernels: {greetings[best_of_ours][3]}"
+        write(path, about, rows)
 
-    about = f"{now:%Y-%m-%d %H:%M} UTC; {machine()}; {args.threads} threads; batch {args.batch} at {args.side}×{args.side}; "
-    about += f"PyTorch {names[PUBLISHED][3]}; our kernels: f32 {names[OURS[0]][3]}"
     head = ["mode", "network", "img/s: our f32 / our bf16 / PyTorch's best", "f32 / eager fp32 NCHW (wanted)"]
     head += ["our best / PyTorch's best (wanted)", "which", "peak MiB: f32 / bf16 / eager fp32"]
     print(about, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines, sep="\n")
-    args.results.mkdir(exist_ok=True)
-    path = args.results / f"{now:%Y-%m-%d-%H%M%S}.csv"
+    if rows:
+        print(f"\nwritten: {path}", file=sys.stderr)
+
+
+def write(path, about, rows):
+    """Anew after every network, so that what was measured is kept."""
+    path.parent.mkdir(exist_ok=True)
     with path.open("w", newline="") as file:
         file.write(f"# {about}\n")
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         writer.writerows(rows)
-    print(f"\nwritten: {path}", file=sys.stderr)
 
 
 main()

@@ -62,7 +62,8 @@ pub enum Precision {
     /// f32.
     #[default]
     F32,
-    /// Rounded to bfloat16 (8 significant bits); twice as fast on CPUs that multiply these.
+    /// Rounded to bfloat16 (8 significant bits), by Winograd's method (some 3 × 3 convolutions) after its transforms; faster
+    /// on CPUs that multiply these.
     Bf16,
 }
 

@@ -40,7 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let numbers: Vec<usize> = numbers.iter().map(|n| n.parse()).collect::<Result<_, _>>()?;
     let [batch, side, classes, threads] = numbers[..] else { return Err("four numbers are wanted".into()) };
-    // As training does: on one of the threads, so that it need not wake up for every operation.
+    // As training does: batches are rendered by the process's threads, and steps taken by a pool's, on one of them.
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     pool.install(|| serve(mode, network, [batch, side, classes], precision).map_err(|e| e.to_string()))?;
     Ok(())

@@ -8,10 +8,11 @@ pub(crate) use super::gather::Epilogue;
 use super::gather::Gather;
 use super::geometry::{ConvShape, Taps};
 use super::pack::WeightOrder;
+use super::pointwise;
 use super::weight;
 use super::winograd::{self, Winograd};
 use crate::Precision;
-use crate::simd::{Pair, Path};
+use crate::simd::{Element, Pair, Path};
 
 /// A convolution with all that decides how it is computed.
 #[derive(Clone, Copy, Debug)]
@@ -103,13 +104,19 @@ impl Computation {
         if self.is_depthwise() {
             return depthwise::backward_weight(self.path, &self.shape, x, dy);
         }
-        let backward = match (self.precision, winograd::applies(&self.shape, self.precision)) {
-            (Precision::F32, true) => winograd::backward_weight::<f32>,
-            (Precision::F32, false) => weight::backward_weight::<f32>,
-            (Precision::Bf16, true) => winograd::backward_weight::<Pair>,
-            (Precision::Bf16, false) => weight::backward_weight::<Pair>,
-        };
-        backward(self.path, &self.shape, x, dy)
+        match self.precision {
+            Precision::F32 => self.backward_weight_of::<f32>(x, dy),
+            Precision::Bf16 => self.backward_weight_of::<Pair>(x, dy),
+        }
+    }
+
+    fn backward_weight_of<E: Element>(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+        let s = &self.shape;
+        match self.way() {
+            Way::Pointwise => pointwise::backward_weight::<E>(self.path, x, dy, s.cin, s.cout),
+            Way::Winograd => winograd::backward_weight::<E>(self.path, s, x, dy),
+            Way::Direct => weight::backward_weight::<E>(self.path, s, x, dy),
+        }
     }
 
     /// db `[cout]`.
@@ -117,13 +124,39 @@ impl Computation {
         bias::backward_bias(dy, self.shape.cout)
     }
 
-    /// In the way that suits the shape.
     fn gather(&self, winograd: &Winograd<'_>, source: &[f32], weight: &[f32]) -> Vec<f32> {
-        match (self.precision, winograd::applies(&self.shape, self.precision)) {
-            (Precision::F32, true) => winograd.run::<f32>(self.path, source, weight),
-            (Precision::F32, false) => winograd.gather.run::<f32>(self.path, source, weight),
-            (Precision::Bf16, true) => winograd.run::<Pair>(self.path, source, weight),
-            (Precision::Bf16, false) => winograd.gather.run::<Pair>(self.path, source, weight),
+        match self.precision {
+            Precision::F32 => self.gather_of::<f32>(winograd, source, weight),
+            Precision::Bf16 => self.gather_of::<Pair>(winograd, source, weight),
         }
     }
+
+    fn gather_of<E: Element>(&self, winograd: &Winograd<'_>, source: &[f32], weight: &[f32]) -> Vec<f32> {
+        let gather = winograd.gather;
+        match self.way() {
+            Way::Pointwise => gather.pointwise().run::<E>(self.path, source, weight),
+            Way::Winograd => winograd.run::<E>(self.path, source, weight),
+            Way::Direct => gather.run::<E>(self.path, source, weight),
+        }
+    }
+
+    /// The way that suits a shape that is not depthwise.
+    fn way(&self) -> Way {
+        if self.shape.is_pointwise() {
+            Way::Pointwise
+        } else if winograd::applies(&self.shape, self.precision) {
+            Way::Winograd
+        } else {
+            Way::Direct
+        }
+    }
+}
+
+/// How all three computations of a shape are done.
+enum Way {
+    /// As products of matrices.
+    Pointwise,
+    Winograd,
+    /// Tap by tap.
+    Direct,
 }

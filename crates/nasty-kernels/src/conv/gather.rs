@@ -69,9 +69,6 @@ struct Run<'a, E> {
 impl Gather<'_> {
     /// The destination, computed with products of `E`.
     pub(super) fn run<E: Element>(&self, path: Path, x: &[f32], weight: &[f32]) -> Vec<f32> {
-        if let Some(pointwise) = self.pointwise() {
-            return pointwise.run::<E>(path, x, weight);
-        }
         let [rows, columns, channels] = self.destination;
         let per_group = self.source[2] / self.groups;
         let (tiles, width) = tiles(channels / self.groups, path.lanes());
@@ -106,23 +103,17 @@ impl Gather<'_> {
         unsafe { y.finish() }
     }
 
-    /// Where every pixel is computed from itself alone.
-    fn pointwise(&self) -> Option<Pointwise<'_>> {
+    /// The same where every pixel is computed from itself alone.
+    pub(super) fn pointwise(&self) -> Pointwise<'_> {
         let [rows, columns, outputs] = self.destination;
-        let itself = |taps: &[Taps]| taps.iter().enumerate().all(|(i, t)| t.count == 1 && t.source == i);
-        let wanted = self.groups == 1
-            && self.kernel == [1, 1]
-            && self.source[..2] == self.destination[..2]
-            && itself(&self.rows)
-            && itself(&self.columns);
-        wanted.then(|| Pointwise {
+        Pointwise {
             pixels: self.images * rows * columns,
             inputs: self.source[2],
             outputs,
             order: self.order,
             bias: self.bias,
             epilogue: self.epilogue,
-        })
+        }
     }
 
     /// As `[group][channel of a tile]`.

@@ -15,7 +15,6 @@ use super::geometry::ConvShape;
 use super::inner::Tap;
 use super::output::Shared;
 use super::pack::{CHUNK, Tile, pack_images, tiles};
-use super::pointwise;
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
@@ -23,7 +22,7 @@ use crate::simd::{Element, Isa, Job, Path};
 const IMAGES: usize = 8;
 /// Tasks that a shape is cut into at least, if need be by images: parallel work for that many threads. It must
 /// not depend on how many there are, for sums over other parts round differently.
-const TASKS: usize = 16;
+pub(super) const TASKS: usize = 16;
 /// Bytes of a thread's buffer, about.
 const BUFFER: usize = 512 << 10;
 /// Bytes of output gradient that all taps and channels go over before the next: with the input's
@@ -64,9 +63,6 @@ pub(super) struct Task<'a> {
 
 /// The gradient, computed with products of `E`.
 pub(super) fn backward_weight<E: Element>(path: Path, shape: &ConvShape, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    if shape.is_pointwise() {
-        return pointwise::backward_weight::<E>(path, x, dy, shape.cin, shape.cout);
-    }
     let plan = Plan::new(shape, path.lanes(), shape.taps(), SUMS);
     plan.run(
         |task, sums| path.run(TaskJob::<E> { plan: &plan, task, x, dy, sums, element: PhantomData }),

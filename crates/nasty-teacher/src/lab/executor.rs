@@ -5,7 +5,6 @@ use super::job::JobError;
 use super::plan::{Plan, Planned};
 use super::task::Task;
 use crate::training::{Observer, TrainError};
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -119,22 +118,19 @@ impl Schedule {
     }
 }
 
-/// Does `work` on a thread of a pool of its own, where it is not on one: of a training step's many short parallel operations
-/// none has to wake that thread up. Not the process's pool, for the next batch is rendered there meanwhile.
-pub(super) fn on_a_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+/// Does `work` on one of `threads` threads of a pool of its own, unless it is on a pool's already: of a training step's
+/// many short parallel operations none has to wake that thread up. Not the process's pool, for the next batch is
+/// rendered there meanwhile.
+pub(super) fn on_a_pool<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
     if rayon::current_thread_index().is_some() {
         return work();
     }
-    match pool(rayon::current_num_threads()) {
+    // Stacks as large as the main thread's.
+    match rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(8 << 20).build() {
         Ok(pool) => pool.install(work),
         // Without threads of its own it shares those of the process.
         Err(_) => work(),
     }
-}
-
-/// With stacks as large as the main thread's.
-fn pool(threads: usize) -> Result<ThreadPool, ThreadPoolBuildError> {
-    ThreadPoolBuilder::new().num_threads(threads).stack_size(8 << 20).build()
 }
 
 impl<W: Worker> Executor for Local<'_, W> {
@@ -167,18 +163,11 @@ impl<W: Worker> Executor for Local<'_, W> {
                 }
             }
         };
-        if jobs == 1 {
-            work();
-        } else {
-            std::thread::scope(|scope| {
-                for _ in 0..jobs {
-                    scope.spawn(|| match pool(threads) {
-                        Ok(pool) => pool.install(work),
-                        Err(_) => work(),
-                    });
-                }
-            });
-        }
+        std::thread::scope(|scope| {
+            for _ in 0..jobs {
+                scope.spawn(|| on_a_pool(threads, work));
+            }
+        });
         let ends = schedule.into_inner().unwrap_or_else(PoisonError::into_inner).ends;
         ends.into_iter().map(|end| end.unwrap_or(TaskEnd::Stopped)).collect()
     }

@@ -69,7 +69,7 @@ impl From<JobEnd> for Ended {
 
 impl Worker for Workplace {
     fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
-        on_a_pool(|| self.perform(task, observer))
+        self.perform(task, observer)
     }
 
     fn busy(&self, hash: &str) -> bool {
@@ -84,7 +84,7 @@ impl Workplace {
     /// [`JobError`]. A loss that is not finite is this recipe's result: it is recorded, and the next call gives the same
     /// error without training.
     pub fn carry_out(&self, recipe: &Recipe, observer: &mut dyn Observer) -> Result<JobEnd, JobError> {
-        on_a_pool(|| self.carry_out_here(recipe, observer))
+        on_a_pool(rayon::current_num_threads(), || self.carry_out_here(recipe, observer))
     }
 
     fn carry_out_here(&self, recipe: &Recipe, observer: &mut dyn Observer) -> Result<JobEnd, JobError> {

@@ -7,7 +7,8 @@ use super::super::inner::Tap;
 use super::super::output::Shared;
 use super::super::pack::CHUNK;
 use super::super::weight::{Plan, Task};
-use super::{Activations, Along, Block, Grid, POINTS, Points, Transformed};
+use super::POINTS;
+use super::tiles::{Activations, Along, Block, Grid, Points, Transformed};
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
@@ -124,7 +125,7 @@ impl Activations<'_> {
         to: &mut Transformed<'_, E>,
     ) {
         let steps = grid.columns.div_ceil(E::VALUES);
-        for (image, row, first) in grid.rows(block) {
+        for (image, row, i) in block.each_row() {
             let lines = self.lines(image, 2 * row, padding);
             for channel in (0..self.len).step_by(I::LANES) {
                 // SAFETY: the caller's promise, as for `Isa`.
@@ -138,7 +139,7 @@ impl Activations<'_> {
                         } else {
                             [[I::zero(); 4]; 4]
                         };
-                        let step = first / grid.columns * steps + step;
+                        let step = i * steps + step;
                         to.store::<I>([points, pairs], channel / CHUNK, step, channel % CHUNK);
                     }
                 }
@@ -157,12 +158,12 @@ impl Activations<'_> {
         point: usize,
     ) {
         let steps = grid.columns.div_ceil(E::VALUES);
-        for (image, row, first) in grid.rows(block) {
+        for (image, row, i) in block.each_row() {
             let lines = self.lines(image, 2 * row, 0);
             for (step, channel) in
                 (0..steps).flat_map(|s| (0..self.len).step_by(I::LANES).map(move |c| (s, c)))
             {
-                let at = (first / grid.columns * steps + step) * self.len + channel;
+                let at = (i * steps + step) * self.len + channel;
                 let to = &mut to[at..][..(POINTS - 1) * point + I::LANES];
                 let tile = E::VALUES * step;
                 // SAFETY: the caller's promise, as for `Isa`; stores lie in the slice above.
@@ -170,8 +171,8 @@ impl Activations<'_> {
                     let one = self.gradient::<I>(&lines, tile, channel);
                     let two =
                         if E::VALUES == 2 { self.gradient::<I>(&lines, tile + 1, channel) } else { one };
-                    for (i, (one, two)) in one.as_flattened().iter().zip(two.as_flattened()).enumerate() {
-                        I::store(to.as_mut_ptr().add(i * point).cast(), E::pack_lanes::<I>(*one, *two));
+                    for (k, (one, two)) in one.as_flattened().iter().zip(two.as_flattened()).enumerate() {
+                        I::store(to.as_mut_ptr().add(k * point).cast(), E::pack_lanes::<I>(*one, *two));
                     }
                 }
             }

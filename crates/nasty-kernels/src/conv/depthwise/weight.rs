@@ -1,0 +1,223 @@
+//! The gradient of the weight: for every tap and channel, the products summed over pixels.
+
+use rayon::prelude::*;
+
+use super::super::geometry::{ConvShape, Taps};
+use super::super::weight::TASKS;
+use super::{ColumnRun, load, runs};
+use crate::scratch::Scratch;
+use crate::simd::{Isa, Job, Path};
+
+pub(in super::super) fn backward_weight(path: Path, s: &ConvShape, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let columns: Vec<Taps> = (0..s.ow).map(|o| Taps::forward(o, s.kw, s.w, s.stride, s.padding)).collect();
+    let rows: Vec<Taps> = (0..s.oh).map(|o| Taps::forward(o, s.kh, s.h, s.stride, s.padding)).collect();
+    let runs = runs(&columns, 1, s.stride);
+    let parts = s.n.min(TASKS);
+    let len = s.taps() * s.cin;
+    let mut scratch = Scratch::take(parts * len);
+    let sums = &mut scratch.elements::<f32>()[..parts * len];
+    sums.par_chunks_mut(len).enumerate().for_each(|(part, sums)| {
+        sums.fill(0.0);
+        let images = part * s.n / parts..(part + 1) * s.n / parts;
+        path.run(Products { shape: s, rows: &rows, runs: &runs, x, dy, images, sums });
+    });
+    let mut dw = vec![0.0; len];
+    for sums in sums.chunks_exact(len) {
+        for (i, dw) in dw.iter_mut().enumerate() {
+            *dw += sums[i % s.taps() * s.cin + i / s.taps()];
+        }
+    }
+    dw
+}
+
+/// Products of some images, `sums` as `[tap][channel]`.
+struct Products<'a> {
+    shape: &'a ConvShape,
+    rows: &'a [Taps],
+    runs: &'a [ColumnRun],
+    x: &'a [f32],
+    dy: &'a [f32],
+    images: std::ops::Range<usize>,
+    sums: &'a mut [f32],
+}
+
+/// Pixels whose products are summed in one go, about.
+const PIECE: usize = 128;
+
+/// Rows and columns that see the same taps, up to three neighbours; all in elements.
+struct Piece {
+    taps: usize,
+    rows: usize,
+    columns: usize,
+    /// Where the first pixel's x and dy and the first tap's sums begin.
+    x: usize,
+    dy: usize,
+    sums: usize,
+    /// From one row to the next.
+    x_row: usize,
+    dy_row: usize,
+    /// From one column's x to the next.
+    x_step: usize,
+}
+
+impl Job for Products<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(mut self) {
+        let s = self.shape;
+        let block = (PIECE / s.ow).max(1);
+        let mut pieces = Vec::new();
+        for (image, top) in self.images.clone().flat_map(|i| (0..s.oh).step_by(block).map(move |r| (i, r))) {
+            pieces.clear();
+            self.cut(image, top..(top + block).min(s.oh), &mut pieces);
+            self.channels::<I>(&pieces);
+        }
+    }
+}
+
+impl Products<'_> {
+    /// The pieces of some rows of an image.
+    fn cut(&self, image: usize, rows: std::ops::Range<usize>, pieces: &mut Vec<Piece>) {
+        let s = self.shape;
+        for ky in 0..s.kh {
+            // Rows that the tap reaches inside for are neighbours.
+            let reaches = |o: &usize| self.rows[*o].iter().any(|(tap, _)| tap == ky);
+            let Some(first) = rows.clone().find(reaches) else { continue };
+            let count = rows.clone().filter(reaches).count();
+            let y = first * s.stride + ky - s.padding;
+            for run in self.runs {
+                for tap in (0..run.taps.count).step_by(3) {
+                    let piece = Piece {
+                        taps: (run.taps.count - tap).min(3),
+                        rows: count,
+                        columns: run.len,
+                        x: ((image * s.h + y) * s.w + run.taps.source + tap) * s.cin,
+                        dy: ((image * s.oh + first) * s.ow + run.start) * s.cin,
+                        sums: (ky * s.kw + run.taps.tap + tap) * s.cin,
+                        x_row: s.stride * s.w * s.cin,
+                        dy_row: s.ow * s.cin,
+                        x_step: s.stride * s.cin,
+                    };
+                    // What the tiles' pointers rely on.
+                    let Piece { taps, rows, columns, x, dy, x_row, dy_row, x_step, .. } = piece;
+                    assert!(x + (rows - 1) * x_row + (columns - 1) * x_step + taps * s.cin <= self.x.len());
+                    assert!(dy + (rows - 1) * dy_row + columns * s.cin <= self.dy.len());
+                    pieces.push(piece);
+                }
+            }
+        }
+    }
+
+    /// Adds the pieces' products.
+    #[inline(always)]
+    fn channels<I: Isa>(&mut self, pieces: &[Piece]) {
+        let channels = self.shape.cin;
+        if channels < I::LANES {
+            return self.taps::<I, 1>(pieces, 0, channels, 0);
+        }
+        let mut channel = 0;
+        while channel < channels {
+            // The last vectors lap over those before, whose channels they skip.
+            let left = channels - channel;
+            if left >= 4 * I::LANES {
+                self.taps::<I, 4>(pieces, channel, 4 * I::LANES, 0);
+                channel += 4 * I::LANES;
+            } else if left > I::LANES && channels >= 2 * I::LANES {
+                let start = channel.min(channels - 2 * I::LANES);
+                self.taps::<I, 2>(pieces, start, 2 * I::LANES, channel - start);
+                channel += 2 * I::LANES;
+            } else {
+                let start = channel.min(channels - I::LANES);
+                self.taps::<I, 1>(pieces, start, I::LANES, channel - start);
+                channel += I::LANES;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn taps<I: Isa, const V: usize>(&mut self, pieces: &[Piece], channel: usize, len: usize, skip: usize) {
+        for piece in pieces {
+            match piece.taps {
+                1 => self.tile::<I, 1, V>(piece, channel, len, skip),
+                2 => self.tile::<I, 2, V>(piece, channel, len, skip),
+                _ => self.tile::<I, 3, V>(piece, channel, len, skip),
+            }
+        }
+    }
+
+    /// `len` channels, `V` vectors or part of one; the first `skip` channels' products are not added.
+    #[inline(always)]
+    fn tile<I: Isa, const T: usize, const V: usize>(
+        &mut self,
+        piece: &Piece,
+        channel: usize,
+        len: usize,
+        skip: usize,
+    ) {
+        let channels = self.shape.cin;
+        // SAFETY: the instruction set is there, for a job runs. `len` channels from `channel` on lie within a pixel,
+        // and the piece's pixels within x and dy, as `cut` has checked. The array holds `V` vectors.
+        unsafe {
+            let mut total = [[I::zero(); V]; T];
+            for row in 0..piece.rows {
+                let mut x = self.x.as_ptr().add(piece.x + row * piece.x_row + channel);
+                let mut dy = self.dy.as_ptr().add(piece.dy + row * piece.dy_row + channel);
+                let mut left = piece.columns;
+                while left >= 4 {
+                    if piece.x_step == channels {
+                        add_products::<I, 4, T, V>(x, dy, channels, channels, len, &mut total);
+                    } else {
+                        add_products::<I, 4, T, V>(x, dy, channels, piece.x_step, len, &mut total);
+                    }
+                    x = x.wrapping_add(4 * piece.x_step);
+                    dy = dy.wrapping_add(4 * channels);
+                    left -= 4;
+                }
+                for _ in 0..left {
+                    add_products::<I, 1, T, V>(x, dy, channels, channels, len, &mut total);
+                    x = x.wrapping_add(piece.x_step);
+                    dy = dy.wrapping_add(channels);
+                }
+            }
+            for (tap, total) in total.iter().enumerate() {
+                let to = &mut self.sums[piece.sums + tap * channels + channel..][..len];
+                if skip == 0 && len >= I::LANES {
+                    for (v, total) in total.iter().enumerate() {
+                        let to = to.as_mut_ptr().add(v * I::LANES);
+                        I::store(to, I::add(I::load(to), *total));
+                    }
+                } else {
+                    let mut values = [0.0; 64];
+                    for (v, total) in total.iter().enumerate() {
+                        I::store(values.as_mut_ptr().add(v * I::LANES), *total);
+                    }
+                    to[skip..].iter_mut().zip(&values[skip..]).for_each(|(to, value)| *to += value);
+                }
+            }
+        }
+    }
+}
+
+/// Adds the products of `P` columns `x_step` apart with `T` taps.
+#[inline(always)]
+unsafe fn add_products<I: Isa, const P: usize, const T: usize, const V: usize>(
+    x: *const f32,
+    dy: *const f32,
+    channels: usize,
+    x_step: usize,
+    len: usize,
+    total: &mut [[I::V; V]; T],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for v in 0..V {
+            for p in 0..P {
+                let d = load::<I>(dy.add(p * channels), v, len);
+                for (tap, total) in total.iter_mut().enumerate() {
+                    total[v] = I::fma(load::<I>(x.add(p * x_step + tap * channels), v, len), d, total[v]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The gradient of the weight: the product of the inputs' transpose with the output gradients.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::super::pack::{Tile, tiles};
+use super::super::weight::TASKS;
+use crate::scratch::Scratch;
+use crate::simd::{Element, Isa, Job, Path};
+
+/// Bytes of a task's sums, about.
+const SUMS: usize = 144 << 10;
+/// Bytes of the pixels that all of a task's sums go over before the next, about.
+const PIXELS: usize = 256 << 10;
+/// The most of them: their output gradients of a tile stay in the first-level cache.
+const MOST_PIXELS: usize = 128;
+
+/// The gradient of the weight `[outputs, inputs]`, computed with products of `E`.
+pub(in super::super) fn backward_weight<E: Element>(
+    path: Path,
+    x: &[f32],
+    dy: &[f32],
+    inputs: usize,
+    outputs: usize,
+) -> Vec<f32> {
+    let pixels = x.len() / inputs;
+    assert_eq!([x.len(), dy.len()], [pixels * inputs, pixels * outputs], "the tasks' pointers rely on this");
+    let (tiles, width) = tiles(outputs, path.lanes());
+    // By inputs as far as the sums are too many for the caches, else by pixels.
+    let parts = (inputs * width * 4).div_ceil(SUMS).min(inputs.div_ceil(24));
+    let some = inputs.div_ceil(parts).next_multiple_of(4);
+    let parts = inputs.div_ceil(some);
+    let slots = TASKS.div_ceil(parts).min(pixels.div_ceil(MOST_PIXELS)).max(1);
+    let len = inputs * width;
+    let mut scratch = Scratch::take(len * slots);
+    let sums = &mut scratch.elements::<f32>()[..len * slots];
+    let tasks: Vec<_> = sums
+        .chunks_exact_mut(len)
+        .enumerate()
+        .flat_map(|(slot, sums)| {
+            let pixels = slot * pixels / slots..(slot + 1) * pixels / slots;
+            sums.chunks_mut(some * width)
+                .enumerate()
+                .map(move |(part, sums)| (pixels.clone(), part * some..((part + 1) * some).min(inputs), sums))
+        })
+        .collect();
+    tasks.into_par_iter().for_each(|(pixels, part, sums)| {
+        let tiles = &tiles;
+        path.run(Gradient::<E> {
+            tiles,
+            width,
+            x,
+            dy,
+            inputs,
+            outputs,
+            pixels,
+            part,
+            sums,
+            element: PhantomData,
+        });
+    });
+
+    let mut dw = vec![0.0; inputs * outputs];
+    dw.par_chunks_mut(tiles[0].len * inputs).zip(&tiles).for_each(|(dw, tile)| {
+        let width_of_tile = tile.vectors * path.lanes();
+        for (slot, first) in (0..slots).flat_map(|slot| (0..inputs).step_by(some).map(move |f| (slot, f))) {
+            let count = (inputs - first).min(some);
+            let sums = &sums[slot * len + first * width + count * tile.offset..][..count * width_of_tile];
+            // A few inputs at a time: of both arrays they stay in the first-level cache.
+            for (i, sums) in sums.chunks(16 * width_of_tile).enumerate() {
+                for (d, dw) in dw.chunks_exact_mut(inputs).enumerate() {
+                    let sums = sums[d..].iter().step_by(width_of_tile);
+                    dw[first + i * 16..].iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
+                }
+            }
+        }
+    });
+    dw
+}
+
+/// The sums `[tile][input][channel of the tile]` of some inputs over some pixels.
+struct Gradient<'a, E> {
+    tiles: &'a [Tile],
+    /// Of all tiles.
+    width: usize,
+    x: &'a [f32],
+    dy: &'a [f32],
+    inputs: usize,
+    outputs: usize,
+    pixels: Range<usize>,
+    part: Range<usize>,
+    sums: &'a mut [f32],
+    element: PhantomData<E>,
+}
+
+impl<E: Element> Job for Gradient<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self) {
+        let Self { inputs, outputs, width, .. } = self;
+        self.sums.fill(0.0);
+        let part = self.part.len();
+        let block = (PIXELS / (4 * (part + width))).clamp(32, MOST_PIXELS) / 2 * 2;
+        let packed = if E::VALUES == 1 { 0 } else { block.div_ceil(2) };
+        let mut x_scratch = Scratch::take(packed * part);
+        let mut dy_scratch = Scratch::take(packed * outputs);
+        for first in self.pixels.clone().step_by(block) {
+            let count = (self.pixels.end - first).min(block);
+            let x = &self.x[first * inputs..][..count * inputs];
+            let dy = &self.dy[first * outputs..][..count * outputs];
+            let steps = count.div_ceil(E::VALUES);
+            let (x, x_row, dy) = if E::VALUES == 1 {
+                (x[self.part.start..].as_ptr(), inputs, dy.as_ptr())
+            } else {
+                let x_to = &mut x_scratch.elements::<E>()[..steps * part];
+                pack_pixels::<I, E>(x, inputs, self.part.clone(), x_to);
+                let dy_to = &mut dy_scratch.elements::<E>()[..steps * outputs];
+                pack_pixels::<I, E>(dy, outputs, 0..outputs, dy_to);
+                (x_to.as_ptr().cast(), part, dy_to.as_ptr().cast())
+            };
+            for tile in self.tiles {
+                let tile_width = tile.vectors * I::LANES;
+                let sums = &mut self.sums[part * tile.offset..][..part * tile_width];
+                let products = Products {
+                    x,
+                    x_row,
+                    dy: dy.wrapping_add(tile.start),
+                    dy_row: outputs,
+                    steps,
+                    len: tile.len,
+                    element: PhantomData::<E>,
+                };
+                // SAFETY: the instruction set is there, for a job runs; x has `steps` rows of at least `part`
+                // elements, dy of `outputs`.
+                unsafe {
+                    match (tile.vectors, tile.len == tile_width) {
+                        (1, true) => products.all::<I, 1, true>(sums),
+                        (1, false) => products.all::<I, 1, false>(sums),
+                        (_, true) => products.all::<I, 2, true>(sums),
+                        (_, false) => products.all::<I, 2, false>(sums),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packs some channels of pixels in twos; an odd one's partner is zero.
+#[inline(always)]
+fn pack_pixels<I: Isa, E: Element>(from: &[f32], channels: usize, some: Range<usize>, to: &mut [E]) {
+    let zeros = [0.0; 16];
+    for (pixels, to) in from.chunks(2 * channels).zip(to.chunks_exact_mut(some.len())) {
+        let one = &pixels[some.clone()];
+        let two = pixels.get(channels..2 * channels).map(|pixel| &pixel[some.clone()]);
+        for start in (0..to.len()).step_by(I::LANES) {
+            let to = &mut to[start..];
+            let len = to.len().min(I::LANES);
+            let one = &one[start..][..len];
+            let two = two.map_or(&zeros[..len], |two| &two[start..][..len]);
+            // SAFETY: a job runs; all have `len` elements.
+            unsafe {
+                if len == I::LANES {
+                    let packed = E::pack_lanes::<I>(I::load(one.as_ptr()), I::load(two.as_ptr()));
+                    I::store(to.as_mut_ptr().cast(), packed);
+                } else {
+                    let (one, two) = (I::load_first(one.as_ptr(), len), I::load_first(two.as_ptr(), len));
+                    I::store_first(to.as_mut_ptr().cast(), len, E::pack_lanes::<I>(one, two));
+                }
+            }
+        }
+    }
+}
+
+/// Pixels, or twos of them, whose products are summed for a tile. The pointers are to elements of four bytes.
+struct Products<E> {
+    x: *const f32,
+    x_row: usize,
+    dy: *const f32,
+    dy_row: usize,
+    steps: usize,
+    /// Channels of the tile.
+    len: usize,
+    element: PhantomData<E>,
+}
+
+impl<E: Element> Products<E> {
+    /// Adds to the sums of all inputs, as many at a time as leave them in registers.
+    #[inline(always)]
+    unsafe fn all<I: Isa, const V: usize, const WHOLE: bool>(&self, sums: &mut [f32]) {
+        let (mut sums, mut x) = (sums, self.x);
+        while !sums.is_empty() {
+            // SAFETY: the caller's promise: x has as many inputs as there are sums.
+            let some = unsafe {
+                match sums.len() / (V * I::LANES) {
+                    12 | 20.. if I::IMAGES == 8 => self.some::<I, 12, V, WHOLE>(x, sums),
+                    8.. if I::IMAGES == 8 => self.some::<I, 8, V, WHOLE>(x, sums),
+                    4.. => self.some::<I, 4, V, WHOLE>(x, sums),
+                    _ => self.some::<I, 1, V, WHOLE>(x, sums),
+                }
+            };
+            sums = &mut sums[some * V * I::LANES..];
+            x = x.wrapping_add(some);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn some<I: Isa, const C: usize, const V: usize, const WHOLE: bool>(
+        &self,
+        x: *const f32,
+        to: &mut [f32],
+    ) -> usize {
+        let to = to[..C * V * I::LANES].as_mut_ptr();
+        // SAFETY: as above.
+        unsafe {
+            let mut sums = [[I::zero(); V]; C];
+            for step in 0..self.steps {
+                let dy = self.dy.add(step * self.dy_row);
+                let x = x.add(step * self.x_row);
+                let mut d = [I::zero(); V];
+                for (v, d) in d.iter_mut().enumerate() {
+                    let dy = dy.add(v * I::LANES);
+                    *d = if WHOLE { I::load(dy) } else { I::load_first(dy, self.len - v * I::LANES) };
+                }
+                for (c, sums) in sums.iter_mut().enumerate() {
+                    let x = I::splat(x.add(c));
+                    for (sum, d) in sums.iter_mut().zip(d) {
+                        *sum = E::multiply_add::<I>(d, x, *sum);
+                    }
+                }
+            }
+            // Sums of sums: one long sum would lose digits.
+            for (c, sums) in sums.iter().enumerate() {
+                for (v, sum) in sums.iter().enumerate() {
+                    let to = to.add((c * V + v) * I::LANES);
+                    I::store(to, I::add(I::load(to), *sum));
+                }
+            }
+        }
+        C
+    }
+}

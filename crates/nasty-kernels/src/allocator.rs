@@ -10,8 +10,8 @@ use mimalloc::MiMalloc;
 /// `mi_option_purge_delay` of mimalloc's versions 2 and 3, which the bindings leave out: after how many milliseconds
 /// free memory is given back.
 const PURGE_DELAY: mi_option_t = 15;
-/// Milliseconds that freed memory is kept for: longer than any training step.
-const KEPT: std::ffi::c_long = 60_000;
+/// Milliseconds that freed memory is kept for: so many times a step's that what is faulted in again does not count.
+const KEPT: std::ffi::c_long = 600_000;
 /// From this size on an allocation is a tensor's.
 const LARGE: usize = 1 << 20;
 

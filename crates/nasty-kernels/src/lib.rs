@@ -30,6 +30,8 @@ mod simd;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -78,11 +80,46 @@ pub enum Activation {
     Relu6,
 }
 
-/// Result of [`batch_norm_train`].
+/// Activations `[n, h, w, c]`, or the batch-norm in training mode that they come from: a convolution that can computes it
+/// as it reads, and nobody ever writes its result to memory.
+#[derive(Clone, Debug)]
+pub struct Activations(Values);
+
+#[derive(Clone, Debug)]
+enum Values {
+    Computed(Tensor<4>),
+    Normed(norm::Normed),
+}
+
+impl Activations {
+    /// `[n, h, w, c]`.
+    pub fn dims(&self) -> [usize; 4] {
+        match &self.0 {
+            Values::Computed(x) => x.dims(),
+            Values::Normed(normed) => normed.x.dims(),
+        }
+    }
+
+    /// All values, computed now if they were not.
+    pub fn into_tensor(self) -> Tensor<4> {
+        match self.0 {
+            Values::Computed(x) => x,
+            Values::Normed(normed) => normed.compute(None),
+        }
+    }
+}
+
+impl From<Tensor<4>> for Activations {
+    fn from(x: Tensor<4>) -> Self {
+        Self(Values::Computed(x))
+    }
+}
+
+/// Result of [`batch_norm_train`] and [`conv2d_batch_norm_train`].
 #[derive(Clone, Debug)]
 pub struct BatchNormOutput {
     /// `[n, h, w, c]`.
-    pub y: Tensor<4>,
+    pub y: Activations,
     /// The batch's mean `[c]`; carries no gradient.
     pub mean: Tensor<1>,
     /// The batch's biased variance `[c]`; carries no gradient.
@@ -91,12 +128,19 @@ pub struct BatchNormOutput {
 
 /// Convolution: x `[n, h, w, cin]`, weight `[cout, cin / groups, kh, kw]`, bias `[cout]` → `[n, oh, ow, cout]` with
 /// `oh = (h + 2 padding - kh) / stride + 1`.
-pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: ConvOptions) -> Tensor<4> {
+pub fn conv2d(
+    x: impl Into<Activations>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions,
+) -> Tensor<4> {
+    let x = x.into();
     check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
-    if flex::is_flex(&x) {
-        return conv::conv2d(x, weight, bias, options);
+    match x.0 {
+        Values::Normed(normed) => conv::conv2d_of_normed(normed, weight, bias, options),
+        Values::Computed(x) if flex::is_flex(&x) => conv::conv2d(x, weight, bias, options),
+        Values::Computed(x) => portable::conv2d(x, weight, bias, options),
     }
-    portable::conv2d(x, weight, bias, options)
 }
 
 /// Training-mode batch-norm (Ioffe & Szegedy 2015), residual addition and activation as one operation:
@@ -112,9 +156,50 @@ pub fn batch_norm_train(
 ) -> BatchNormOutput {
     check_channels("batch_norm_train", x.dims(), [&gamma, &beta], residual.as_ref());
     if flex::is_flex(&x) {
-        return norm::batch_norm_train(x, gamma, beta, epsilon, residual, activation);
+        let moments = Arc::new(norm::moments(&x));
+        let norm = norm::Norm { moments, epsilon, activation };
+        return finish(norm::Normed { x, gamma, beta, norm }, residual);
     }
     portable::batch_norm_train(x, gamma, beta, epsilon, residual, activation)
+}
+
+/// [`batch_norm_train`] of [`conv2d`]. On the CPU the convolution takes the statistics on its way, and the gradient of
+/// its bias is exactly 0: batch-norm takes any bias away again.
+#[expect(clippy::too_many_arguments, reason = "two operations' arguments")]
+pub fn conv2d_batch_norm_train(
+    x: impl Into<Activations>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+    residual: Option<Tensor<4>>,
+    activation: Activation,
+) -> BatchNormOutput {
+    let x = x.into();
+    check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
+    let (y, moments) = match x.0 {
+        Values::Normed(normed) => conv::conv2d_between_norms(normed, weight, bias, options),
+        Values::Computed(x) if flex::is_flex(&x) => conv::conv2d_for_norm(x, weight, bias, options),
+        Values::Computed(x) => {
+            let y = portable::conv2d(x, weight, bias, options);
+            return portable::batch_norm_train(y, gamma, beta, epsilon, residual, activation);
+        }
+    };
+    check_channels("conv2d_batch_norm_train", y.dims(), [&gamma, &beta], residual.as_ref());
+    let norm = norm::Norm { moments, epsilon, activation };
+    finish(norm::Normed { x: y, gamma, beta, norm }, residual)
+}
+
+/// With a residual there is something to compute now.
+fn finish(normed: norm::Normed, residual: Option<Tensor<4>>) -> BatchNormOutput {
+    let [mean, variance] = normed.statistics();
+    let y = match residual {
+        Some(residual) => Values::Computed(normed.compute(Some(residual))),
+        None => Values::Normed(normed),
+    };
+    BatchNormOutput { y: Activations(y), mean, variance }
 }
 
 /// `activation(scale x + shift + residual)` with one scale and shift a channel (evaluation-mode batch-norm):

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crate::conv::{Computation, ConvShape};
+use crate::conv::{Around, Computation, ConvShape};
 use crate::simd::{Element, Isa, Job, Pair, Path};
 use crate::{ConvOptions, Precision};
 
@@ -89,8 +89,8 @@ pub fn conv_times(x: [usize; 4], weight: [usize; 4], options: ConvOptions, repea
         flops: 2.0 * products as f64,
     };
     for _ in 0..repeats {
-        times.forward = times.forward.min(time(|| c.forward(&x, &w, None)));
-        times.backward_input = times.backward_input.min(time(|| c.backward_input(&w, &dy)));
+        times.forward = times.forward.min(time(|| c.forward(Around::default(), &x, &w, None)));
+        times.backward_input = times.backward_input.min(time(|| c.backward_input(None, &w, &dy)));
         times.backward_weight = times.backward_weight.min(time(|| c.backward_weight(&x, &dy)));
     }
     times

@@ -43,7 +43,7 @@ pub(crate) fn batch_norm_train(
     let scale = gamma.reshape([1, 1, 1, c]) / (variance.clone() + epsilon).sqrt();
     let y = centred * scale + beta.reshape([1, 1, 1, c]);
     BatchNormOutput {
-        y: finish(y, residual, act),
+        y: finish(y, residual, act).into(),
         mean: mean.reshape([c]).detach(),
         variance: variance.reshape([c]).detach(),
     }

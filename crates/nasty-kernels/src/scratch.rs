@@ -43,6 +43,15 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// [`Self::elements`] to read.
+    pub(crate) fn read<E: Element>(&self) -> &[E] {
+        const { assert!(size_of::<E>() == 4 && align_of::<E>() == 4) };
+        // SAFETY: as in `elements`.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * 16) }
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);

@@ -1,18 +1,17 @@
 //! The computations of a convolution on slices, for a given instruction set and precision.
 
-use rayon::prelude::*;
-
 use super::bias;
 use super::depthwise;
-pub(crate) use super::gather::Epilogue;
 use super::gather::Gather;
+pub(crate) use super::gather::{Epilogue, Prologue};
 use super::geometry::{ConvShape, Taps};
 use super::pack::WeightOrder;
 use super::pointwise;
 use super::weight;
 use super::winograd::{self, Winograd};
-use crate::Precision;
+use crate::scratch::Scratch;
 use crate::simd::{Element, Pair, Path};
+use crate::{Precision, buffers};
 
 /// A convolution with all that decides how it is computed.
 #[derive(Clone, Copy, Debug)]
@@ -22,33 +21,84 @@ pub(crate) struct Computation {
     pub(crate) precision: Precision,
 }
 
-impl Computation {
+/// What else is computed part by part, while the parts are in the cache.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Around<'a> {
+    /// What the convolution reads in x's place, where it [takes one](Computation::takes_prologue).
+    pub(crate) prologue: Option<&'a Prologue<'a>>,
+    /// Sees all of the result.
+    pub(crate) epilogue: Option<&'a Epilogue<'a>>,
+}
+
+impl Around<'_> {
+    /// What is read in the place of some whole pixels of x.
+    pub(super) fn read<T>(&self, x: &[f32], with: impl FnOnce(&[f32]) -> T) -> T {
+        let Some(prologue) = self.prologue else { return with(x) };
+        let mut scratch = Scratch::take(x.len());
+        let read = &mut scratch.elements()[..x.len()];
+        prologue(x, buffers::to_fill(read));
+        with(read)
+    }
+}
+
+/// How all three computations of a shape are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
     /// One input and one output channel a group: bound by memory, and always computed in f32.
-    pub(crate) fn is_depthwise(&self) -> bool {
-        self.shape.groups == self.shape.cin && self.shape.groups == self.shape.cout
+    Depthwise,
+    /// As products of matrices.
+    Pointwise,
+    Winograd,
+    /// Tap by tap.
+    Direct,
+}
+
+impl Computation {
+    fn way(&self) -> Way {
+        let s = &self.shape;
+        if s.groups == s.cin && s.groups == s.cout {
+            Way::Depthwise
+        } else if s.is_pointwise() {
+            Way::Pointwise
+        } else if winograd::applies(s, self.precision) {
+            Way::Winograd
+        } else {
+            Way::Direct
+        }
+    }
+
+    /// Whether a prologue can be computed on the way. Both gradients are then best computed by [`Self::backward`].
+    pub(crate) fn takes_prologue(&self) -> bool {
+        matches!(self.way(), Way::Depthwise | Way::Pointwise)
     }
 
     /// y `[n, oh, ow, cout]`.
-    pub(crate) fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        self.forward_then(x, weight, bias, None)
-    }
-
-    /// [`forward`](Self::forward), with an epilogue over all pixels.
-    pub(crate) fn forward_then(
+    pub(crate) fn forward(
         &self,
+        around: Around<'_>,
         x: &[f32],
         weight: &[f32],
         bias: Option<&[f32]>,
-        epilogue: Option<&Epilogue<'_>>,
     ) -> Vec<f32> {
-        let s = &self.shape;
-        if self.is_depthwise() {
-            let mut y = depthwise::forward(self.path, s, x, weight, bias);
-            if let Some(epilogue) = epilogue {
-                let image = (s.oh * s.ow * s.cout).max(1);
-                y.par_chunks_mut(image).enumerate().for_each(|(i, y)| epilogue(i * image, y));
-            }
-            return y;
+        assert!(around.prologue.is_none() || self.takes_prologue(), "a prologue for {:?}", self.way());
+        match self.precision {
+            Precision::F32 => self.forward_of::<f32>(around, x, weight, bias),
+            Precision::Bf16 => self.forward_of::<Pair>(around, x, weight, bias),
+        }
+    }
+
+    fn forward_of<E: Element>(
+        &self,
+        around: Around<'_>,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Vec<f32> {
+        let (s, way) = (&self.shape, self.way());
+        match way {
+            Way::Depthwise => return depthwise::forward(self.path, s, around, x, weight, bias),
+            Way::Pointwise => return pointwise::forward::<E>(self.path, s, around, x, weight, bias),
+            Way::Winograd | Way::Direct => {}
         }
         let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
         let order = WeightOrder {
@@ -66,16 +116,38 @@ impl Computation {
             kernel: [s.kh, s.kw],
             order,
             bias,
-            epilogue,
+            epilogue: around.epilogue,
         };
-        self.gather(&Winograd { gather: &gather, padding: s.padding, flipped: false }, x, weight)
+        if way == Way::Direct {
+            return gather.run::<E>(self.path, x, weight);
+        }
+        Winograd { gather: &gather, padding: s.padding, flipped: false }.run::<E>(self.path, x, weight)
     }
 
     /// dx `[n, h, w, cin]`.
-    pub(crate) fn backward_input(&self, weight: &[f32], dy: &[f32]) -> Vec<f32> {
-        let s = &self.shape;
-        if self.is_depthwise() {
-            return depthwise::backward_input(self.path, s, weight, dy);
+    pub(crate) fn backward_input(
+        &self,
+        epilogue: Option<&Epilogue<'_>>,
+        weight: &[f32],
+        dy: &[f32],
+    ) -> Vec<f32> {
+        match self.precision {
+            Precision::F32 => self.backward_input_of::<f32>(epilogue, weight, dy),
+            Precision::Bf16 => self.backward_input_of::<Pair>(epilogue, weight, dy),
+        }
+    }
+
+    fn backward_input_of<E: Element>(
+        &self,
+        epilogue: Option<&Epilogue<'_>>,
+        weight: &[f32],
+        dy: &[f32],
+    ) -> Vec<f32> {
+        let (s, way) = (&self.shape, self.way());
+        match way {
+            Way::Depthwise => return depthwise::backward_input(self.path, s, epilogue, weight, dy),
+            Way::Pointwise => return pointwise::backward_input::<E>(self.path, s, epilogue, weight, dy),
+            Way::Winograd | Way::Direct => {}
         }
         let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
         let order = WeightOrder {
@@ -93,17 +165,17 @@ impl Computation {
             kernel: [s.kh, s.kw],
             order,
             bias: None,
-            epilogue: None,
+            epilogue,
         };
+        if way == Way::Direct {
+            return gather.run::<E>(self.path, dy, weight);
+        }
         let padding = (s.kh - 1).saturating_sub(s.padding);
-        self.gather(&Winograd { gather: &gather, padding, flipped: true }, dy, weight)
+        Winograd { gather: &gather, padding, flipped: true }.run::<E>(self.path, dy, weight)
     }
 
     /// dw as the weight.
     pub(crate) fn backward_weight(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
-        if self.is_depthwise() {
-            return depthwise::backward_weight(self.path, &self.shape, x, dy);
-        }
         match self.precision {
             Precision::F32 => self.backward_weight_of::<f32>(x, dy),
             Precision::Bf16 => self.backward_weight_of::<Pair>(x, dy),
@@ -113,9 +185,34 @@ impl Computation {
     fn backward_weight_of<E: Element>(&self, x: &[f32], dy: &[f32]) -> Vec<f32> {
         let s = &self.shape;
         match self.way() {
+            Way::Depthwise => depthwise::backward_weight(self.path, s, x, dy),
             Way::Pointwise => pointwise::backward_weight::<E>(self.path, x, dy, s.cin, s.cout),
             Way::Winograd => winograd::backward_weight::<E>(self.path, s, x, dy),
             Way::Direct => weight::backward_weight::<E>(self.path, s, x, dy),
+        }
+    }
+
+    /// dx and dw. The epilogue sees dx; with a prologue dx is the gradient of what that gives.
+    pub(crate) fn backward(
+        &self,
+        around: Around<'_>,
+        x: &[f32],
+        weight: &[f32],
+        dy: &[f32],
+    ) -> (Vec<f32>, Vec<f32>) {
+        let s = &self.shape;
+        match (self.way(), self.precision) {
+            (Way::Depthwise, _) => depthwise::backward(self.path, s, around, x, weight, dy),
+            (Way::Pointwise, Precision::F32) => {
+                pointwise::backward::<f32>(self.path, s, around, x, weight, dy)
+            }
+            (Way::Pointwise, Precision::Bf16) => {
+                pointwise::backward::<Pair>(self.path, s, around, x, weight, dy)
+            }
+            (way, _) => {
+                assert!(around.prologue.is_none(), "a prologue for {way:?}");
+                (self.backward_input(around.epilogue, weight, dy), self.backward_weight(x, dy))
+            }
         }
     }
 
@@ -123,40 +220,4 @@ impl Computation {
     pub(crate) fn backward_bias(&self, dy: &[f32]) -> Vec<f32> {
         bias::backward_bias(dy, self.shape.cout)
     }
-
-    fn gather(&self, winograd: &Winograd<'_>, source: &[f32], weight: &[f32]) -> Vec<f32> {
-        match self.precision {
-            Precision::F32 => self.gather_of::<f32>(winograd, source, weight),
-            Precision::Bf16 => self.gather_of::<Pair>(winograd, source, weight),
-        }
-    }
-
-    fn gather_of<E: Element>(&self, winograd: &Winograd<'_>, source: &[f32], weight: &[f32]) -> Vec<f32> {
-        let gather = winograd.gather;
-        match self.way() {
-            Way::Pointwise => gather.pointwise().run::<E>(self.path, source, weight),
-            Way::Winograd => winograd.run::<E>(self.path, source, weight),
-            Way::Direct => gather.run::<E>(self.path, source, weight),
-        }
-    }
-
-    /// The way that suits a shape that is not depthwise.
-    fn way(&self) -> Way {
-        if self.shape.is_pointwise() {
-            Way::Pointwise
-        } else if winograd::applies(&self.shape, self.precision) {
-            Way::Winograd
-        } else {
-            Way::Direct
-        }
-    }
-}
-
-/// How all three computations of a shape are done.
-enum Way {
-    /// As products of matrices.
-    Pointwise,
-    Winograd,
-    /// Tap by tap.
-    Direct,
 }

@@ -5,6 +5,7 @@
 //! is padded and nothing multiplied by zero, at any stride. A band of source rows is first copied to a buffer as
 //! `[group][chunk][row][column][image][element]`.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -13,7 +14,6 @@ use super::geometry::Taps;
 use super::inner::Sum;
 use super::output::{Output, Shared};
 use super::pack::{CHUNK, Tile, WeightLayout, WeightOrder, pack_channels, tiles};
-use super::pointwise::Pointwise;
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
@@ -38,6 +38,9 @@ pub(super) struct Gather<'a> {
 
 /// Changes whole pixels of the destination, given with the index of their first element.
 pub(crate) type Epilogue<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
+
+/// Computes from whole pixels of x what is read in their place.
+pub(crate) type Prologue<'a> = dyn Fn(&[f32], &mut [MaybeUninit<f32>]) + Sync + 'a;
 
 /// Images in the lanes of a buffer.
 const IMAGES: usize = 8;
@@ -103,19 +106,6 @@ impl Gather<'_> {
         unsafe { y.finish() }
     }
 
-    /// The same where every pixel is computed from itself alone.
-    pub(super) fn pointwise(&self) -> Pointwise<'_> {
-        let [rows, columns, outputs] = self.destination;
-        Pointwise {
-            pixels: self.images * rows * columns,
-            inputs: self.source[2],
-            outputs,
-            order: self.order,
-            bias: self.bias,
-            epilogue: self.epilogue,
-        }
-    }
-
     /// As `[group][channel of a tile]`.
     pub(super) fn pad_bias(&self, layout: &WeightLayout) -> Vec<f32> {
         let mut padded = vec![0.0; layout.groups * layout.width];
@@ -176,14 +166,7 @@ impl Gather<'_> {
 
     /// Source rows that the destination rows read.
     fn reach(&self, rows: &Range<usize>) -> Range<usize> {
-        let ends = self.rows[rows.clone()].iter().filter(|t| t.count > 0).map(|t| {
-            let last = t.source.wrapping_add_signed(t.source_step * (t.count as isize - 1));
-            (t.source.min(last), t.source.max(last) + 1)
-        });
-        ends.fold(None, |all: Option<Range<usize>>, (start, end)| {
-            Some(all.map_or(start..end, |r| r.start.min(start)..r.end.max(end)))
-        })
-        .unwrap_or(0..0)
+        Taps::reach(&self.rows[rows.clone()])
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which input positions a window covers, along one axis at a time.
 
+use std::ops::Range;
+
 use crate::ConvOptions;
 
 /// Everything the kernels need to know about a convolution.
@@ -91,6 +93,18 @@ impl Taps {
     pub(crate) fn leftmost(self) -> (usize, usize) {
         let i = if self.source_step < 0 { self.count.saturating_sub(1) } else { 0 };
         (self.tap + i * self.tap_step, self.source - if self.source_step < 0 { i } else { 0 })
+    }
+
+    /// The sources that any of the positions reads, and those between.
+    pub(crate) fn reach(positions: &[Self]) -> Range<usize> {
+        let ends = positions.iter().filter(|t| t.count > 0).map(|t| {
+            let last = t.source.wrapping_add_signed(t.source_step * (t.count as isize - 1));
+            (t.source.min(last), t.source.max(last) + 1)
+        });
+        ends.fold(None, |all: Option<Range<usize>>, (start, end)| {
+            Some(all.map_or(start..end, |r| r.start.min(start)..r.end.max(end)))
+        })
+        .unwrap_or(0..0)
     }
 
     /// `(tap, source)` pairs.

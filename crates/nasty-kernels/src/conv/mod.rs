@@ -15,30 +15,48 @@ pub(crate) mod tests;
 mod weight;
 mod winograd;
 
+use std::mem::MaybeUninit;
+use std::sync::{Arc, OnceLock};
+
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
-pub(crate) use self::compute::{Computation, Epilogue};
+pub(crate) use self::compute::{Around, Computation, Epilogue, Prologue};
 pub(crate) use self::geometry::ConvShape;
 use crate::ConvOptions;
 use crate::flex::{self, Maybe};
+use crate::norm::{InputNorm, MomentSums, Moments, Norm, Normed};
 use crate::simd::Path;
 
 /// The operation as Burn dispatches it.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait ConvBackend: Backend {
+    /// Gamma and beta are those of [`Norms::before`].
     fn nasty_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         #[extension_type] bias: Maybe<Self>,
+        #[extension_type] gamma: Maybe<Self>,
+        #[extension_type] beta: Maybe<Self>,
+        norms: Norms,
         options: ConvOptions,
     ) -> FloatTensor<Self>;
+}
+
+/// The training-mode batch-norms around a convolution.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Norms {
+    /// What x goes through first.
+    before: Option<Norm>,
+    /// Where the result's moments are left. A batch-norm follows then, which takes any bias away again: its gradient
+    /// is 0.
+    behind: Option<Arc<OnceLock<Arc<Moments>>>>,
 }
 
 pub(crate) fn conv2d(
@@ -47,10 +65,87 @@ pub(crate) fn conv2d(
     bias: Option<Tensor<1>>,
     options: ConvOptions,
 ) -> Tensor<4> {
+    dispatch(x, weight, bias, [None, None], Norms::default(), options)
+}
+
+/// [`conv2d`] of activations that are not computed yet, where that can be done on the way.
+pub(crate) fn conv2d_of_normed(
+    x: Normed,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions,
+) -> Tensor<4> {
+    between_norms(x, weight, bias, options, None)
+}
+
+/// [`conv2d`] and the moments of its result, for the batch-norm that follows.
+pub(crate) fn conv2d_for_norm(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions,
+) -> (Tensor<4>, Arc<Moments>) {
+    with_moments(|behind| {
+        dispatch(x, weight, bias, [None, None], Norms { before: None, behind: Some(behind) }, options)
+    })
+}
+
+/// [`conv2d_of_normed`] and the moments of its result, for the batch-norm that follows.
+pub(crate) fn conv2d_between_norms(
+    x: Normed,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions,
+) -> (Tensor<4>, Arc<Moments>) {
+    with_moments(|behind| between_norms(x, weight, bias, options, Some(behind)))
+}
+
+type Behind = Arc<OnceLock<Arc<Moments>>>;
+
+fn with_moments(conv: impl FnOnce(Behind) -> Tensor<4>) -> (Tensor<4>, Arc<Moments>) {
+    let behind = Behind::default();
+    let y = conv(behind.clone());
+    (y, behind.get().expect("the forward pass leaves them").clone())
+}
+
+fn between_norms(
+    x: Normed,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions,
+    behind: Option<Behind>,
+) -> Tensor<4> {
+    let shape = ConvShape::new(x.x.dims(), weight.dims(), options);
+    let c = Computation { shape, path: Path::chosen(), precision: options.precision };
+    if !c.takes_prologue() {
+        return dispatch(
+            x.compute(None),
+            weight,
+            bias,
+            [None, None],
+            Norms { before: None, behind },
+            options,
+        );
+    }
+    let Normed { x, gamma, beta, norm } = x;
+    dispatch(x, weight, bias, [Some(gamma), Some(beta)], Norms { before: Some(norm), behind }, options)
+}
+
+fn dispatch(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    [gamma, beta]: [Option<Tensor<1>>; 2],
+    norms: Norms,
+    options: ConvOptions,
+) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as ConvBackend>::nasty_conv2d(
         x.into_dispatch(),
         weight.into_dispatch(),
         bias.into(),
+        gamma.into(),
+        beta.into(),
+        norms,
         options,
     ))
 }
@@ -66,13 +161,57 @@ pub(crate) fn forward(
     weight: FlexTensor,
     bias: Option<FlexTensor>,
     options: ConvOptions,
-    epilogue: Option<&Epilogue<'_>>,
+    epilogue: &Epilogue<'_>,
 ) -> FlexTensor {
-    let (x, weight, bias) = (flex::contiguous(x), flex::contiguous(weight), bias.map(flex::contiguous));
-    let c = computation(&x, &weight, options);
+    let around = Around { prologue: None, epilogue: Some(epilogue) };
+    run(&flex::contiguous(x), &flex::contiguous(weight), bias, options, around)
+}
+
+/// x and the weight are contiguous.
+fn run(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: Option<FlexTensor>,
+    options: ConvOptions,
+    around: Around<'_>,
+) -> FlexTensor {
+    let c = computation(x, weight, options);
+    let bias = bias.map(flex::contiguous);
     let bias = bias.as_ref().map(flex::elements);
-    let y = c.forward_then(flex::elements(&x), flex::elements(&weight), bias, epilogue);
+    let y = c.forward(around, flex::elements(x), flex::elements(weight), bias);
     flex::from_vec(y, c.shape.y())
+}
+
+/// y, and its moments left where they are wanted.
+fn run_between_norms(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: Option<FlexTensor>,
+    input: Option<&InputNorm>,
+    behind: Option<&OnceLock<Arc<Moments>>>,
+    options: ConvOptions,
+) -> FlexTensor {
+    let prologue = input.map(|norm| move |x: &[f32], y: &mut [MaybeUninit<f32>]| norm.apply(x, y));
+    let sums = behind.map(|_| MomentSums::new(flex::dims::<4>(weight)[0]));
+    let epilogue = sums.as_ref().map(|sums| move |at: usize, y: &mut [f32]| sums.add(at, y));
+    let around = Around {
+        prologue: prologue.as_ref().map(|f| f as &Prologue<'_>),
+        epilogue: epilogue.as_ref().map(|f| f as &Epilogue<'_>),
+    };
+    let y = run(x, weight, bias, options, around);
+    if let Some((behind, sums)) = behind.zip(sums) {
+        behind.get_or_init(|| Arc::new(sums.moments()));
+    }
+    y
+}
+
+/// The norm that x goes through, if any.
+fn input_norm(
+    norm: Option<Norm>,
+    gamma: Option<&FlexTensor>,
+    beta: Option<&FlexTensor>,
+) -> Option<InputNorm> {
+    Some(InputNorm::new(&norm?, gamma?, beta?))
 }
 
 impl ConvBackend for Flex {
@@ -80,9 +219,15 @@ impl ConvBackend for Flex {
         x: FlexTensor,
         weight: FlexTensor,
         bias: Maybe<Self>,
+        gamma: Maybe<Self>,
+        beta: Maybe<Self>,
+        norms: Norms,
         options: ConvOptions,
     ) -> FlexTensor {
-        forward(x, weight, bias.into_option(), options, None)
+        let [gamma, beta] = [gamma, beta].map(Maybe::into_option);
+        let input = input_norm(norms.before, gamma.as_ref(), beta.as_ref());
+        let (x, weight) = (flex::contiguous(x), flex::contiguous(weight));
+        run_between_norms(&x, &weight, bias.into_option(), input.as_ref(), norms.behind.as_deref(), options)
     }
 }
 
@@ -91,36 +236,74 @@ impl ConvBackend for Flex {
 struct Saved {
     x: FlexTensor,
     weight: FlexTensor,
+    input: Option<InputNorm>,
+    norm_follows: bool,
     options: ConvOptions,
 }
 
+/// Parents: x, weight, gamma and beta if x goes through a norm, and bias if there is one.
 #[derive(Debug)]
 struct ConvBackward;
-
-impl ConvBackward {
-    /// Gradients of the parents that ask for one: x, weight, and bias if there is one.
-    fn gradients<const N: usize>(ops: Ops<Saved, N>, grads: &mut Gradients) {
-        let dy = flex::contiguous(grads.consume::<Flex>(&ops.node));
-        let Saved { x, weight, options } = ops.state;
-        let c = computation(&x, &weight, options);
-        let (x, weight, dy) = (flex::elements(&x), flex::elements(&weight), flex::elements(&dy));
-        for (i, parent) in ops.parents.iter().enumerate() {
-            let Some(parent) = parent else { continue };
-            let gradient = match i {
-                0 => flex::from_vec(c.backward_input(weight, dy), c.shape.x()),
-                1 => flex::from_vec(c.backward_weight(x, dy), c.shape.weight()),
-                _ => flex::from_vec(c.backward_bias(dy), [c.shape.cout]),
-            };
-            grads.register::<Flex>(parent.id, gradient);
-        }
-    }
-}
 
 impl<const N: usize> Backward<Flex, N> for ConvBackward {
     type State = Saved;
 
     fn backward(self, ops: Ops<Saved, N>, grads: &mut Gradients, _: &mut Checkpointer) {
-        Self::gradients(ops, grads);
+        let dy = flex::contiguous(grads.consume::<Flex>(&ops.node));
+        let Saved { x, weight, input, norm_follows, options } = ops.state;
+        let c = computation(&x, &weight, options);
+        let (x, weight, dy) = (flex::elements(&x), flex::elements(&weight), flex::elements(&dy));
+        let mut parents = ops.parents.into_iter().map(|parent| parent.map(|node| node.id));
+        let [x_node, weight_node] = [(); 2].map(|()| parents.next().flatten());
+        let mut register = |node, gradient: FlexTensor| {
+            if let Some(node) = node {
+                grads.register::<Flex>(node, gradient);
+            }
+        };
+        let vector = |values: Vec<f32>| {
+            let len = values.len();
+            flex::from_vec(values, [len])
+        };
+
+        if let Some(norm) = input {
+            let sums = norm.sums();
+            let (mut dx, dw) = c.backward(
+                Around {
+                    prologue: Some(&|x, y| norm.apply(x, y)),
+                    epilogue: Some(&|at, d| sums.add(at, d, &x[at..at + d.len()])),
+                },
+                x,
+                weight,
+                dy,
+            );
+            let gradients = norm.through(&mut dx, x, sums);
+            register(x_node, flex::from_vec(dx, c.shape.x()));
+            register(weight_node, flex::from_vec(dw, c.shape.weight()));
+            for gradient in gradients {
+                register(parents.next().flatten(), vector(gradient));
+            }
+        } else {
+            let (dx, dw) = match (&x_node, &weight_node) {
+                (Some(_), Some(_)) => {
+                    let (dx, dw) = c.backward(Around::default(), x, weight, dy);
+                    (Some(dx), Some(dw))
+                }
+                (x_node, weight_node) => (
+                    x_node.as_ref().map(|_| c.backward_input(None, weight, dy)),
+                    weight_node.as_ref().map(|_| c.backward_weight(x, dy)),
+                ),
+            };
+            if let Some(dx) = dx {
+                register(x_node, flex::from_vec(dx, c.shape.x()));
+            }
+            if let Some(dw) = dw {
+                register(weight_node, flex::from_vec(dw, c.shape.weight()));
+            }
+        }
+        if let Some(Some(bias)) = parents.next() {
+            let db = if norm_follows { vec![0.0; c.shape.cout] } else { c.backward_bias(dy) };
+            register(Some(bias), vector(db));
+        }
     }
 }
 
@@ -129,27 +312,45 @@ impl<C: CheckpointStrategy> ConvBackend for Autodiff<Flex, C> {
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: Maybe<Self>,
+        gamma: Maybe<Self>,
+        beta: Maybe<Self>,
+        norms: Norms,
         options: ConvOptions,
     ) -> FloatTensor<Self> {
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
+        let [bias, gamma, beta] =
+            [bias, gamma, beta].map(|tensor| tensor.into_option().map(FloatTensor::<Self>::into_parts));
+        let input = input_norm(
+            norms.before,
+            gamma.as_ref().map(|(tensor, _)| tensor),
+            beta.as_ref().map(|(tensor, _)| tensor),
+        );
+        let (bias, bias_node) = bias.unzip();
         let (x, weight) = (flex::contiguous(x), flex::contiguous(weight));
-        let saved = || Saved { x: x.clone(), weight: weight.clone(), options };
-        let run = |bias| Flex::nasty_conv2d(x.clone(), weight.clone(), bias, options);
-        match bias {
-            Maybe::Absent => {
-                match ConvBackward.prepare::<C>([x_node, weight_node]).compute_bound().stateful() {
-                    OpsKind::Tracked(prepared) => prepared.finish(saved(), run(Maybe::Absent)),
-                    OpsKind::UnTracked(prepared) => prepared.finish(run(Maybe::Absent)),
-                }
+        let y = run_between_norms(&x, &weight, bias, input.as_ref(), norms.behind.as_deref(), options);
+        let saved = Saved { x, weight, input, norm_follows: norms.behind.is_some(), options };
+        match (gamma.zip(beta), bias_node) {
+            (None, None) => enter::<C, 2>([x_node, weight_node], saved, y),
+            (None, Some(bias)) => enter::<C, 3>([x_node, weight_node, bias], saved, y),
+            (Some(((_, gamma), (_, beta))), None) => {
+                enter::<C, 4>([x_node, weight_node, gamma, beta], saved, y)
             }
-            Maybe::Given(bias) => {
-                let (bias, bias_node) = bias.into_parts();
-                match ConvBackward.prepare::<C>([x_node, weight_node, bias_node]).compute_bound().stateful() {
-                    OpsKind::Tracked(prepared) => prepared.finish(saved(), run(Maybe::Given(bias))),
-                    OpsKind::UnTracked(prepared) => prepared.finish(run(Maybe::Given(bias))),
-                }
+            (Some(((_, gamma), (_, beta))), Some(bias)) => {
+                enter::<C, 5>([x_node, weight_node, gamma, beta, bias], saved, y)
             }
         }
+    }
+}
+
+/// y as a node of the graph.
+fn enter<C: CheckpointStrategy, const N: usize>(
+    parents: [NodeGuard; N],
+    saved: Saved,
+    y: FlexTensor,
+) -> FloatTensor<Autodiff<Flex, C>> {
+    match ConvBackward.prepare::<C>(parents).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish(saved, y),
+        OpsKind::UnTracked(prepared) => prepared.finish(y),
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::compute::Computation;
+use super::compute::{Around, Computation};
 use super::geometry::ConvShape;
 use super::winograd::applies;
 use crate::reference::{self, Noise};
@@ -82,7 +82,7 @@ fn winograd_case(
     )
 }
 
-fn compute(case: &ConvCase, path: Path, precision: Precision) -> [Vec<f32>; 4] {
+fn compute(case: &ConvCase, path: Path, precision: Precision) -> [Vec<f32>; 6] {
     let f32s = |v: &[f64]| -> Vec<f32> { v.iter().map(|v| *v as f32).collect() };
     let mut noise = Noise(case.seed);
     let (x, weight) = (f32s(&noise.array(case.x).data), f32s(&noise.array(case.weight).data));
@@ -90,11 +90,14 @@ fn compute(case: &ConvCase, path: Path, precision: Precision) -> [Vec<f32>; 4] {
     let shape = case.shape();
     let dy = f32s(&noise.array(shape.y()).data);
     let c = Computation { shape, path, precision };
+    let (dx, dw) = c.backward(Around::default(), &x, &weight, &dy);
     [
-        c.forward(&x, &weight, bias.as_deref()),
-        c.backward_input(&weight, &dy),
+        c.forward(Around::default(), &x, &weight, bias.as_deref()),
+        c.backward_input(None, &weight, &dy),
         c.backward_weight(&x, &dy),
         c.backward_bias(&dy),
+        dx,
+        dw,
     ]
 }
 
@@ -141,9 +144,10 @@ fn check(case: &ConvCase, precision: Precision, tolerance: f64) {
     let terms = [channels * kh * kw, cout / case.options.groups, positions, positions];
     for path in Path::supported() {
         let found = compute(case, path, precision);
-        for (i, what) in ["y", "dx", "dw", "db"].iter().enumerate() {
+        let of = ["y", "dx", "dw", "db", "dx of both", "dw of both"].into_iter().zip([0, 1, 2, 3, 1, 2]);
+        for ((what, i), found) in of.zip(&found) {
             let usual = 0.5 * (terms[i] as f64).sqrt();
-            assert_close(&format!("{} {what}", path.name()), &found[i], &expected[i], usual, tolerance);
+            assert_close(&format!("{} {what}", path.name()), found, &expected[i], usual, tolerance);
         }
     }
 }
@@ -251,7 +255,7 @@ proptest! {
     ) {
         let (exact, rounded) = (expected(&case, Precision::F32), expected(&case, Precision::Bf16));
         for path in Path::supported() {
-            let found: [Vec<f64>; 4] =
+            let found: [Vec<f64>; 6] =
                 compute(&case, path, Precision::Bf16).map(|v| v.into_iter().map(f64::from).collect());
             for (what, ((found, rounded), exact)) in
                 ["y", "dx", "dw"].iter().zip(found.iter().zip(&rounded).zip(&exact))

@@ -84,7 +84,7 @@ impl<const N: usize> Backward<Flex, N> for AffineBackward {
 
 /// Through the batch's own statistics (Ioffe & Szegedy 2015):
 /// `dx = scale (d − Σd / rows − (x − mean) precision² Σd(x − mean) / rows)`.
-fn correction(
+pub(super) fn correction(
     wide: &Wide,
     form: &Channels,
     precision: &[f64],

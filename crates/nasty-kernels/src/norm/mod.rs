@@ -1,35 +1,37 @@
 //! Batch-norm, scale and shift, residual addition and activation on the CPU backend: how Burn reaches the kernels.
 
 mod backward;
+mod input;
 mod kernels;
 mod lanes;
 mod passes;
 
+use std::sync::Arc;
+
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::ops::{Backward, NodeGuard, OpsKind};
-use burn::backend::backend::AutodiffBackend;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
 use self::backward::{ActivationBackward, AffineBackward, Saved};
+pub(crate) use self::input::InputNorm;
 use self::passes::{Channels, Wide};
+pub(crate) use self::passes::{MomentSums, Moments};
 use crate::flex::Maybe;
-use crate::{Activation, BatchNormOutput, ConvOptions, buffers, conv, flex};
+use crate::{Activation, ConvOptions, buffers, conv, flex};
 
 /// The operations as Burn dispatches them.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait NormBackend: Backend {
-    /// y, mean and variance.
-    fn nasty_batch_norm_train(
+    fn nasty_normalise(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         #[extension_type] residual: Maybe<Self>,
-        epsilon: f64,
-        activation: Activation,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+        norm: Norm,
+    ) -> FloatTensor<Self>;
 
     fn nasty_scale_shift(
         x: FloatTensor<Self>,
@@ -42,25 +44,51 @@ pub(crate) trait NormBackend: Backend {
     fn nasty_activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
 }
 
-pub(crate) fn batch_norm_train(
-    x: Tensor<4>,
-    gamma: Tensor<1>,
-    beta: Tensor<1>,
-    epsilon: f64,
-    residual: Option<Tensor<4>>,
-    activation: Activation,
-) -> BatchNormOutput {
-    let (y, mean, variance) = <Dispatch as NormBackend>::nasty_batch_norm_train(
-        x.into_dispatch(),
-        gamma.into_dispatch(),
-        beta.into_dispatch(),
-        residual.into(),
-        epsilon,
-        activation,
-    );
-    let (y, mean, variance) =
-        (Tensor::from_dispatch(y), Tensor::from_dispatch(mean), Tensor::from_dispatch(variance));
-    BatchNormOutput { y, mean, variance }
+/// A training-mode batch-norm with its activation, but for the tensors.
+#[derive(Clone, Debug)]
+pub(crate) struct Norm {
+    /// Of x.
+    pub(crate) moments: Arc<Moments>,
+    pub(crate) epsilon: f64,
+    pub(crate) activation: Activation,
+}
+
+/// `activation(batch_norm(x))` that is yet to be computed.
+#[derive(Clone, Debug)]
+pub(crate) struct Normed {
+    pub(crate) x: Tensor<4>,
+    pub(crate) gamma: Tensor<1>,
+    pub(crate) beta: Tensor<1>,
+    pub(crate) norm: Norm,
+}
+
+impl Normed {
+    /// The batch's mean and biased variance.
+    pub(crate) fn statistics(&self) -> [Tensor<1>; 2] {
+        let Moments { mean, variance } = &*self.norm.moments;
+        [mean, variance].map(|values| {
+            let tensor = Tensor::from_primitive::<Flex>(vector(narrow(values)));
+            if self.x.device().is_autodiff() { Tensor::from_inner(tensor) } else { tensor }
+        })
+    }
+
+    /// `activation(batch_norm(x) + residual)`.
+    pub(crate) fn compute(self, residual: Option<Tensor<4>>) -> Tensor<4> {
+        Tensor::from_dispatch(<Dispatch as NormBackend>::nasty_normalise(
+            self.x.into_dispatch(),
+            self.gamma.into_dispatch(),
+            self.beta.into_dispatch(),
+            residual.into(),
+            self.norm,
+        ))
+    }
+}
+
+/// Of x `[n, h, w, c]`.
+pub(crate) fn moments(x: &Tensor<4>) -> Moments {
+    let c = x.dims()[3];
+    let x = if x.device().is_autodiff() { x.clone().inner() } else { x.clone() };
+    passes::moments(flex::elements(&flex::contiguous(primitive(x))), c)
 }
 
 pub(crate) fn scale_shift(
@@ -100,7 +128,7 @@ pub(crate) fn conv2d_scale_shift(
     let epilogue = |at: usize, y: &mut [f32]| {
         kernels::forward_in_place(y, residual.map(|r| &r[at..][..y.len()]), wide.form(), activation);
     };
-    let y = conv::forward(primitive(x), primitive(weight), bias.map(primitive), options, Some(&epilogue));
+    let y = conv::forward(primitive(x), primitive(weight), bias.map(primitive), options, &epilogue);
     Tensor::from_primitive::<Flex>(y)
 }
 
@@ -108,27 +136,18 @@ fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     tensor.try_into_primitive::<Flex>().expect("a tensor of the CPU backend without autodiff")
 }
 
-/// A batch's statistics, and the normal form that they give.
-struct Statistics {
-    mean: Vec<f64>,
-    variance: Vec<f64>,
-    /// 1 / √(variance + ε).
-    precision: Vec<f64>,
-    form: Channels,
-}
-
-impl Statistics {
-    fn of(x: &FlexTensor, gamma: &FlexTensor, beta: &FlexTensor, epsilon: f64) -> Self {
-        let gamma = flex::elements(gamma);
-        let (mean, variance) = passes::moments(flex::elements(x), gamma.len());
-        let precision: Vec<f64> = variance.iter().map(|v| 1.0 / (v + epsilon).sqrt()).collect();
-        let form = Channels {
-            mean: narrow(&mean),
-            scale: gamma.iter().zip(&precision).map(|(g, p)| (f64::from(*g) * p) as f32).collect(),
-            shift: flex::elements(beta).to_vec(),
-        };
-        Self { mean, variance, precision, form }
-    }
+/// 1 / √(variance + ε), and the normal form.
+fn form(norm: &Norm, gamma: &FlexTensor, beta: &FlexTensor) -> (Vec<f64>, Channels) {
+    let Norm { moments, epsilon, .. } = norm;
+    let precision: Vec<f64> = moments.variance.iter().map(|v| 1.0 / (v + epsilon).sqrt()).collect();
+    let [gamma, beta] = [gamma, beta].map(|vector| flex::contiguous(vector.clone()));
+    let scale = flex::elements(&gamma).iter().zip(&precision).map(|(g, p)| (f64::from(*g) * p) as f32);
+    let form = Channels {
+        mean: narrow(&moments.mean),
+        scale: scale.collect(),
+        shift: flex::elements(&beta).to_vec(),
+    };
+    (precision, form)
 }
 
 fn narrow(values: &[f64]) -> Vec<f32> {
@@ -166,18 +185,15 @@ impl Channels {
 }
 
 impl NormBackend for Flex {
-    fn nasty_batch_norm_train(
+    fn nasty_normalise(
         x: FlexTensor,
         gamma: FlexTensor,
         beta: FlexTensor,
         residual: Maybe<Self>,
-        epsilon: f64,
-        activation: Activation,
-    ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let [x, gamma, beta] = [x, gamma, beta].map(flex::contiguous);
-        let statistics = Statistics::of(&x, &gamma, &beta, epsilon);
-        let y = apply(x, residual.into_option(), &statistics.form, activation);
-        (y, vector(narrow(&statistics.mean)), vector(narrow(&statistics.variance)))
+        norm: Norm,
+    ) -> FlexTensor {
+        let (_, form) = form(&norm, &gamma, &beta);
+        apply(x, residual.into_option(), &form, norm.activation)
     }
 
     fn nasty_scale_shift(
@@ -198,22 +214,19 @@ impl NormBackend for Flex {
 }
 
 impl<C: CheckpointStrategy> NormBackend for Autodiff<Flex, C> {
-    fn nasty_batch_norm_train(
+    fn nasty_normalise(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         residual: Maybe<Self>,
-        epsilon: f64,
-        activation: Activation,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        norm: Norm,
+    ) -> FloatTensor<Self> {
         let ((x, x_node), (gamma, gamma_node), (beta, beta_node)) =
             (x.into_parts(), gamma.into_parts(), beta.into_parts());
-        let [x, gamma, beta] = [x, gamma, beta].map(flex::contiguous);
-        let Statistics { mean, variance, precision, form } = Statistics::of(&x, &gamma, &beta, epsilon);
-        let saved = Saved { x, y: None, form, precision: Some(precision), activation };
-        let y = finish::<C>(saved, [x_node, gamma_node, beta_node], residual.into_option());
-        let [mean, variance] = [mean, variance].map(|values| Self::from_inner(vector(narrow(&values))));
-        (y, mean, variance)
+        let (precision, form) = form(&norm, &gamma, &beta);
+        let precision = Some(precision);
+        let saved = Saved { x: flex::contiguous(x), y: None, form, precision, activation: norm.activation };
+        finish::<C>(saved, [x_node, gamma_node, beta_node], residual.into_option())
     }
 
     fn nasty_scale_shift(

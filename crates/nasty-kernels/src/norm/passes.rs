@@ -1,6 +1,9 @@
 //! Whole tensors, block by block in parallel. Sums are taken in f32 within a lane of a block, in f64 beyond, in the
 //! order of the blocks: the same bits for any number of threads.
 
+use std::mem::MaybeUninit;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use rayon::prelude::*;
 
 use super::kernels::{self, Correction, Form};
@@ -20,6 +23,7 @@ pub(super) struct Channels {
 }
 
 /// [`Channels`] along a wide row.
+#[derive(Clone, Debug)]
 pub(super) struct Wide {
     pub(super) lanes: Lanes,
     mean: Vec<f32>,
@@ -38,37 +42,92 @@ impl Wide {
     pub(super) fn form(&self) -> Form<'_> {
         Form { mean: &self.mean, scale: &self.scale, shift: &self.shift }
     }
+
+    /// `activation(v)` of whole pixels, by one thread.
+    pub(super) fn pixels(&self, x: &[f32], activation: Activation, y: &mut [MaybeUninit<f32>]) {
+        kernels::forward(x, None, self.form(), activation, y);
+    }
 }
 
-/// Mean and biased variance of every channel of x `[rows, channels]`.
-pub(super) fn moments(x: &[f32], channels: usize) -> (Vec<f64>, Vec<f64>) {
-    let lanes = Lanes::new(channels);
-    // Around a value of the channel itself, squares are of the size of the variance, whatever the mean is.
-    let blocks: Vec<_> = x
-        .par_chunks(lanes.block)
-        .map(|x| {
-            let (pivot, mut sum, mut square) = (lanes.widen(&x[..channels]), lanes.zeros(), lanes.zeros());
-            kernels::moments(x, &pivot, &mut sum, &mut square);
-            let count = (x.len() / channels) as f64;
-            let (mut mean, mut scatter) = (lanes.narrow(&sum), lanes.narrow(&square));
-            for ((m, s), p) in mean.iter_mut().zip(&mut scatter).zip(&pivot) {
-                *s -= *m * *m / count;
-                *m = f64::from(*p) + *m / count;
-            }
-            (count, mean, scatter)
-        })
-        .collect();
-    let rows = (x.len() / channels) as f64;
-    let (mut mean, mut variance) = (vec![0.0; channels], vec![0.0; channels]);
-    for (count, block, _) in &blocks {
-        mean.iter_mut().zip(block).for_each(|(m, b)| *m += count * b / rows);
+/// Mean and biased variance of every channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Moments {
+    pub(super) mean: Vec<f64>,
+    pub(super) variance: Vec<f64>,
+}
+
+/// Of x `[rows, channels]`.
+pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
+    let sums = MomentSums::new(channels);
+    let block = sums.lanes.block;
+    x.par_chunks(block).enumerate().for_each(|(i, x)| sums.add(i * block, x));
+    sums.moments()
+}
+
+/// Pixels in a block, their mean, and Σ (x − mean)².
+type BlockMoments = (f64, Vec<f64>, Vec<f64>);
+
+/// [`Moments`] of what comes part by part, in any order.
+pub(crate) struct MomentSums {
+    channels: usize,
+    lanes: Lanes,
+    blocks: Mutex<Vec<(usize, BlockMoments)>>,
+}
+
+impl MomentSums {
+    pub(crate) fn new(channels: usize) -> Self {
+        Self { channels, lanes: Lanes::new(channels), blocks: Mutex::default() }
     }
-    for (count, block, scatter) in &blocks {
-        for (((v, m), b), s) in variance.iter_mut().zip(&mean).zip(block).zip(scatter) {
-            *v += (s.max(0.0) + count * (b - m).powi(2)) / rows;
+
+    /// Adds whole pixels, the first of which begins at `at`.
+    pub(crate) fn add(&self, at: usize, pixels: &[f32]) {
+        for (i, block) in pixels.chunks(self.lanes.block).enumerate() {
+            let moments = self.of(block);
+            lock(&self.blocks).push((at + i * self.lanes.block, moments));
         }
     }
-    (mean, variance)
+
+    fn of(&self, x: &[f32]) -> BlockMoments {
+        // Around a value of the channel itself, squares are of the size of the variance, whatever the mean is.
+        let lanes = &self.lanes;
+        let (pivot, mut sum, mut square) = (lanes.widen(&x[..self.channels]), lanes.zeros(), lanes.zeros());
+        kernels::moments(x, &pivot, &mut sum, &mut square);
+        let count = (x.len() / self.channels) as f64;
+        let (mut mean, mut scatter) = (lanes.narrow(&sum), lanes.narrow(&square));
+        for ((m, s), p) in mean.iter_mut().zip(&mut scatter).zip(&pivot) {
+            *s -= *m * *m / count;
+            *m = f64::from(*p) + *m / count;
+        }
+        (count, mean, scatter)
+    }
+
+    /// Of all that was added.
+    pub(crate) fn moments(self) -> Moments {
+        let blocks = in_order(self.blocks);
+        let rows: f64 = blocks.iter().map(|(count, ..)| count).sum();
+        let (mut mean, mut variance) = (vec![0.0; self.channels], vec![0.0; self.channels]);
+        for (count, block, _) in &blocks {
+            mean.iter_mut().zip(block).for_each(|(m, b)| *m += count * b / rows);
+        }
+        for (count, block, scatter) in &blocks {
+            for (((v, m), b), s) in variance.iter_mut().zip(&mean).zip(block).zip(scatter) {
+                *v += (s.max(0.0) + count * (b - m).powi(2)) / rows;
+            }
+        }
+        Moments { mean, variance }
+    }
+}
+
+/// A task that panics ends the process's work on the tensor, so what it left does not matter.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What tasks left, in the order of the parts that it is of: that of their ends would give other roundings every time.
+fn in_order<T>(parts: Mutex<Vec<(usize, T)>>) -> Vec<T> {
+    let mut parts = parts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    parts.sort_unstable_by_key(|(at, _)| *at);
+    parts.into_iter().map(|(_, part)| part).collect()
 }
 
 /// `activation(v + residual)`.
@@ -103,13 +162,39 @@ pub(super) fn mask(dy: &mut [f32], y: &[f32], activation: Activation) {
 
 /// Σ d and Σ d (x − mean) of every channel, where d is dy masked by activation(v).
 pub(super) fn sums(dy: &[f32], x: &[f32], wide: &Wide, activation: Activation) -> (Vec<f64>, Vec<f64>) {
-    let block = wide.lanes.block;
-    let blocks: Vec<_> = dy
-        .par_chunks(block)
+    let (sums, block) = (GradientSums::new(wide, activation), wide.lanes.block);
+    dy.par_chunks(block)
         .zip(x.par_chunks(block))
-        .map(|(dy, x)| block_sums(dy, x, wide, activation))
-        .collect();
-    total(blocks)
+        .enumerate()
+        .for_each(|(i, (dy, x))| sums.add(i * block, dy, x));
+    sums.total()
+}
+
+/// [`sums`] of what comes part by part, in any order.
+pub(crate) struct GradientSums<'a> {
+    wide: &'a Wide,
+    activation: Activation,
+    blocks: Mutex<Vec<(usize, (Vec<f64>, Vec<f64>))>>,
+}
+
+impl<'a> GradientSums<'a> {
+    pub(super) fn new(wide: &'a Wide, activation: Activation) -> Self {
+        Self { wide, activation, blocks: Mutex::default() }
+    }
+
+    /// Adds whole pixels, the first of which begins at `at`.
+    pub(crate) fn add(&self, at: usize, dy: &[f32], x: &[f32]) {
+        let block = self.wide.lanes.block;
+        for (i, (dy, x)) in dy.chunks(block).zip(x.chunks(block)).enumerate() {
+            let sums = block_sums(dy, x, self.wide, self.activation);
+            lock(&self.blocks).push((at + i * block, sums));
+        }
+    }
+
+    /// Of all that was added.
+    pub(super) fn total(self) -> (Vec<f64>, Vec<f64>) {
+        total(in_order(self.blocks))
+    }
 }
 
 /// Masks dy by y in its place, and gives the [`sums`] of what remains.

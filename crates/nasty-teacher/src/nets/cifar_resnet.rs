@@ -50,7 +50,7 @@ impl CifarResNet {
         for block in &self.blocks {
             x = block.forward(x);
         }
-        let features = x.global_pool();
+        let mut features = x.global_pool();
         (features.fork(), self.linear.forward(features))
     }
 }
@@ -65,7 +65,7 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Maps) -> Maps {
+    fn forward(&self, mut x: Maps) -> Maps {
         let shortcut = x.fork().subsample(self.stride).pad_channels(self.padding);
         self.conv2.add_relu(self.conv1.relu(x), shortcut)
     }

@@ -39,7 +39,7 @@ impl Cnn {
         for conv in &self.convs {
             x = conv.forward(x).max_pool(2).activate(Activation::Relu);
         }
-        let features = self.fcbn1.relu(self.fc1.forward(x.flatten()));
+        let mut features = self.fcbn1.relu(self.fc1.forward(x.flatten()));
         (features.fork(), self.fc2.forward(features))
     }
 }

@@ -81,7 +81,7 @@ impl DenseNet {
                 x = transition.forward(x);
             }
         }
-        let features = self.norm.relu(x).global_pool();
+        let mut features = self.norm.relu(x).global_pool();
         (features.fork(), self.linear.forward(features))
     }
 }
@@ -95,7 +95,7 @@ impl DenseLayer {
         }
     }
 
-    fn forward(&self, x: Maps) -> Maps {
+    fn forward(&self, mut x: Maps) -> Maps {
         let y = self.conv.forward(self.reduce.relu(self.norm.relu(x.fork())));
         x.concat(y)
     }

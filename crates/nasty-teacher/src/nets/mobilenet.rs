@@ -65,7 +65,7 @@ impl MobileNetV2 {
         for block in &self.blocks {
             x = block.forward(x);
         }
-        let features = self.head.activate(x, Activation::Relu6).global_pool();
+        let mut features = self.head.activate(x, Activation::Relu6).global_pool();
         (features.fork(), self.classifier.forward(features))
     }
 }
@@ -82,7 +82,7 @@ impl InvertedResidual {
         }
     }
 
-    fn forward(&self, x: Maps) -> Maps {
+    fn forward(&self, mut x: Maps) -> Maps {
         let shortcut = self.residual.then(|| x.fork());
         let y = self.expand.activate(x, Activation::Relu6);
         let y = self.depthwise.activate(y, Activation::Relu6);

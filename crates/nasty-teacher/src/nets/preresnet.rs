@@ -48,7 +48,7 @@ impl PreResNet {
         for block in &self.blocks {
             x = block.forward(x);
         }
-        let features = self.norm.relu(x).final_pool();
+        let mut features = self.norm.relu(x).final_pool();
         (features.fork(), self.fc.forward(features))
     }
 }
@@ -75,7 +75,7 @@ impl Block {
         Self { norms, convs, downsample }
     }
 
-    fn forward(&self, x: Maps) -> Maps {
+    fn forward(&self, mut x: Maps) -> Maps {
         let shortcut = match &self.downsample {
             Some(conv) => conv.forward(x.fork()),
             None => x.fork(),

@@ -60,7 +60,7 @@ impl ResNet {
         for block in &self.blocks {
             x = block.forward(x);
         }
-        let features = x.global_pool();
+        let mut features = x.global_pool();
         (features.fork(), self.linear.forward(features))
     }
 }
@@ -88,7 +88,7 @@ impl Block {
         Self { convs, shortcut }
     }
 
-    fn forward(&self, x: Maps) -> Maps {
+    fn forward(&self, mut x: Maps) -> Maps {
         let shortcut = match &self.shortcut {
             Some(conv) => conv.forward(x.fork()),
             None => x.fork(),

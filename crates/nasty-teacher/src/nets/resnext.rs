@@ -52,7 +52,7 @@ impl ResNext {
         for block in &self.blocks {
             x = block.forward(x);
         }
-        let features = x.global_pool();
+        let mut features = x.global_pool();
         (features.fork(), self.classifier.forward(features))
     }
 }
@@ -71,7 +71,7 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Maps) -> Maps {
+    fn forward(&self, mut x: Maps) -> Maps {
         let shortcut = match &self.shortcut {
             Some(conv) => conv.forward(x.fork()),
             None => x.fork(),

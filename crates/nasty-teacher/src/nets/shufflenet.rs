@@ -64,7 +64,7 @@ impl ShuffleNetV2 {
         for unit in &self.units {
             x = unit.forward(x);
         }
-        let features = self.head.relu(x).global_pool();
+        let mut features = self.head.relu(x).global_pool();
         (features.fork(), self.fc.forward(features))
     }
 }
@@ -90,7 +90,7 @@ impl Unit {
         }
     }
 
-    fn forward(&self, x: Maps) -> Maps {
+    fn forward(&self, mut x: Maps) -> Maps {
         let (shortcut, x) = match &self.shortcut {
             Some(Shortcut { depthwise, last }) => (last.relu(depthwise.forward(x.fork())), x),
             None => x.split_channels(),

@@ -46,7 +46,7 @@ impl WideResNet {
         for block in &self.blocks {
             x = block.forward(x);
         }
-        let features = self.norm.relu(x).final_pool();
+        let mut features = self.norm.relu(x).final_pool();
         (features.fork(), self.fc.forward(features))
     }
 }
@@ -62,10 +62,10 @@ impl Block {
         }
     }
 
-    fn forward(&self, x: Maps) -> Maps {
+    fn forward(&self, mut x: Maps) -> Maps {
         let (y, shortcut) = match &self.shortcut {
             Some(conv) => {
-                let y = self.norm.relu(x);
+                let mut y = self.norm.relu(x);
                 (y.fork(), conv.forward(y))
             }
             None => (self.norm.relu(x.fork()), x),

@@ -5,10 +5,14 @@
 
 mod weight;
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
+use super::compute::{Around, Epilogue};
 use super::geometry::{ConvShape, Taps};
 use super::output::{Output, Shared};
+use crate::scratch::Scratch;
 use crate::simd::{Isa, Job, Path};
 
 pub(super) use self::weight::backward_weight;
@@ -44,6 +48,7 @@ fn runs(columns: &[Taps], step: usize, source_step: usize) -> Vec<ColumnRun> {
 
 /// Sums over taps of one side's pixels for the other: forward or the gradient of the input.
 struct Gather<'a> {
+    path: Path,
     channels: usize,
     /// Rows and columns.
     source: [usize; 2],
@@ -53,7 +58,7 @@ struct Gather<'a> {
     kernel_width: usize,
     x: &'a [f32],
     /// `[tap][channel]`.
-    weight: &'a [f32],
+    weight: Vec<f32>,
     bias: Option<&'a [f32]>,
     y: Shared<'a>,
 }
@@ -61,14 +66,15 @@ struct Gather<'a> {
 pub(super) fn forward(
     path: Path,
     s: &ConvShape,
+    around: Around<'_>,
     x: &[f32],
     weight: &[f32],
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
     let columns: Vec<Taps> = (0..s.ow).map(|o| Taps::forward(o, s.kw, s.w, s.stride, s.padding)).collect();
-    let weight = by_tap(weight, s.taps());
     let mut y = Output::new(s.y().iter().product());
     let gather = Gather {
+        path,
         channels: s.cin,
         source: [s.h, s.w],
         destination: [s.oh, s.ow],
@@ -76,34 +82,55 @@ pub(super) fn forward(
         runs: runs(&columns, 1, s.stride),
         kernel_width: s.kw,
         x,
-        weight: &weight,
+        weight: by_tap(weight, s.taps()),
         bias,
         y: y.share(),
     };
-    gather.run(path, s.n);
+    gather.run(s.n, around);
     // SAFETY: the runs cover every column, and `run` every row of every image.
     unsafe { y.finish() }
 }
 
-pub(super) fn backward_input(path: Path, s: &ConvShape, weight: &[f32], dy: &[f32]) -> Vec<f32> {
-    let columns: Vec<Taps> = (0..s.w).map(|i| Taps::backward(i, s.kw, s.ow, s.stride, s.padding)).collect();
-    let weight = by_tap(weight, s.taps());
+pub(super) fn backward_input(
+    path: Path,
+    s: &ConvShape,
+    epilogue: Option<&Epilogue<'_>>,
+    weight: &[f32],
+    dy: &[f32],
+) -> Vec<f32> {
     let mut dx = Output::new(s.x().iter().product());
-    let gather = Gather {
-        channels: s.cin,
-        source: [s.oh, s.ow],
-        destination: [s.h, s.w],
-        rows: (0..s.h).map(|i| Taps::backward(i, s.kh, s.oh, s.stride, s.padding)).collect(),
-        runs: runs(&columns, s.stride, 1),
-        kernel_width: s.kw,
-        x: dy,
-        weight: &weight,
-        bias: None,
-        y: dx.share(),
-    };
-    gather.run(path, s.n);
+    Gather::backward(path, s, weight, dy, dx.share()).run(s.n, Around { prologue: None, epilogue });
     // SAFETY: as in `forward`.
     unsafe { dx.finish() }
+}
+
+/// dx and dw, an image at a time: what both read comes from memory once.
+pub(super) fn backward(
+    path: Path,
+    s: &ConvShape,
+    around: Around<'_>,
+    x: &[f32],
+    weight: &[f32],
+    dy: &[f32],
+) -> (Vec<f32>, Vec<f32>) {
+    let (x_image, dy_image) = (s.h * s.w * s.cin, s.oh * s.ow * s.cout);
+    assert_eq!([x.len(), dy.len()], [s.n * x_image, s.n * dy_image]);
+    let plan = weight::Plan::new(path, s);
+    let mut dx = Output::new(x.len());
+    let gather = Gather::backward(path, s, weight, dy, dx.share());
+    let mut scratch = Scratch::take(plan.slots * plan.len);
+    let sums = &mut scratch.elements::<f32>()[..plan.slots * plan.len];
+    sums.par_chunks_mut(plan.len).enumerate().for_each(|(slot, sums)| {
+        sums.fill(0.0);
+        for image in plan.images(slot) {
+            let (x, dy) = (&x[image * x_image..][..x_image], &dy[image * dy_image..][..dy_image]);
+            around.read(x, |x| plan.add(x, dy, sums));
+            // SAFETY: the image is this task's alone.
+            unsafe { gather.some(image, 0..s.h, Around { prologue: None, ..around }) };
+        }
+    });
+    // SAFETY: the slots cover all images.
+    (unsafe { dx.finish() }, plan.total(sums))
 }
 
 /// `[channel][tap]` → `[tap][channel]`.
@@ -111,27 +138,80 @@ fn by_tap(weight: &[f32], taps: usize) -> Vec<f32> {
     (0..taps).flat_map(|tap| weight.iter().skip(tap).step_by(taps).copied()).collect()
 }
 
-impl Gather<'_> {
-    fn run(&self, path: Path, images: usize) {
-        let rows = images * self.destination[0];
-        let block = (TASK / (self.destination[1] * self.channels)).max(1);
+impl<'a> Gather<'a> {
+    /// The gradient of the input.
+    fn backward(path: Path, s: &ConvShape, weight: &[f32], dy: &'a [f32], dx: Shared<'a>) -> Self {
+        let columns: Vec<Taps> =
+            (0..s.w).map(|i| Taps::backward(i, s.kw, s.ow, s.stride, s.padding)).collect();
+        Self {
+            path,
+            channels: s.cin,
+            source: [s.oh, s.ow],
+            destination: [s.h, s.w],
+            rows: (0..s.h).map(|i| Taps::backward(i, s.kh, s.oh, s.stride, s.padding)).collect(),
+            runs: runs(&columns, s.stride, 1),
+            kernel_width: s.kw,
+            x: dy,
+            weight: by_tap(weight, s.taps()),
+            bias: None,
+            y: dx,
+        }
+    }
+
+    fn run(&self, images: usize, around: Around<'_>) {
+        // Tasks of some rows, counted through all images.
+        let [of_image, columns] = self.destination;
+        let rows = images * of_image;
+        let block = (TASK / (columns * self.channels)).max(1);
         (0..rows.div_ceil(block)).into_par_iter().for_each(|i| {
-            path.run(Rows { gather: self, rows: i * block..((i + 1) * block).min(rows) });
+            let (mut first, end) = (i * block, ((i + 1) * block).min(rows));
+            while first < end {
+                let image = first / of_image;
+                let start = image * of_image;
+                let stop = end.min(start + of_image);
+                // SAFETY: these rows are this task's alone.
+                unsafe { self.some(image, first - start..stop - start, around) };
+                first = stop;
+            }
         });
+    }
+
+    /// Some rows of an image, by one thread.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes them.
+    unsafe fn some(&self, image: usize, rows: Range<usize>, around: Around<'_>) {
+        let reach = Taps::reach(&self.rows[rows.clone()]);
+        let row = self.source[1] * self.channels;
+        let x = &self.x[(image * self.source[0] + reach.start) * row..][..reach.len() * row];
+        around.read(x, |x| {
+            self.path.run(Rows { gather: self, image, rows: rows.clone(), x, first: reach.start });
+        });
+        if let Some(epilogue) = around.epilogue {
+            let row = self.destination[1] * self.channels;
+            let (at, len) = ((image * self.destination[0] + rows.start) * row, rows.len() * row);
+            // SAFETY: the caller's promise, and all have been written.
+            epilogue(at, unsafe { std::slice::from_raw_parts_mut(self.y.at(at, len), len) });
+        }
     }
 }
 
 /// Elements of the destination that a task computes, about.
 const TASK: usize = 64 << 10;
 
-/// Rows counted through all images.
+/// Rows of an image.
 struct Rows<'a> {
     gather: &'a Gather<'a>,
-    rows: std::ops::Range<usize>,
+    image: usize,
+    rows: Range<usize>,
+    /// The sources' rows that they read, from `first` on.
+    x: &'a [f32],
+    first: usize,
 }
 
 /// Columns of a run with the kernel's rows that reach them.
 struct Strip<'a> {
+    x: &'a [f32],
     /// For each of those rows where the leftmost source of the run's first column and the weight begin.
     lines: &'a [[usize; 2]],
     /// From one tap to its right neighbour in the weight.
@@ -149,8 +229,7 @@ impl Job for Rows<'_> {
     fn run<I: Isa>(self) {
         let g = self.gather;
         let mut lines = Vec::new();
-        for at in self.rows {
-            let (image, row) = (at / g.destination[0], at % g.destination[0]);
+        for row in self.rows {
             for run in &g.runs {
                 let across = run.taps;
                 // From left to right; the gradient's taps are listed from right to left.
@@ -159,17 +238,18 @@ impl Job for Rows<'_> {
                 let down = if across.count > 0 { g.rows[row] } else { Taps::default() };
                 let sources = (run.len - 1) * run.source_step + across.count;
                 for (ky, y) in down.iter() {
-                    let x = ((image * g.source[0] + y) * g.source[1] + source) * g.channels;
+                    let x = ((y - self.first) * g.source[1] + source) * g.channels;
                     let weight = (ky * g.kernel_width + tap) * g.channels;
                     // What the tiles' pointers rely on.
-                    assert!(x + sources * g.channels <= g.x.len() && weight < g.weight.len());
+                    assert!(x + sources * g.channels <= self.x.len() && weight < g.weight.len());
                     lines.push([x, weight]);
                 }
                 let strip = Strip {
+                    x: self.x,
                     lines: &lines,
                     weight_step: across.source_step * (across.tap_step * g.channels) as isize,
                     source_step: run.source_step,
-                    to: (at * g.destination[1] + run.start) * g.channels,
+                    to: ((self.image * g.destination[0] + row) * g.destination[1] + run.start) * g.channels,
                     to_step: run.step * g.channels,
                 };
                 match (across.count, run.source_step) {
@@ -260,7 +340,7 @@ impl Gather<'_> {
                 }
             }
             for [x, weight] in strip.lines {
-                let mut x = self.x.as_ptr().add(x + column * step * channels + channel);
+                let mut x = strip.x.as_ptr().add(x + column * step * channels + channel);
                 let mut weight = self.weight.as_ptr().add(weight + channel);
                 for _ in 0..taps / T {
                     for t in 0..T {

@@ -1,5 +1,7 @@
 //! The gradient of the weight: for every tap and channel, the products summed over pixels.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::super::geometry::{ConvShape, Taps};
@@ -8,36 +10,73 @@ use super::{ColumnRun, load, runs};
 use crate::scratch::Scratch;
 use crate::simd::{Isa, Job, Path};
 
-pub(in super::super) fn backward_weight(path: Path, s: &ConvShape, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    let columns: Vec<Taps> = (0..s.ow).map(|o| Taps::forward(o, s.kw, s.w, s.stride, s.padding)).collect();
-    let rows: Vec<Taps> = (0..s.oh).map(|o| Taps::forward(o, s.kh, s.h, s.stride, s.padding)).collect();
-    let runs = runs(&columns, 1, s.stride);
-    let parts = s.n.min(TASKS);
-    let len = s.taps() * s.cin;
-    let mut scratch = Scratch::take(parts * len);
-    let sums = &mut scratch.elements::<f32>()[..parts * len];
-    sums.par_chunks_mut(len).enumerate().for_each(|(part, sums)| {
-        sums.fill(0.0);
-        let images = part * s.n / parts..(part + 1) * s.n / parts;
-        path.run(Products { shape: s, rows: &rows, runs: &runs, x, dy, images, sums });
-    });
-    let mut dw = vec![0.0; len];
-    for sums in sums.chunks_exact(len) {
-        for (i, dw) in dw.iter_mut().enumerate() {
-            *dw += sums[i % s.taps() * s.cin + i / s.taps()];
-        }
-    }
-    dw
+/// How the gradient is computed: in sums over some of the images each, cut by the shape alone.
+pub(super) struct Plan<'a> {
+    path: Path,
+    shape: &'a ConvShape,
+    rows: Vec<Taps>,
+    runs: Vec<ColumnRun>,
+    pub(super) slots: usize,
+    /// Sums of a slot, `[tap][channel]`.
+    pub(super) len: usize,
 }
 
-/// Products of some images, `sums` as `[tap][channel]`.
+impl<'a> Plan<'a> {
+    pub(super) fn new(path: Path, s: &'a ConvShape) -> Self {
+        let columns: Vec<Taps> =
+            (0..s.ow).map(|o| Taps::forward(o, s.kw, s.w, s.stride, s.padding)).collect();
+        Self {
+            path,
+            shape: s,
+            rows: (0..s.oh).map(|o| Taps::forward(o, s.kh, s.h, s.stride, s.padding)).collect(),
+            runs: runs(&columns, 1, s.stride),
+            slots: s.n.min(TASKS),
+            len: s.taps() * s.cin,
+        }
+    }
+
+    /// The images of a slot.
+    pub(super) fn images(&self, slot: usize) -> Range<usize> {
+        slot * self.shape.n / self.slots..(slot + 1) * self.shape.n / self.slots
+    }
+
+    /// Adds the products of an image.
+    pub(super) fn add(&self, x: &[f32], dy: &[f32], sums: &mut [f32]) {
+        self.path.run(Products { plan: self, x, dy, sums });
+    }
+
+    /// dw of the slots' sums.
+    pub(super) fn total(&self, sums: &[f32]) -> Vec<f32> {
+        let (taps, channels) = (self.shape.taps(), self.shape.cin);
+        let mut dw = vec![0.0; self.len];
+        for sums in sums.chunks_exact(self.len) {
+            for (i, dw) in dw.iter_mut().enumerate() {
+                *dw += sums[i % taps * channels + i / taps];
+            }
+        }
+        dw
+    }
+}
+
+pub(in super::super) fn backward_weight(path: Path, s: &ConvShape, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let plan = Plan::new(path, s);
+    let (x_image, dy_image) = (s.h * s.w * s.cin, s.oh * s.ow * s.cout);
+    let mut scratch = Scratch::take(plan.slots * plan.len);
+    let sums = &mut scratch.elements::<f32>()[..plan.slots * plan.len];
+    sums.par_chunks_mut(plan.len).enumerate().for_each(|(slot, sums)| {
+        sums.fill(0.0);
+        for image in plan.images(slot) {
+            plan.add(&x[image * x_image..][..x_image], &dy[image * dy_image..][..dy_image], sums);
+        }
+    });
+    plan.total(sums)
+}
+
+/// Products of an image, `sums` as `[tap][channel]`.
 struct Products<'a> {
-    shape: &'a ConvShape,
-    rows: &'a [Taps],
-    runs: &'a [ColumnRun],
+    plan: &'a Plan<'a>,
     x: &'a [f32],
     dy: &'a [f32],
-    images: std::ops::Range<usize>,
     sums: &'a mut [f32],
 }
 
@@ -65,35 +104,35 @@ impl Job for Products<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(mut self) {
-        let s = self.shape;
+        let s = self.plan.shape;
         let block = (PIECE / s.ow).max(1);
         let mut pieces = Vec::new();
-        for (image, top) in self.images.clone().flat_map(|i| (0..s.oh).step_by(block).map(move |r| (i, r))) {
+        for top in (0..s.oh).step_by(block) {
             pieces.clear();
-            self.cut(image, top..(top + block).min(s.oh), &mut pieces);
+            self.cut(top..(top + block).min(s.oh), &mut pieces);
             self.channels::<I>(&pieces);
         }
     }
 }
 
 impl Products<'_> {
-    /// The pieces of some rows of an image.
-    fn cut(&self, image: usize, rows: std::ops::Range<usize>, pieces: &mut Vec<Piece>) {
-        let s = self.shape;
+    /// The pieces of some rows.
+    fn cut(&self, rows: Range<usize>, pieces: &mut Vec<Piece>) {
+        let s = self.plan.shape;
         for ky in 0..s.kh {
             // Rows that the tap reaches inside for are neighbours.
-            let reaches = |o: &usize| self.rows[*o].iter().any(|(tap, _)| tap == ky);
+            let reaches = |o: &usize| self.plan.rows[*o].iter().any(|(tap, _)| tap == ky);
             let Some(first) = rows.clone().find(reaches) else { continue };
             let count = rows.clone().filter(reaches).count();
             let y = first * s.stride + ky - s.padding;
-            for run in self.runs {
+            for run in &self.plan.runs {
                 for tap in (0..run.taps.count).step_by(3) {
                     let piece = Piece {
                         taps: (run.taps.count - tap).min(3),
                         rows: count,
                         columns: run.len,
-                        x: ((image * s.h + y) * s.w + run.taps.source + tap) * s.cin,
-                        dy: ((image * s.oh + first) * s.ow + run.start) * s.cin,
+                        x: (y * s.w + run.taps.source + tap) * s.cin,
+                        dy: (first * s.ow + run.start) * s.cin,
                         sums: (ky * s.kw + run.taps.tap + tap) * s.cin,
                         x_row: s.stride * s.w * s.cin,
                         dy_row: s.ow * s.cin,
@@ -112,7 +151,7 @@ impl Products<'_> {
     /// Adds the pieces' products.
     #[inline(always)]
     fn channels<I: Isa>(&mut self, pieces: &[Piece]) {
-        let channels = self.shape.cin;
+        let channels = self.plan.shape.cin;
         if channels < I::LANES {
             return self.taps::<I, 1>(pieces, 0, channels, 0);
         }
@@ -155,7 +194,7 @@ impl Products<'_> {
         len: usize,
         skip: usize,
     ) {
-        let channels = self.shape.cin;
+        let channels = self.plan.shape.cin;
         // SAFETY: the instruction set is there, for a job runs. `len` channels from `channel` on lie within a pixel,
         // and the piece's pixels within x and dy, as `cut` has checked. The array holds `V` vectors.
         unsafe {

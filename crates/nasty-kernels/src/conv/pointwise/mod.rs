@@ -1,6 +1,7 @@
 //! 1×1 convolution without stride or padding: a product of matrices, `[pixels, inputs]` with the weight, straight
 //! from and to the tensors. Pairs of bfloat16 are first packed, a block of pixels at a time.
 
+mod both;
 mod weight;
 
 use std::marker::PhantomData;
@@ -8,57 +9,123 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::gather::Epilogue;
+use super::compute::{Around, Epilogue};
+use super::geometry::ConvShape;
 use super::output::{Output, Shared};
 use super::pack::{CHUNK, Tile, WeightOrder, tiles};
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
+pub(super) use self::both::backward;
 pub(super) use self::weight::backward_weight;
 
 /// Bytes of a task's pixels on both sides, about: they stay in the second-level cache beside the weights.
 const BLOCK: usize = 192 << 10;
 
-/// Every pixel's outputs from its inputs: forward, or the gradient of the input with the roles swapped.
-pub(super) struct Pointwise<'a> {
-    pub(super) pixels: usize,
-    pub(super) inputs: usize,
-    pub(super) outputs: usize,
-    pub(super) order: WeightOrder,
-    pub(super) bias: Option<&'a [f32]>,
-    pub(super) epilogue: Option<&'a Epilogue<'a>>,
+/// y, computed with products of `E`.
+pub(super) fn forward<E: Element>(
+    path: Path,
+    s: &ConvShape,
+    around: Around<'_>,
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    let order = WeightOrder { group: 0, destination: s.cin, source: 1 };
+    let packed = Packed::<E>::new(path, [s.cin, s.cout], order, weight, bias);
+    packed.run(s.n * s.h * s.w, around, x)
 }
 
-impl Pointwise<'_> {
-    /// The outputs, computed with products of `E`.
-    pub(super) fn run<E: Element>(&self, path: Path, x: &[f32], weight: &[f32]) -> Vec<f32> {
-        let (tiles, width) = tiles(self.outputs, path.lanes());
-        let elements = self.inputs.div_ceil(E::VALUES);
-        let mut scratch = Scratch::take(elements * width);
-        let weights = &mut scratch.elements::<E>()[..elements * width];
-        self.pack(weight, &tiles, path.lanes(), weights);
-        let mut bias = vec![0.0; width];
-        if let Some(given) = self.bias {
-            bias[..self.outputs].copy_from_slice(given);
-        }
+/// dx, computed with products of `E`.
+pub(super) fn backward_input<E: Element>(
+    path: Path,
+    s: &ConvShape,
+    epilogue: Option<&Epilogue<'_>>,
+    weight: &[f32],
+    dy: &[f32],
+) -> Vec<f32> {
+    let around = Around { prologue: None, epilogue };
+    Packed::<E>::transposed(path, s, weight).run(s.n * s.h * s.w, around, dy)
+}
 
-        assert_eq!(x.len(), self.pixels * self.inputs, "the tasks' pointers rely on this");
-        let mut y = Output::new(self.pixels * self.outputs);
+/// The weight in the order of the inner loop: every pixel's outputs from its inputs, forward, or the gradient of the
+/// input with the roles swapped.
+struct Packed<E> {
+    path: Path,
+    inputs: usize,
+    outputs: usize,
+    tiles: Vec<Tile>,
+    /// As `[tile][element of the inputs][channel of the tile]`; unused places are zero.
+    weights: Scratch,
+    /// As the tiles have it.
+    bias: Vec<f32>,
+    element: PhantomData<E>,
+}
+
+impl<E: Element> Packed<E> {
+    fn new(
+        path: Path,
+        [inputs, outputs]: [usize; 2],
+        order: WeightOrder,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Self {
+        let (tiles, width) = tiles(outputs, path.lanes());
+        let mut padded = vec![0.0; width];
+        if let Some(given) = bias {
+            padded[..outputs].copy_from_slice(given);
+        }
+        let len = inputs.div_ceil(E::VALUES) * width;
+        let weights = Scratch::take(len);
+        let mut packed = Self { path, inputs, outputs, tiles, weights, bias: padded, element: PhantomData };
+        packed.pack(weight, order, len);
+        packed
+    }
+
+    /// For the gradient of the input.
+    fn transposed(path: Path, s: &ConvShape, weight: &[f32]) -> Self {
+        let order = WeightOrder { group: 0, destination: 1, source: s.cin };
+        Self::new(path, [s.cout, s.cin], order, weight, None)
+    }
+
+    /// Of all pixels.
+    fn run(&self, pixels: usize, around: Around<'_>, x: &[f32]) -> Vec<f32> {
+        assert_eq!(x.len(), pixels * self.inputs, "the tasks' pointers rely on this");
+        let mut y = Output::new(pixels * self.outputs);
         let shared = y.share();
         let block = (BLOCK / (4 * (self.inputs + self.outputs)) / 24).max(1) * 24;
-        (0..self.pixels.div_ceil(block)).into_par_iter().for_each(|i| {
-            let pixels = i * block..((i + 1) * block).min(self.pixels);
-            path.run(Block { all: self, tiles: &tiles, x, weights, bias: &bias, y: shared, pixels });
+        (0..pixels.div_ceil(block)).into_par_iter().for_each(|i| {
+            let pixels = i * block..((i + 1) * block).min(pixels);
+            let x = &x[pixels.start * self.inputs..pixels.end * self.inputs];
+            // SAFETY: the pixels are this task's alone.
+            around.read(x, |x| unsafe { self.some(pixels, x, shared, around.epilogue) });
         });
         // SAFETY: the tasks cover all pixels, and every task writes all outputs of its own.
         unsafe { y.finish() }
     }
 
-    /// The weight as `[tile][element of the inputs][channel of the tile]`; unused places are zero.
-    fn pack<E: Element>(&self, weight: &[f32], tiles: &[Tile], lanes: usize, packed: &mut [E]) {
-        let elements = self.inputs.div_ceil(E::VALUES);
-        let mut rest = packed;
-        let parts: Vec<_> = tiles
+    /// Of some pixels, whose inputs x are; by one thread.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes these pixels of y.
+    unsafe fn some(&self, pixels: Range<usize>, x: &[f32], y: Shared<'_>, epilogue: Option<&Epilogue<'_>>) {
+        let (at, len) = (pixels.start * self.outputs, pixels.len() * self.outputs);
+        let y = y.at(at, len);
+        assert_eq!(x.len(), pixels.len() * self.inputs, "the job's pointers rely on this");
+        self.path.run(Block { packed: self, x, y, count: pixels.len() });
+        if let Some(epilogue) = epilogue {
+            // SAFETY: the caller's promise, and all have been written.
+            epilogue(at, unsafe { std::slice::from_raw_parts_mut(y, len) });
+        }
+    }
+
+    fn pack(&mut self, weight: &[f32], order: WeightOrder, len: usize) {
+        let lanes = self.path.lanes();
+        let inputs = self.inputs;
+        let elements = inputs.div_ceil(E::VALUES);
+        let mut rest = &mut self.weights.elements::<E>()[..len];
+        let parts: Vec<_> = self
+            .tiles
             .iter()
             .map(|tile| {
                 let (part, tail) = std::mem::take(&mut rest).split_at_mut(elements * tile.vectors * lanes);
@@ -72,24 +139,22 @@ impl Pointwise<'_> {
                 unused.fill(E::default());
                 let input = e * E::VALUES;
                 for (d, to) in used.iter_mut().enumerate() {
-                    let at = (tile.start + d) * self.order.destination + input * self.order.source;
-                    let paired = E::VALUES == 2 && input + 1 < self.inputs;
-                    *to = E::pack(weight[at], if paired { weight[at + self.order.source] } else { 0.0 });
+                    let at = (tile.start + d) * order.destination + input * order.source;
+                    let paired = E::VALUES == 2 && input + 1 < inputs;
+                    *to = E::pack(weight[at], if paired { weight[at + order.source] } else { 0.0 });
                 }
             }
         });
     }
 }
 
-/// The work of a task.
+/// The outputs of some pixels.
 struct Block<'a, E> {
-    all: &'a Pointwise<'a>,
-    tiles: &'a [Tile],
+    packed: &'a Packed<E>,
+    /// Of as many pixels as y.
     x: &'a [f32],
-    weights: &'a [E],
-    bias: &'a [f32],
-    y: Shared<'a>,
-    pixels: Range<usize>,
+    y: *mut f32,
+    count: usize,
 }
 
 impl<E: Element> Job for Block<'_, E> {
@@ -97,29 +162,27 @@ impl<E: Element> Job for Block<'_, E> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Pointwise { inputs, outputs, .. } = *self.all;
-        let count = self.pixels.len();
-        let x = &self.x[self.pixels.start * inputs..self.pixels.end * inputs];
+        let Self { packed, x, y, count } = self;
+        let Packed { inputs, outputs, .. } = *packed;
         let row = inputs.div_ceil(E::VALUES);
         let mut scratch = Scratch::take(if E::VALUES == 1 { 0 } else { count * row });
         let x = if E::VALUES == 1 {
             x.as_ptr()
         } else {
-            let packed = &mut scratch.elements::<E>()[..count * row];
-            for (to, x) in packed.chunks_exact_mut(row).zip(x.chunks_exact(inputs)) {
+            let pairs = &mut scratch.elements::<E>()[..count * row];
+            for (to, x) in pairs.chunks_exact_mut(row).zip(x.chunks_exact(inputs)) {
                 pack_row::<I, E>(x, to);
             }
-            packed.as_ptr().cast()
+            pairs.as_ptr().cast()
         };
-        let at = self.pixels.start * outputs;
-        let y = self.y.at(at, count * outputs);
-        for tile in self.tiles {
-            let weights = &self.weights[row * tile.offset..][..row * tile.vectors * I::LANES];
+        let all = packed.weights.read::<E>();
+        for tile in &packed.tiles {
+            let weights = &all[row * tile.offset..][..row * tile.vectors * I::LANES];
             let rows = Rows {
                 x,
                 row,
                 weights: weights.as_ptr().cast(),
-                bias: self.bias[tile.offset..][..tile.vectors * I::LANES].as_ptr(),
+                bias: packed.bias[tile.offset..][..tile.vectors * I::LANES].as_ptr(),
                 y: y.wrapping_add(tile.start),
                 outputs,
                 len: tile.len,
@@ -128,10 +191,6 @@ impl<E: Element> Job for Block<'_, E> {
             // SAFETY: the instruction set is there, for a job runs; x has `count` rows and y as many pixels, both
             // this task's.
             unsafe { if tile.vectors == 1 { rows.all::<I, 1>(count) } else { rows.all::<I, 2>(count) } }
-        }
-        if let Some(epilogue) = self.all.epilogue {
-            // SAFETY: these pixels are this task's alone, and all have been written.
-            epilogue(at, unsafe { std::slice::from_raw_parts_mut(y, count * outputs) });
         }
     }
 }

@@ -15,9 +15,74 @@ const SUMS: usize = 144 << 10;
 /// Bytes of the pixels that all of a task's sums go over before the next, about.
 const PIXELS: usize = 256 << 10;
 /// The most of them: their output gradients of a tile stay in the first-level cache.
-const MOST_PIXELS: usize = 128;
+pub(super) const MOST_PIXELS: usize = 128;
 
-/// The gradient of the weight `[outputs, inputs]`, computed with products of `E`.
+/// How the gradient is cut into sums: by inputs, and by pixels. It depends on the shape alone: results are the same
+/// with any number of threads.
+pub(super) struct Plan {
+    path: Path,
+    inputs: usize,
+    outputs: usize,
+    pub(super) tiles: Vec<Tile>,
+    /// Of all tiles.
+    width: usize,
+    /// Inputs of a part.
+    some: usize,
+    /// Parts of the pixels.
+    pub(super) slots: usize,
+}
+
+impl Plan {
+    /// All inputs in one part.
+    pub(super) fn whole(path: Path, inputs: usize, outputs: usize) -> Self {
+        let (tiles, width) = tiles(outputs, path.lanes());
+        Self { path, inputs, outputs, tiles, width, some: inputs, slots: TASKS }
+    }
+
+    /// By inputs as far as the sums are too many for the caches, else by pixels.
+    fn cut(path: Path, inputs: usize, outputs: usize, pixels: usize) -> Self {
+        let plan = Self::whole(path, inputs, outputs);
+        let parts = (4 * plan.len()).div_ceil(SUMS).min(inputs.div_ceil(24));
+        let some = inputs.div_ceil(parts).next_multiple_of(4);
+        let slots = TASKS.div_ceil(inputs.div_ceil(some)).min(pixels.div_ceil(MOST_PIXELS)).max(1);
+        Self { some, slots, ..plan }
+    }
+
+    /// Sums of a slot.
+    pub(super) fn len(&self) -> usize {
+        self.inputs * self.width
+    }
+
+    /// The pixels of a slot.
+    pub(super) fn pixels(&self, slot: usize, pixels: usize) -> Range<usize> {
+        slot * pixels / self.slots..(slot + 1) * pixels / self.slots
+    }
+
+    /// The gradient of the weight `[outputs, inputs]`.
+    pub(super) fn total(&self, sums: &[f32]) -> Vec<f32> {
+        let Self { inputs, outputs, width, some, slots, .. } = *self;
+        let mut dw = vec![0.0; inputs * outputs];
+        dw.par_chunks_mut(self.tiles[0].len * inputs).zip(&self.tiles).for_each(|(dw, tile)| {
+            let width_of_tile = tile.vectors * self.path.lanes();
+            for (slot, first) in (0..slots).flat_map(|slot| (0..inputs).step_by(some).map(move |f| (slot, f)))
+            {
+                let count = (inputs - first).min(some);
+                let start = slot * self.len() + first * width + count * tile.offset;
+                let sums = &sums[start..][..count * width_of_tile];
+                // A few inputs at a time: of both arrays they stay in the first-level cache.
+                for (i, sums) in sums.chunks(16 * width_of_tile).enumerate() {
+                    for (d, dw) in dw.chunks_exact_mut(inputs).enumerate() {
+                        let sums = sums[d..].iter().step_by(width_of_tile);
+                        dw[first + i * 16..].iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
+                    }
+                }
+            }
+        });
+        dw
+    }
+}
+
+/// dw, computed with products of `E`.
 pub(in super::super) fn backward_weight<E: Element>(
     path: Path,
     x: &[f32],
@@ -27,72 +92,50 @@ pub(in super::super) fn backward_weight<E: Element>(
 ) -> Vec<f32> {
     let pixels = x.len() / inputs;
     assert_eq!([x.len(), dy.len()], [pixels * inputs, pixels * outputs], "the tasks' pointers rely on this");
-    let (tiles, width) = tiles(outputs, path.lanes());
-    // By inputs as far as the sums are too many for the caches, else by pixels.
-    let parts = (inputs * width * 4).div_ceil(SUMS).min(inputs.div_ceil(24));
-    let some = inputs.div_ceil(parts).next_multiple_of(4);
-    let parts = inputs.div_ceil(some);
-    let slots = TASKS.div_ceil(parts).min(pixels.div_ceil(MOST_PIXELS)).max(1);
-    let len = inputs * width;
-    let mut scratch = Scratch::take(len * slots);
-    let sums = &mut scratch.elements::<f32>()[..len * slots];
+    let plan = Plan::cut(path, inputs, outputs, pixels);
+    let (len, some) = (plan.len(), plan.some);
+    let mut scratch = Scratch::take(len * plan.slots);
+    let sums = &mut scratch.elements::<f32>()[..len * plan.slots];
     let tasks: Vec<_> = sums
         .chunks_exact_mut(len)
         .enumerate()
         .flat_map(|(slot, sums)| {
-            let pixels = slot * pixels / slots..(slot + 1) * pixels / slots;
-            sums.chunks_mut(some * width)
+            let pixels = plan.pixels(slot, pixels);
+            sums.chunks_mut(some * plan.width)
                 .enumerate()
                 .map(move |(part, sums)| (pixels.clone(), part * some..((part + 1) * some).min(inputs), sums))
         })
         .collect();
     tasks.into_par_iter().for_each(|(pixels, part, sums)| {
-        let tiles = &tiles;
-        path.run(Gradient::<E> {
-            tiles,
-            width,
-            x,
-            dy,
-            inputs,
-            outputs,
-            pixels,
-            part,
-            sums,
-            element: PhantomData,
-        });
+        sums.fill(0.0);
+        let x = &x[pixels.start * inputs..pixels.end * inputs];
+        let dy = &dy[pixels.start * outputs..pixels.end * outputs];
+        path.run(Gradient::<E>::new(&plan, part, x, dy, sums));
     });
-
-    let mut dw = vec![0.0; inputs * outputs];
-    dw.par_chunks_mut(tiles[0].len * inputs).zip(&tiles).for_each(|(dw, tile)| {
-        let width_of_tile = tile.vectors * path.lanes();
-        for (slot, first) in (0..slots).flat_map(|slot| (0..inputs).step_by(some).map(move |f| (slot, f))) {
-            let count = (inputs - first).min(some);
-            let sums = &sums[slot * len + first * width + count * tile.offset..][..count * width_of_tile];
-            // A few inputs at a time: of both arrays they stay in the first-level cache.
-            for (i, sums) in sums.chunks(16 * width_of_tile).enumerate() {
-                for (d, dw) in dw.chunks_exact_mut(inputs).enumerate() {
-                    let sums = sums[d..].iter().step_by(width_of_tile);
-                    dw[first + i * 16..].iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
-                }
-            }
-        }
-    });
-    dw
+    plan.total(sums)
 }
 
-/// The sums `[tile][input][channel of the tile]` of some inputs over some pixels.
-struct Gradient<'a, E> {
-    tiles: &'a [Tile],
-    /// Of all tiles.
-    width: usize,
+/// Adds to the sums `[tile][input][channel of the tile]` of some inputs the products of some pixels.
+pub(super) struct Gradient<'a, E> {
+    plan: &'a Plan,
+    part: Range<usize>,
+    /// Of as many pixels as dy.
     x: &'a [f32],
     dy: &'a [f32],
-    inputs: usize,
-    outputs: usize,
-    pixels: Range<usize>,
-    part: Range<usize>,
     sums: &'a mut [f32],
     element: PhantomData<E>,
+}
+
+impl<'a, E> Gradient<'a, E> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        part: Range<usize>,
+        x: &'a [f32],
+        dy: &'a [f32],
+        sums: &'a mut [f32],
+    ) -> Self {
+        Self { plan, part, x, dy, sums, element: PhantomData }
+    }
 }
 
 impl<E: Element> Job for Gradient<'_, E> {
@@ -100,15 +143,16 @@ impl<E: Element> Job for Gradient<'_, E> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Self { inputs, outputs, width, .. } = self;
-        self.sums.fill(0.0);
+        let Plan { inputs, outputs, width, .. } = *self.plan;
+        let pixels = self.x.len() / inputs;
+        assert_eq!(self.dy.len(), pixels * outputs, "the pointers rely on this");
         let part = self.part.len();
         let block = (PIXELS / (4 * (part + width))).clamp(32, MOST_PIXELS) / 2 * 2;
         let packed = if E::VALUES == 1 { 0 } else { block.div_ceil(2) };
         let mut x_scratch = Scratch::take(packed * part);
         let mut dy_scratch = Scratch::take(packed * outputs);
-        for first in self.pixels.clone().step_by(block) {
-            let count = (self.pixels.end - first).min(block);
+        for first in (0..pixels).step_by(block) {
+            let count = (pixels - first).min(block);
             let x = &self.x[first * inputs..][..count * inputs];
             let dy = &self.dy[first * outputs..][..count * outputs];
             let steps = count.div_ceil(E::VALUES);
@@ -121,7 +165,7 @@ impl<E: Element> Job for Gradient<'_, E> {
                 pack_pixels::<I, E>(dy, outputs, 0..outputs, dy_to);
                 (x_to.as_ptr().cast(), part, dy_to.as_ptr().cast())
             };
-            for tile in self.tiles {
+            for tile in &self.plan.tiles {
                 let tile_width = tile.vectors * I::LANES;
                 let sums = &mut self.sums[part * tile.offset..][..part * tile_width];
                 let products = Products {

@@ -71,26 +71,33 @@ impl Conv {
     }
 
     pub(crate) fn forward(&self, x: Maps) -> Maps {
-        let ConvOptions { stride, padding, groups, .. } = self.options;
-        let [output, _, side, _] = self.weight.lazy_shape().dims();
-        x.apply(
-            || Op::Conv {
-                weight: self.weight.id.val() as usize,
-                bias: self.bias.as_ref().map(|b| b.id.val() as usize),
-                side,
-                stride,
-                padding,
-                groups,
-            },
-            |[h, w, _]| {
-                let length = |l: usize| (l + 2 * padding - side) / stride + 1;
-                [length(h), length(w), output]
-            },
+        x.apply_to(
+            || self.op(),
+            |shape| self.output(shape),
             |x, pass| {
                 let (weight, bias, options) = self.for_pass(pass);
-                kernels::conv2d(x, weight, bias, options)
+                kernels::conv2d(x, weight, bias, options).into()
             },
         )
+    }
+
+    fn op(&self) -> Op {
+        let ConvOptions { stride, padding, groups, .. } = self.options;
+        Op::Conv {
+            weight: self.weight.id.val() as usize,
+            bias: self.bias.as_ref().map(|b| b.id.val() as usize),
+            side: self.weight.lazy_shape()[2],
+            stride,
+            padding,
+            groups,
+        }
+    }
+
+    /// Height, width and channels of the output.
+    fn output(&self, [h, w, _]: [usize; 3]) -> [usize; 3] {
+        let [output, _, side, _] = self.weight.lazy_shape().dims();
+        let length = |l: usize| (l + 2 * self.options.padding - side) / self.options.stride + 1;
+        [length(h), length(w), output]
     }
 
     fn for_pass(&self, pass: &Pass) -> (Tensor<4>, Option<Tensor<1>>, ConvOptions) {
@@ -134,19 +141,34 @@ impl ConvBn {
         self.apply(x, Some(residual), Activation::Relu)
     }
 
-    /// `activation(bn(conv(x)) + residual)`. In evaluation mode one operation, unless someone wants to see what enters
-    /// the batch-norm.
+    /// `activation(bn(conv(x)) + residual)` as one operation, unless someone wants to see what enters the batch-norm.
     fn apply(&self, x: Maps, residual: Option<Maps>, activation: Activation) -> Maps {
         let Value::Real { x, pass } = x.0 else {
             return self.norm.forward(self.conv.forward(x), residual, activation);
         };
-        if pass.mode == Mode::Train || pass.statistics.is_some() {
+        if pass.statistics.is_some() {
             return self.norm.forward(self.conv.forward(Maps(Value::Real { x, pass })), residual, activation);
         }
-        let (scale, shift) = self.norm.scale_and_shift();
         let (weight, bias, options) = self.conv.for_pass(&pass);
         let residual = residual.map(Maps::into_tensor);
-        let y = kernels::conv2d_scale_shift(x, weight, bias, options, scale, shift, residual, activation);
+        let y = match pass.mode {
+            Mode::Train => {
+                let [n, h, w, c] = x.dims();
+                let [h, w, c] = self.conv.output([h, w, c]);
+                let epsilon = self.norm.epsilon;
+                self.norm.by_batch([n, h, w, c], |gamma, beta| {
+                    kernels::conv2d_batch_norm_train(
+                        x, weight, bias, options, gamma, beta, epsilon, residual, activation,
+                    )
+                })
+            }
+            Mode::Eval => {
+                let (scale, shift) = self.norm.scale_and_shift();
+                let x = x.into_tensor();
+                kernels::conv2d_scale_shift(x, weight, bias, options, scale, shift, residual, activation)
+                    .into()
+            }
+        };
         Maps(Value::Real { x: y, pass })
     }
 }

@@ -5,7 +5,6 @@ use burn::module::Module;
 use burn::tensor::{Tensor, activation};
 use nasty_kernels::{self as kernels, Activation};
 
-use super::maps::Value;
 use super::norm::{EPSILON, MOMENTUM};
 use super::{Builder, Maps, Pass, Running};
 use crate::nets::Mode;
@@ -52,10 +51,7 @@ impl Maps {
 
     /// Maps `[batch, height, width, channels]` of real activations.
     pub(crate) fn into_maps(self) -> Tensor<4> {
-        match self.0 {
-            Value::Real { x, .. } => x,
-            Value::Symbol { .. } => unreachable!("a symbol has no values"),
-        }
+        self.into_tensor()
     }
 }
 
@@ -89,7 +85,7 @@ impl Standardise {
                 let samples = (n * h * w) as f64;
                 self.mean.update(out.mean, MOMENTUM);
                 self.variance.update(out.variance * (samples / (samples - 1.0).max(1.0)), MOMENTUM);
-                out.y
+                out.y.into_tensor()
             }
             Mode::Eval => {
                 let scale = (self.variance.value() + EPSILON).sqrt().recip();

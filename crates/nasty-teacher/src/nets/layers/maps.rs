@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use burn::tensor::Tensor;
-use nasty_kernels::{self as kernels, Activation};
+use nasty_kernels::{self as kernels, Activation, Activations};
 
 use super::NormStatistics;
 use crate::nets::graph::{Graph, Op};
@@ -30,13 +30,13 @@ pub(crate) struct Maps(pub(super) Value);
     reason = "a few dozen exist at a time, and the large variant is the usual one"
 )]
 pub(super) enum Value {
-    Real { x: Tensor<4>, pass: Rc<Pass> },
+    Real { x: Activations, pass: Rc<Pass> },
     Symbol { id: usize, graph: Rc<RefCell<Graph>> },
 }
 
 impl Maps {
     pub(crate) fn new(x: Tensor<4>, pass: Rc<Pass>) -> Self {
-        Self(Value::Real { x, pass })
+        Self(Value::Real { x: x.into(), pass })
     }
 
     /// The input of a graph to be written down.
@@ -46,19 +46,15 @@ impl Maps {
 
     /// Vectors `[batch, channels]` of real maps of height and width 1.
     pub(crate) fn into_vectors(self) -> Tensor<2> {
-        match self.0 {
-            Value::Real { x, .. } => {
-                let [n, _, _, c] = x.dims();
-                x.reshape([n, c])
-            }
-            Value::Symbol { .. } => unreachable!("a symbol has no values"),
-        }
+        let x = self.into_tensor();
+        let [n, _, _, c] = x.dims();
+        x.reshape([n, c])
     }
 
     /// Real activations.
     pub(super) fn into_tensor(self) -> Tensor<4> {
         match self.0 {
-            Value::Real { x, .. } => x,
+            Value::Real { x, .. } => x.into_tensor(),
             Value::Symbol { .. } => unreachable!("a pass is either real or symbolic"),
         }
     }
@@ -71,10 +67,14 @@ impl Maps {
         }
     }
 
-    /// The same activations for a second branch.
-    pub(crate) fn fork(&self) -> Self {
-        Self(match &self.0 {
-            Value::Real { x, pass } => Value::Real { x: x.clone(), pass: pass.clone() },
+    /// The same activations for a second branch, computed once.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(match &mut self.0 {
+            Value::Real { x, pass } => {
+                let computed = x.clone().into_tensor();
+                *x = computed.clone().into();
+                Value::Real { x: computed.into(), pass: pass.clone() }
+            }
             Value::Symbol { id, graph } => Value::Symbol { id: *id, graph: graph.clone() },
         })
     }
@@ -98,6 +98,16 @@ impl Maps {
         shape: impl FnOnce([usize; 3]) -> [usize; 3],
         compute: impl FnOnce(Tensor<4>, &Pass) -> Tensor<4>,
     ) -> Self {
+        self.apply_to(op, shape, |x, pass| compute(x.into_tensor(), pass).into())
+    }
+
+    /// [`Self::apply`] where it matters whether the activations are computed yet.
+    pub(super) fn apply_to(
+        self,
+        op: impl FnOnce() -> Op,
+        shape: impl FnOnce([usize; 3]) -> [usize; 3],
+        compute: impl FnOnce(Activations, &Pass) -> Activations,
+    ) -> Self {
         Self(match self.0 {
             Value::Real { x, pass } => Value::Real { x: compute(x, &pass), pass },
             Value::Symbol { id, graph } => {
@@ -118,7 +128,9 @@ impl Maps {
         compute: impl FnOnce(Tensor<4>, Tensor<4>) -> Tensor<4>,
     ) -> Self {
         Self(match (self.0, other.0) {
-            (Value::Real { x, pass }, Value::Real { x: y, .. }) => Value::Real { x: compute(x, y), pass },
+            (Value::Real { x, pass }, Value::Real { x: y, .. }) => {
+                Value::Real { x: compute(x.into_tensor(), y.into_tensor()).into(), pass }
+            }
             (Value::Symbol { id: a, graph }, Value::Symbol { id: b, .. }) => {
                 let mut nodes = graph.borrow_mut();
                 let shape = shape(nodes.shape(a), nodes.shape(b));
@@ -180,7 +192,7 @@ impl Maps {
     }
 
     /// The first half of the channels, and the second.
-    pub(crate) fn split_channels(self) -> (Self, Self) {
+    pub(crate) fn split_channels(mut self) -> (Self, Self) {
         let half = self.shape()[2] / 2;
         (self.fork().channels(0, half), self.channels(half, half))
     }
@@ -204,7 +216,8 @@ impl Maps {
     pub(crate) fn interleave(self, other: Self) -> Self {
         match (self.0, other.0) {
             (Value::Real { x, pass }, Value::Real { x: y, .. }) => {
-                Self(Value::Real { x: kernels::interleave_channels(x, y), pass })
+                let y = kernels::interleave_channels(x.into_tensor(), y.into_tensor());
+                Self(Value::Real { x: y.into(), pass })
             }
             // Written down as what other programs know.
             (a, b) => Self(a).concat(Self(b)).apply(|| Op::ShuffleChannels { groups: 2 }, |s| s, |x, _| x),

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use nasty_kernels::{self as kernels, Activation};
+use nasty_kernels::{self as kernels, Activation, Activations, BatchNormOutput};
 
 use super::builder::Init;
 use super::{Builder, Maps, Pass, Running};
@@ -35,7 +35,7 @@ pub(crate) struct BatchNorm {
     variance: Running,
     /// Added to the variance.
     #[module(skip)]
-    epsilon: f64,
+    pub(super) epsilon: f64,
 }
 
 impl BatchNorm {
@@ -68,14 +68,17 @@ impl BatchNorm {
             return y.activate(activation);
         }
         let residual = residual.map(Maps::into_tensor);
-        x.apply(
+        x.apply_to(
             || unreachable!("symbols are written down above"),
             |s| s,
             |x, pass| {
+                let x = x.into_tensor();
                 self.observe(&x, pass);
                 match pass.mode {
-                    Mode::Train => self.train(x, residual, activation),
-                    Mode::Eval => self.eval(x, residual, activation),
+                    Mode::Train => self.by_batch(x.dims(), |gamma, beta| {
+                        kernels::batch_norm_train(x, gamma, beta, self.epsilon, residual, activation)
+                    }),
+                    Mode::Eval => self.eval(x, residual, activation).into(),
                 }
             },
         )
@@ -86,17 +89,14 @@ impl BatchNorm {
         self.forward(x, None, Activation::Relu)
     }
 
-    fn train(&self, x: Tensor<4>, residual: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
-        let [n, h, w, _] = x.dims();
+    /// What `norm` makes of gamma and beta, its statistics of `[n, h, w, c]` added to the running ones.
+    pub(super) fn by_batch(
+        &self,
+        [n, h, w, _]: [usize; 4],
+        norm: impl FnOnce(Tensor<1>, Tensor<1>) -> BatchNormOutput,
+    ) -> Activations {
         let samples = (n * h * w) as f64;
-        let out = kernels::batch_norm_train(
-            x,
-            self.gamma.val(),
-            self.beta.val(),
-            self.epsilon,
-            residual,
-            activation,
-        );
+        let out = norm(self.gamma.val(), self.beta.val());
         self.mean.update(out.mean, MOMENTUM);
         // One value a channel has no unbiased variance; its biased one is 0.
         self.variance.update(out.variance * (samples / (samples - 1.0).max(1.0)), MOMENTUM);

@@ -86,6 +86,7 @@ pub enum Activation {
 pub struct Activations(Values);
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few exist at a time")]
 enum Values {
     Computed(Tensor<4>),
     Normed(norm::Normed),

@@ -160,8 +160,11 @@ pub(super) fn mask(dy: &mut [f32], y: &[f32], activation: Activation) {
     }
 }
 
-/// Σ d and Σ d (x − mean) of every channel, where d is dy masked by activation(v).
-pub(super) fn sums(dy: &[f32], x: &[f32], wide: &Wide, activation: Activation) -> (Vec<f64>, Vec<f64>) {
+/// Σ d and Σ d (x − mean) of every channel.
+type Sums = (Vec<f64>, Vec<f64>);
+
+/// Σ d and Σ d (x − mean), where d is dy masked by activation(v).
+pub(super) fn sums(dy: &[f32], x: &[f32], wide: &Wide, activation: Activation) -> Sums {
     let (sums, block) = (GradientSums::new(wide, activation), wide.lanes.block);
     dy.par_chunks(block)
         .zip(x.par_chunks(block))
@@ -174,7 +177,7 @@ pub(super) fn sums(dy: &[f32], x: &[f32], wide: &Wide, activation: Activation) -
 pub(crate) struct GradientSums<'a> {
     wide: &'a Wide,
     activation: Activation,
-    blocks: Mutex<Vec<(usize, (Vec<f64>, Vec<f64>))>>,
+    blocks: Mutex<Vec<(usize, Sums)>>,
 }
 
 impl<'a> GradientSums<'a> {
@@ -192,7 +195,7 @@ impl<'a> GradientSums<'a> {
     }
 
     /// Of all that was added.
-    pub(super) fn total(self) -> (Vec<f64>, Vec<f64>) {
+    pub(super) fn total(self) -> Sums {
         total(in_order(self.blocks))
     }
 }
@@ -204,7 +207,7 @@ pub(super) fn mask_and_sum(
     x: &[f32],
     wide: &Wide,
     activation: Activation,
-) -> (Vec<f64>, Vec<f64>) {
+) -> Sums {
     let block = wide.lanes.block;
     let blocks: Vec<_> = dy
         .par_chunks_mut(block)
@@ -217,13 +220,13 @@ pub(super) fn mask_and_sum(
     total(blocks)
 }
 
-fn block_sums(dy: &[f32], x: &[f32], wide: &Wide, activation: Activation) -> (Vec<f64>, Vec<f64>) {
+fn block_sums(dy: &[f32], x: &[f32], wide: &Wide, activation: Activation) -> Sums {
     let (mut sum, mut product) = (wide.lanes.zeros(), wide.lanes.zeros());
     kernels::sums(dy, x, wide.form(), activation, &mut sum, &mut product);
     (wide.lanes.narrow(&sum), wide.lanes.narrow(&product))
 }
 
-fn total(blocks: Vec<(Vec<f64>, Vec<f64>)>) -> (Vec<f64>, Vec<f64>) {
+fn total(blocks: Vec<Sums>) -> Sums {
     let mut blocks = blocks.into_iter();
     let (mut sum, mut product) = blocks.next().unwrap_or_default();
     for (s, p) in blocks {

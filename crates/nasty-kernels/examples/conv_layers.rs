@@ -10,7 +10,7 @@ use nasty_kernels::measure::{conv_times, instruction_set, peak_flops};
 use nasty_kernels::{ConvOptions, Precision};
 
 /// Name, side of the image, input and output channels, kernel, stride, groups.
-const LAYERS: [(&str, usize, usize, usize, usize, usize, usize); 25] = [
+const LAYERS: [(&str, usize, usize, usize, usize, usize, usize); 36] = [
     ("stem 3-64", 32, 3, 64, 3, 1, 1),
     ("stem 3-16", 32, 3, 16, 3, 1, 1),
     ("resnet18 64", 32, 64, 64, 3, 1, 1),
@@ -30,12 +30,23 @@ const LAYERS: [(&str, usize, usize, usize, usize, usize, usize); 25] = [
     ("densenet 1x1 256-128", 16, 256, 128, 1, 1, 1),
     ("densenet 128-32", 16, 128, 32, 3, 1, 1),
     ("resnext 8x64", 16, 512, 512, 3, 1, 8),
-    ("mobilenet 1x1 24-144", 32, 24, 144, 1, 1, 1),
-    ("mobilenet 1x1 144-24", 32, 144, 24, 1, 1, 1),
-    ("mobilenet depthwise 144", 32, 144, 144, 3, 1, 144),
-    ("mobilenet depthwise 144 /2", 32, 144, 144, 3, 2, 144),
+    ("mobilenet 1x1 16-96", 34, 16, 96, 1, 1, 1),
+    ("mobilenet 1x1 24-144", 17, 24, 144, 1, 1, 1),
+    ("mobilenet 1x1 144-24", 17, 144, 24, 1, 1, 1),
+    ("mobilenet 1x1 32-192", 9, 32, 192, 1, 1, 1),
+    ("mobilenet 1x1 64-384", 5, 64, 384, 1, 1, 1),
+    ("mobilenet 1x1 384-64", 5, 384, 64, 1, 1, 1),
+    ("mobilenet 1x1 160-960", 5, 160, 960, 1, 1, 1),
+    ("mobilenet 1x1 960-160", 5, 960, 160, 1, 1, 1),
+    ("mobilenet 1x1 320-1280", 5, 320, 1280, 1, 1, 1),
+    ("mobilenet depthwise 96 /2", 34, 96, 96, 3, 2, 96),
+    ("mobilenet depthwise 144", 17, 144, 144, 3, 1, 144),
+    ("mobilenet depthwise 960", 5, 960, 960, 3, 1, 960),
     ("shufflenet 1x1 58", 16, 58, 58, 1, 1, 1),
-    ("shufflenet depthwise 58", 16, 58, 58, 3, 1, 58),
+    ("shufflenet 1x1 116", 8, 116, 116, 1, 1, 1),
+    ("shufflenet 1x1 232", 4, 232, 232, 1, 1, 1),
+    ("shufflenet 1x1 464-1024", 4, 464, 1024, 1, 1, 1),
+    ("shufflenet depthwise 116", 8, 116, 116, 3, 1, 116),
 ];
 
 const BATCH: usize = 128;
@@ -54,14 +65,15 @@ fn main() {
         instruction_set(),
         peak / 1e9
     );
-    println!("{:28}{:^26}{:^26}{:^26}", "", "forward", "backward input", "backward weight");
+    println!("{:28}{:^26}{:^26}{:^26}{:^26}", "", "forward", "input's gradient", "weight's gradient", "both gradients");
     for (name, side, cin, cout, kernel, stride, groups) in LAYERS.into_iter().filter(|l| l.0.contains(part)) {
         let options = ConvOptions { stride, padding: kernel / 2, groups, precision };
         let weight = [cout, cin / groups, kernel, kernel];
         let times = conv_times([BATCH, side, side, cin], weight, options, 5);
         print!("{name:28}");
-        for time in [times.forward, times.backward_input, times.backward_weight] {
-            let flops = times.flops / time.as_secs_f64();
+        let all = [times.forward, times.backward_input, times.backward_weight, times.backward];
+        for (time, flops) in all.into_iter().zip([1.0, 1.0, 1.0, 2.0].map(|n| n * times.flops)) {
+            let flops = flops / time.as_secs_f64();
             print!("{:9.2}{:8.0}{:7.1} %", time.as_secs_f64() * 1e3, flops / 1e9, flops / peak * 100.0);
         }
         println!();

@@ -67,6 +67,8 @@ pub struct ConvTimes {
     pub backward_input: Duration,
     /// Gradient of the weight.
     pub backward_weight: Duration,
+    /// Both gradients at once.
+    pub backward: Duration,
     /// Floating-point operations of each by the definition; products with padding count.
     pub flops: f64,
 }
@@ -86,12 +88,14 @@ pub fn conv_times(x: [usize; 4], weight: [usize; 4], options: ConvOptions, repea
         forward: Duration::MAX,
         backward_input: Duration::MAX,
         backward_weight: Duration::MAX,
+        backward: Duration::MAX,
         flops: 2.0 * products as f64,
     };
     for _ in 0..repeats {
         times.forward = times.forward.min(time(|| c.forward(Around::default(), &x, &w, None)));
         times.backward_input = times.backward_input.min(time(|| c.backward_input(None, &w, &dy)));
         times.backward_weight = times.backward_weight.min(time(|| c.backward_weight(&x, &dy)));
+        times.backward = times.backward.min(time(|| c.backward(Around::default(), &x, &w, &dy)));
     }
     times
 }

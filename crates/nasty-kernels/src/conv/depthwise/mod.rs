@@ -124,9 +124,10 @@ pub(super) fn backward(
         sums.fill(0.0);
         for image in plan.images(slot) {
             let (x, dy) = (&x[image * x_image..][..x_image], &dy[image * dy_image..][..dy_image]);
-            around.read(x, |x| plan.add(x, dy, sums));
+            // First what reads dy in the order in which it comes from memory.
             // SAFETY: the image is this task's alone.
             unsafe { gather.some(image, 0..s.h, Around { prologue: None, ..around }) };
+            around.read(x, |x| plan.add(x, dy, sums));
         }
     });
     // SAFETY: the slots cover all images.
@@ -214,6 +215,8 @@ struct Strip<'a> {
     x: &'a [f32],
     /// For each of those rows where the leftmost source of the run's first column and the weight begin.
     lines: &'a [[usize; 2]],
+    /// From one row of sources to the next.
+    row: usize,
     /// From one tap to its right neighbour in the weight.
     weight_step: isize,
     source_step: usize,
@@ -247,6 +250,7 @@ impl Job for Rows<'_> {
                 let strip = Strip {
                     x: self.x,
                     lines: &lines,
+                    row: g.source[1] * g.channels,
                     weight_step: across.source_step * (across.tap_step * g.channels) as isize,
                     source_step: run.source_step,
                     to: ((self.image * g.destination[0] + row) * g.destination[1] + run.start) * g.channels,
@@ -336,6 +340,15 @@ impl Gather<'_> {
                     let bias = load::<I>(bias, v, len);
                     for sums in &mut sums {
                         sums[v] = bias;
+                    }
+                }
+            }
+            if let Some([x, _]) = strip.lines.last() {
+                // The row below is the next to come from memory, and in too many pieces for the machine to foresee.
+                let below = strip.x.as_ptr().wrapping_add(x + column * step * channels + channel + strip.row);
+                for p in 0..P * step {
+                    for v in 0..V {
+                        I::prefetch(below.wrapping_add(p * channels + v * I::LANES));
                     }
                 }
             }

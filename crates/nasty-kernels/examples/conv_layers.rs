@@ -65,7 +65,10 @@ fn main() {
         instruction_set(),
         peak / 1e9
     );
-    println!("{:28}{:^26}{:^26}{:^26}{:^26}", "", "forward", "input's gradient", "weight's gradient", "both gradients");
+    println!(
+        "{:28}{:^26}{:^26}{:^26}{:^26}",
+        "", "forward", "input's gradient", "weight's gradient", "both gradients"
+    );
     for (name, side, cin, cout, kernel, stride, groups) in LAYERS.into_iter().filter(|l| l.0.contains(part)) {
         let options = ConvOptions { stride, padding: kernel / 2, groups, precision };
         let weight = [cout, cin / groups, kernel, kernel];

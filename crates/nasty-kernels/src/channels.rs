@@ -59,7 +59,7 @@ impl Move {
         }
     }
 
-    fn run(self, x: FlexTensor) -> FlexTensor {
+    pub(crate) fn run(self, x: FlexTensor) -> FlexTensor {
         let x = flex::contiguous(x);
         let [n, h, w, c] = flex::dims(&x);
         let output = self.output(c);
@@ -115,18 +115,16 @@ per_isa! { fn interleave_block(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>])
 
 #[inline(always)]
 #[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
-fn part_body<M>(y: &[f32], second: bool, part: &mut [MaybeUninit<f32>]) {
-    let pairs = part.iter_mut().zip(y.as_chunks().0);
-    if second {
-        pairs.for_each(|(part, [_, v])| _ = part.write(*v));
-    } else {
-        pairs.for_each(|(part, [v, _])| _ = part.write(*v));
+fn parts_body<M>(y: &[f32], a: &mut [MaybeUninit<f32>], b: &mut [MaybeUninit<f32>]) {
+    for ((a, b), [first, second]) in a.iter_mut().zip(b).zip(y.as_chunks().0) {
+        a.write(*first);
+        b.write(*second);
     }
 }
 
 per_isa! {
-    /// The first or second of every two.
-    fn part_block(y: &[f32], second: bool, part: &mut [MaybeUninit<f32>]) = part_body
+    /// The first and the second of every two.
+    fn parts_block(y: &[f32], a: &mut [MaybeUninit<f32>], b: &mut [MaybeUninit<f32>]) = parts_body
 }
 
 impl ChannelBackend for Flex {
@@ -185,12 +183,25 @@ impl Backward<Flex, 2> for ConcatBackward {
 
     fn backward(self, ops: Ops<[usize; 2], 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = flex::contiguous(grads.consume::<Flex>(&ops.node));
-        let mut start = 0;
-        for (parent, length) in ops.parents.iter().zip(ops.state) {
+        let [n, h, w, c] = flex::dims(&dy);
+        let [first, second] = ops.state;
+        let mut b = Vec::new();
+        let a = filled(n * h * w * first, |a| {
+            b = filled(n * h * w * second, |b| {
+                let blocks = a.par_chunks_mut(PIXELS * first).zip(b.par_chunks_mut(PIXELS * second));
+                blocks.zip(flex::elements(&dy).par_chunks(PIXELS * c)).for_each(|((a, b), dy)| {
+                    let parts = a.chunks_exact_mut(first).zip(b.chunks_exact_mut(second));
+                    for (dy, (a, b)) in dy.chunks_exact(c).zip(parts) {
+                        a.write_copy_of_slice(&dy[..first]);
+                        b.write_copy_of_slice(&dy[first..]);
+                    }
+                });
+            });
+        });
+        for (parent, (part, c)) in ops.parents.iter().zip([(a, first), (b, second)]) {
             if let Some(parent) = parent {
-                grads.register::<Flex>(parent.id, Move::Take { start, length }.run(dy.clone()));
+                grads.register::<Flex>(parent.id, flex::from_vec(part, [n, h, w, c]));
             }
-            start += length;
         }
     }
 }
@@ -204,13 +215,18 @@ impl Backward<Flex, 2> for InterleaveBackward {
     fn backward(self, ops: Ops<(), 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = flex::contiguous(grads.consume::<Flex>(&ops.node));
         let [n, h, w, c] = flex::dims(&dy);
-        for (parent, second) in ops.parents.iter().zip([false, true]) {
-            let Some(parent) = parent else { continue };
-            let part = filled(n * h * w * c / 2, |part| {
-                let blocks = part.par_chunks_mut(BLOCK).zip(flex::elements(&dy).par_chunks(2 * BLOCK));
-                blocks.for_each(|(part, dy)| part_block(dy, second, part));
+        let mut second = Vec::new();
+        let first = filled(n * h * w * c / 2, |a| {
+            second = filled(n * h * w * c / 2, |b| {
+                let blocks = a.par_chunks_mut(BLOCK).zip(b.par_chunks_mut(BLOCK));
+                let blocks = blocks.zip(flex::elements(&dy).par_chunks(2 * BLOCK));
+                blocks.for_each(|((a, b), dy)| parts_block(dy, a, b));
             });
-            grads.register::<Flex>(parent.id, flex::from_vec(part, [n, h, w, c / 2]));
+        });
+        for (parent, part) in ops.parents.iter().zip([first, second]) {
+            if let Some(parent) = parent {
+                grads.register::<Flex>(parent.id, flex::from_vec(part, [n, h, w, c / 2]));
+            }
         }
     }
 }

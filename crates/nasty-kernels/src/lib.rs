@@ -13,6 +13,7 @@
 //! Shapes that do not fit together are a bug of the caller and panic, as Burn's own operations do.
 
 mod allocator;
+mod branches;
 mod buffers;
 mod channels;
 mod conv;
@@ -36,6 +37,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 pub use self::allocator::Allocator;
+use self::branches::Part;
 use self::channels::Move;
 
 /// The instruction set that the CPU's kernels run on: `avx512bf16`, `avx512`, `avx2` or `baseline`. The machine's best, or
@@ -278,11 +280,24 @@ pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
     portable::global_avg_pool(x)
 }
 
-/// Channels `start .. start + length` of x `[n, h, w, c]`.
-pub fn take_channels(x: Tensor<4>, start: usize, length: usize) -> Tensor<4> {
+/// x `[n, h, w, c]` for two branches, whose gradients are added up by all threads. Both must be part of what is
+/// differentiated or neither: with one alone the backward pass panics, or gives x no gradient if it is a leaf.
+pub fn fork(x: Tensor<4>) -> [Tensor<4>; 2] {
+    if flex::is_flex(&x) {
+        return branches::branches(&x, [Part::All; 2]);
+    }
+    [x.clone(), x]
+}
+
+/// The two halves of the channels of x `[n, h, w, c]`, each `[n, h, w, c / 2]`. Of the gradients it holds what
+/// [`fork`] says.
+pub fn split_channels(x: Tensor<4>) -> [Tensor<4>; 2] {
     let c = x.dims()[3];
-    assert!(length >= 1 && start + length <= c, "take_channels: {length} from {start} of {c} channels");
-    move_channels(x, Move::Take { start, length })
+    assert!(c >= 2 && c.is_multiple_of(2), "split_channels: {c} channels");
+    if flex::is_flex(&x) {
+        return branches::branches(&x, [Part::FirstHalf, Part::SecondHalf]);
+    }
+    [0, c / 2].map(|start| portable::move_channels(x.clone(), Move::Take { start, length: c / 2 }))
 }
 
 /// x `[n, h, w, c]` with channels of zeros before and behind its own.

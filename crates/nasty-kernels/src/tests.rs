@@ -376,6 +376,14 @@ fn all_bits() -> Vec<Vec<Vec<u32>>> {
 }
 
 #[test]
+#[should_panic(expected = "before they are registered")]
+fn a_branch_alone_is_not_differentiated() {
+    let x = Tensor::<4>::ones([1, 2, 2, 2], &device()).require_grad();
+    let [a, _b] = crate::fork(x * 2.0);
+    a.sum().backward();
+}
+
+#[test]
 fn bits_do_not_depend_on_the_number_of_threads_or_the_run() {
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
@@ -492,6 +500,32 @@ proptest! {
     fn moved_channels_are_the_portable_ones((how, dims, seed) in moves()) {
         let ours = bits(seed, &[dims], |t| channels::move_channels(t[0].clone(), how));
         prop_assert_eq!(ours, bits(seed, &[dims], |t| portable::move_channels(t[0].clone(), how)));
+    }
+
+    #[test]
+    fn split_channels_are_the_portable_ones(
+        (n, h, w, c) in (1usize..5, 1usize..9, 1usize..20, 1usize..40),
+        seed: u64,
+    ) {
+        // Both halves with factors of their own, so that their gradients differ.
+        let join = |[a, b]: [Tensor<4>; 2]| a.clone() * b + a;
+        let shapes = [[n, h, w, 2 * c]];
+        let ours = bits(seed, &shapes, |t| join(crate::split_channels(t[0].clone())));
+        let half = |t: &Tensor<4>, start| portable::move_channels(t.clone(), Move::Take { start, length: c });
+        prop_assert_eq!(ours, bits(seed, &shapes, |t| join([half(&t[0], 0), half(&t[0], c)])));
+    }
+
+    #[test]
+    fn gradients_of_a_fork_are_added(
+        (n, h, w, c) in (1usize..5, 1usize..9, 1usize..20, prop_oneof![1usize..40, Just(400)]),
+        seed: u64,
+    ) {
+        let shapes = [[n, h, w, c]; 2];
+        let ours = bits(seed, &shapes, |t| {
+            let [a, b] = crate::fork(t[0].clone());
+            a * t[1].clone() + b
+        });
+        prop_assert_eq!(ours, bits(seed, &shapes, |t| t[0].clone() * t[1].clone() + t[0].clone()));
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl DenseNet {
             }
         }
         let mut features = self.norm.relu(x).global_pool();
-        (features.fork(), self.linear.forward(features))
+        (features.copy(), self.linear.forward(features))
     }
 }
 

@@ -61,7 +61,7 @@ impl ResNet {
             x = block.forward(x);
         }
         let mut features = x.global_pool();
-        (features.fork(), self.linear.forward(features))
+        (features.copy(), self.linear.forward(features))
     }
 }
 

@@ -53,7 +53,7 @@ impl ResNext {
             x = block.forward(x);
         }
         let mut features = x.global_pool();
-        (features.fork(), self.classifier.forward(features))
+        (features.copy(), self.classifier.forward(features))
     }
 }
 

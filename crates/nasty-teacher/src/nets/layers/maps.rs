@@ -67,8 +67,19 @@ impl Maps {
         }
     }
 
-    /// The same activations for a second branch, computed once.
+    /// The same activations for a second branch. Both must go into what is differentiated, or neither; see
+    /// [`kernels::fork`].
     pub(crate) fn fork(&mut self) -> Self {
+        let mut other = self.copy();
+        if let (Value::Real { x, .. }, Value::Real { x: y, .. }) = (&mut self.0, &mut other.0) {
+            let [first, second] = kernels::fork(x.clone().into_tensor());
+            (*x, *y) = (first.into(), second.into());
+        }
+        other
+    }
+
+    /// The same activations for whoever may want them.
+    pub(crate) fn copy(&mut self) -> Self {
         Self(match &mut self.0 {
             Value::Real { x, pass } => {
                 let computed = x.clone().into_tensor();
@@ -191,19 +202,23 @@ impl Maps {
         )
     }
 
-    /// The first half of the channels, and the second.
+    /// The first half of the channels, and the second; see [`Self::fork`].
     pub(crate) fn split_channels(mut self) -> (Self, Self) {
-        let half = self.shape()[2] / 2;
-        (self.fork().channels(0, half), self.channels(half, half))
-    }
-
-    /// Channels `start .. start + length`.
-    fn channels(self, start: usize, length: usize) -> Self {
-        self.apply(
-            || Op::Channels { start, length },
-            |[h, w, _]| [h, w, length],
-            |x, _| kernels::take_channels(x, start, length),
-        )
+        let [h, w, c] = self.shape();
+        let half = c / 2;
+        match self.0 {
+            Value::Real { x, pass } => {
+                let [first, second] = kernels::split_channels(x.into_tensor());
+                let second = Self(Value::Real { x: second.into(), pass: pass.clone() });
+                (Self(Value::Real { x: first.into(), pass }), second)
+            }
+            Value::Symbol { .. } => {
+                let part = |x: Self, start| {
+                    x.apply(|| Op::Channels { start, length: half }, |_| [h, w, half], |x, _| x)
+                };
+                (part(self.copy(), 0), part(self, half))
+            }
+        }
     }
 
     /// The channels of the other maps behind these.

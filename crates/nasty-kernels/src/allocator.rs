@@ -12,8 +12,6 @@ use mimalloc::MiMalloc;
 const PURGE_DELAY: mi_option_t = 15;
 /// Milliseconds that freed memory is kept for: so many times a step's that what is faulted in again does not count.
 const KEPT: std::ffi::c_long = 600_000;
-/// From this size on an allocation is a tensor's.
-const LARGE: usize = 1 << 20;
 
 /// mimalloc, keeping what was freed for the next step; to be a program's `global_allocator`.
 ///
@@ -24,6 +22,8 @@ const LARGE: usize = 1 << 20;
 #[derive(Clone, Copy, Debug)]
 pub struct Allocator;
 
+/// At the first allocation: what is freed before would set the clock to the usual second.
+#[inline]
 fn keep_freed_memory() {
     static ONCE: Once = Once::new();
     // SAFETY: the option exists, and any number of milliseconds is a value for it.
@@ -33,17 +33,13 @@ fn keep_freed_memory() {
 // SAFETY: all is left to mimalloc.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= LARGE {
-            keep_freed_memory();
-        }
+        keep_freed_memory();
         // SAFETY: the caller's contract, here and below.
         unsafe { MiMalloc.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if layout.size() >= LARGE {
-            keep_freed_memory();
-        }
+        keep_freed_memory();
         // SAFETY: as above.
         unsafe { MiMalloc.alloc_zeroed(layout) }
     }

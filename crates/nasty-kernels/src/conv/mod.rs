@@ -1,6 +1,7 @@
 //! Convolution on the CPU backend: how Burn reaches the kernels, and what backward remembers.
 #![allow(unsafe_code, reason = "the inner loops read and write through pointers")]
 
+mod ahead;
 mod bias;
 mod compute;
 mod depthwise;

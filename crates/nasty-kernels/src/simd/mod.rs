@@ -64,6 +64,9 @@ pub(crate) trait Isa: 'static {
     /// Asks for the cache line at any address, valid or not.
     #[inline(always)]
     fn prefetch(_: *const f32) {}
+    /// The same for the second-level cache.
+    #[inline(always)]
+    fn prefetch_far(_: *const f32) {}
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     /// a b + c.

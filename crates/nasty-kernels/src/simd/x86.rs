@@ -82,6 +82,12 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch_far(at: *const f32) {
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn add(a: __m256, b: __m256) -> __m256 {
         // SAFETY: as above.
         unsafe { _mm256_add_ps(a, b) }
@@ -161,6 +167,12 @@ macro_rules! avx512 {
             fn prefetch(at: *const f32) {
                 // SAFETY: a prefetch reads nothing and never faults.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+            }
+
+            #[inline(always)]
+            fn prefetch_far(at: *const f32) {
+                // SAFETY: as above.
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
             }
 
             #[inline(always)]

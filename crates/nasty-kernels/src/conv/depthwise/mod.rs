@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::ahead::Ahead;
 use super::compute::{Around, Epilogue};
 use super::geometry::{ConvShape, Taps};
 use super::output::{Output, Shared};
@@ -122,11 +123,15 @@ pub(super) fn backward(
     let sums = &mut scratch.elements::<f32>()[..plan.slots * plan.len];
     sums.par_chunks_mut(plan.len).enumerate().for_each(|(slot, sums)| {
         sums.fill(0.0);
-        for image in plan.images(slot) {
-            let (x, dy) = (&x[image * x_image..][..x_image], &dy[image * dy_image..][..dy_image]);
+        let images = plan.images(slot);
+        for image in images.clone() {
+            let of = |image: usize| (&x[image * x_image..][..x_image], &dy[image * dy_image..][..dy_image]);
+            let (x, dy) = of(image);
+            let ahead = if image + 1 < images.end { of(image + 1) } else { Default::default() };
+            let ahead = Ahead::of(ahead.0, ahead.1);
             // First what reads dy in the order in which it comes from memory.
             // SAFETY: the image is this task's alone.
-            unsafe { gather.some(image, 0..s.h, Around { prologue: None, ..around }) };
+            unsafe { gather.some(image, 0..s.h, Around { prologue: None, ..around }, ahead) };
             around.read(x, |x| plan.add(x, dy, sums));
         }
     });
@@ -171,7 +176,7 @@ impl<'a> Gather<'a> {
                 let start = image * of_image;
                 let stop = end.min(start + of_image);
                 // SAFETY: these rows are this task's alone.
-                unsafe { self.some(image, first - start..stop - start, around) };
+                unsafe { self.some(image, first - start..stop - start, around, Ahead::default()) };
                 first = stop;
             }
         });
@@ -181,12 +186,15 @@ impl<'a> Gather<'a> {
     ///
     /// # Safety
     /// Nobody else reads or writes them.
-    unsafe fn some(&self, image: usize, rows: Range<usize>, around: Around<'_>) {
+    unsafe fn some(&self, image: usize, rows: Range<usize>, around: Around<'_>, ahead: Ahead<'_>) {
         let reach = Taps::reach(&self.rows[rows.clone()]);
         let row = self.source[1] * self.channels;
-        let x = &self.x[(image * self.source[0] + reach.start) * row..][..reach.len() * row];
+        let (x, rest) = self.x[(image * self.source[0] + reach.start) * row..].split_at(reach.len() * row);
+        // What a prologue reads; the tiles themselves ask for theirs.
+        let next = if around.prologue.is_some() { &rest[..rest.len().min(x.len())] } else { &[] };
+        let ahead = if next.is_empty() { ahead } else { Ahead::of(next, &[]) };
         around.read(x, |x| {
-            self.path.run(Rows { gather: self, image, rows: rows.clone(), x, first: reach.start });
+            self.path.run(Rows { gather: self, image, rows: rows.clone(), x, first: reach.start, ahead });
         });
         if let Some(epilogue) = around.epilogue {
             let row = self.destination[1] * self.channels;
@@ -208,6 +216,7 @@ struct Rows<'a> {
     /// The sources' rows that they read, from `first` on.
     x: &'a [f32],
     first: usize,
+    ahead: Ahead<'a>,
 }
 
 /// Columns of a run with the kernel's rows that reach them.
@@ -229,10 +238,10 @@ impl Job for Rows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self) {
+    fn run<I: Isa>(mut self) {
         let g = self.gather;
         let mut lines = Vec::new();
-        for row in self.rows {
+        for row in self.rows.clone() {
             for run in &g.runs {
                 let across = run.taps;
                 // From left to right; the gradient's taps are listed from right to left.
@@ -247,6 +256,10 @@ impl Job for Rows<'_> {
                     assert!(x + sources * g.channels <= self.x.len() && weight < g.weight.len());
                     lines.push([x, weight]);
                 }
+                // For a vector of the destination as many lines as there are sources for one.
+                let [sources, destinations] = [g.source, g.destination].map(|[rows, columns]| rows * columns);
+                self.ahead
+                    .lines::<I>(run.len * g.channels.div_ceil(16) * (2 * sources).div_ceil(destinations));
                 let strip = Strip {
                     x: self.x,
                     lines: &lines,

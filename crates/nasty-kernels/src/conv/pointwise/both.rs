@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::super::ahead::Ahead;
 use super::super::compute::Around;
 use super::super::geometry::ConvShape;
 use super::super::output::Output;
@@ -52,11 +53,16 @@ pub(in super::super) fn backward<E: Element>(
         let slot = plan.pixels(slot, pixels);
         for first in slot.clone().step_by(block) {
             let some = first..(first + block).min(slot.end);
+            let next = some.end..(some.end + block).min(slot.end);
+            let ahead = Ahead::of(
+                &x[next.start * inputs..next.end * inputs],
+                &dy[next.start * outputs..next.end * outputs],
+            );
             let x = &x[some.start * inputs..some.end * inputs];
             let dy = &dy[some.start * outputs..some.end * outputs];
             around.read(x, |x| path.run(Gradient::<E>::new(&plan, 0..inputs, x, dy, sums)));
             // SAFETY: the slots' pixels are apart, and so are a slot's blocks.
-            unsafe { packed.some(some, dy, shared, around.epilogue) };
+            unsafe { packed.some(some, dy, shared, around.epilogue, ahead) };
         }
     });
     // SAFETY: the slots' blocks cover all pixels, and each writes all inputs of its own.

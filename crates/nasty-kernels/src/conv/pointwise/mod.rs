@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::ahead::Ahead;
 use super::compute::{Around, Epilogue};
 use super::geometry::ConvShape;
 use super::output::{Output, Shared};
@@ -96,9 +97,11 @@ impl<E: Element> Packed<E> {
         let block = (BLOCK / (4 * (self.inputs + self.outputs)) / 24).max(1) * 24;
         (0..pixels.div_ceil(block)).into_par_iter().for_each(|i| {
             let pixels = i * block..((i + 1) * block).min(pixels);
-            let x = &x[pixels.start * self.inputs..pixels.end * self.inputs];
+            let (_, rest) = x.split_at(pixels.start * self.inputs);
+            let (x, rest) = rest.split_at(pixels.len() * self.inputs);
+            let ahead = Ahead::of(&rest[..rest.len().min(x.len())], &[]);
             // SAFETY: the pixels are this task's alone.
-            around.read(x, |x| unsafe { self.some(pixels, x, shared, around.epilogue) });
+            around.read(x, |x| unsafe { self.some(pixels, x, shared, around.epilogue, ahead) });
         });
         // SAFETY: the tasks cover all pixels, and every task writes all outputs of its own.
         unsafe { y.finish() }
@@ -108,11 +111,18 @@ impl<E: Element> Packed<E> {
     ///
     /// # Safety
     /// Nobody else reads or writes these pixels of y.
-    unsafe fn some(&self, pixels: Range<usize>, x: &[f32], y: Shared<'_>, epilogue: Option<&Epilogue<'_>>) {
+    unsafe fn some(
+        &self,
+        pixels: Range<usize>,
+        x: &[f32],
+        y: Shared<'_>,
+        epilogue: Option<&Epilogue<'_>>,
+        ahead: Ahead<'_>,
+    ) {
         let (at, len) = (pixels.start * self.outputs, pixels.len() * self.outputs);
         let y = y.at(at, len);
         assert_eq!(x.len(), pixels.len() * self.inputs, "the job's pointers rely on this");
-        self.path.run(Block { packed: self, x, y, count: pixels.len() });
+        self.path.run(Block { packed: self, x, y, count: pixels.len(), ahead });
         if let Some(epilogue) = epilogue {
             // SAFETY: the caller's promise, and all have been written.
             epilogue(at, unsafe { std::slice::from_raw_parts_mut(y, len) });
@@ -155,6 +165,7 @@ struct Block<'a, E> {
     x: &'a [f32],
     y: *mut f32,
     count: usize,
+    ahead: Ahead<'a>,
 }
 
 impl<E: Element> Job for Block<'_, E> {
@@ -162,7 +173,7 @@ impl<E: Element> Job for Block<'_, E> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Self { packed, x, y, count } = self;
+        let Self { packed, x, y, count, mut ahead } = self;
         let Packed { inputs, outputs, .. } = *packed;
         let row = inputs.div_ceil(E::VALUES);
         let mut scratch = Scratch::take(if E::VALUES == 1 { 0 } else { count * row });
@@ -190,7 +201,13 @@ impl<E: Element> Job for Block<'_, E> {
             };
             // SAFETY: the instruction set is there, for a job runs; x has `count` rows and y as many pixels, both
             // this task's.
-            unsafe { if tile.vectors == 1 { rows.all::<I, 1>(count) } else { rows.all::<I, 2>(count) } }
+            unsafe {
+                if tile.vectors == 1 {
+                    rows.all::<I, 1>(count, &mut ahead);
+                } else {
+                    rows.all::<I, 2>(count, &mut ahead);
+                }
+            }
         }
     }
 }
@@ -237,24 +254,24 @@ struct Rows<E> {
 impl<E: Element> Rows<E> {
     /// All `count` pixels; the last lap over those before.
     #[inline(always)]
-    unsafe fn all<I: Isa, const V: usize>(&self, count: usize) {
+    unsafe fn all<I: Isa, const V: usize>(&self, count: usize, ahead: &mut Ahead<'_>) {
         // SAFETY: the caller's promise; pixels below `count` are computed.
         unsafe {
             match count {
-                12.. if I::IMAGES == 8 => self.some::<I, 12, V>(count),
-                4.. => self.some::<I, 4, V>(count),
-                _ => self.some::<I, 1, V>(count),
+                12.. if I::IMAGES == 8 => self.some::<I, 12, V>(count, ahead),
+                4.. => self.some::<I, 4, V>(count, ahead),
+                _ => self.some::<I, 1, V>(count, ahead),
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn some<I: Isa, const P: usize, const V: usize>(&self, count: usize) {
+    unsafe fn some<I: Isa, const P: usize, const V: usize>(&self, count: usize, ahead: &mut Ahead<'_>) {
         // SAFETY: as above.
         unsafe {
             for pixel in (0..count).step_by(P) {
                 let pixel = pixel.min(count - P);
-                let sums = self.products::<I, P, V>(self.x.add(pixel * self.row));
+                let sums = self.products::<I, P, V>(self.x.add(pixel * self.row), ahead);
                 let y = self.y.add(pixel * self.outputs);
                 if self.len == V * I::LANES {
                     for (p, sums) in sums.iter().enumerate() {
@@ -275,7 +292,11 @@ impl<E: Element> Rows<E> {
     }
 
     #[inline(always)]
-    unsafe fn products<I: Isa, const P: usize, const V: usize>(&self, x: *const f32) -> [[I::V; V]; P] {
+    unsafe fn products<I: Isa, const P: usize, const V: usize>(
+        &self,
+        x: *const f32,
+        ahead: &mut Ahead<'_>,
+    ) -> [[I::V; V]; P] {
         // SAFETY: as above; the weights have a row of `V` vectors for each element.
         unsafe {
             let mut sums = [[I::zero(); V]; P];
@@ -286,6 +307,7 @@ impl<E: Element> Rows<E> {
                 }
             }
             for first in (0..self.row).step_by(CHUNK) {
+                ahead.lines::<I>(P);
                 // The next pixels come from memory unless they are packed, and several rows at a time are not
                 // what the machine foresees.
                 if E::VALUES == 1 {

@@ -22,6 +22,8 @@ pub(super) use self::weight::backward_weight;
 
 /// Bytes of a task's pixels on both sides, about: they stay in the second-level cache beside the weights.
 const BLOCK: usize = 192 << 10;
+/// Elements of a page: cache lines as far apart share a set of the first-level cache.
+const PAGE: usize = 1024;
 
 /// y, computed with products of `E`.
 pub(super) fn forward<E: Element>(
@@ -144,14 +146,17 @@ impl<E: Element> Packed<E> {
             })
             .collect();
         parts.into_par_iter().for_each(|(tile, part)| {
-            for (e, row) in part.chunks_exact_mut(tile.vectors * lanes).enumerate() {
-                let (used, unused) = row.split_at_mut(tile.len);
-                unused.fill(E::default());
-                let input = e * E::VALUES;
-                for (d, to) in used.iter_mut().enumerate() {
-                    let at = (tile.start + d) * order.destination + input * order.source;
-                    let paired = E::VALUES == 2 && input + 1 < inputs;
-                    *to = E::pack(weight[at], if paired { weight[at + order.source] } else { 0.0 });
+            part.fill(E::default());
+            let width = tile.vectors * lanes;
+            // A few inputs at a time: whichever way the weight lies, its cache lines are read but once.
+            for (block, rows) in part.chunks_mut(CHUNK * width).enumerate() {
+                for d in 0..tile.len {
+                    for (e, row) in rows.chunks_exact_mut(width).enumerate() {
+                        let input = (block * CHUNK + e) * E::VALUES;
+                        let at = (tile.start + d) * order.destination + input * order.source;
+                        let paired = E::VALUES == 2 && input + 1 < inputs;
+                        row[d] = E::pack(weight[at], if paired { weight[at + order.source] } else { 0.0 });
+                    }
                 }
             }
         });
@@ -176,15 +181,19 @@ impl<E: Element> Job for Block<'_, E> {
         let Self { packed, x, y, count, mut ahead } = self;
         let Packed { inputs, outputs, .. } = *packed;
         let row = inputs.div_ceil(E::VALUES);
-        let mut scratch = Scratch::take(if E::VALUES == 1 { 0 } else { count * row });
-        let x = if E::VALUES == 1 {
-            x.as_ptr()
-        } else {
-            let pairs = &mut scratch.elements::<E>()[..count * row];
-            for (to, x) in pairs.chunks_exact_mut(row).zip(x.chunks_exact(inputs)) {
-                pack_row::<I, E>(x, to);
+        // Rows a multiple of a page apart would drive each other out of the first-level cache.
+        let apart = row.is_multiple_of(PAGE);
+        let stride = row + if apart { CHUNK } else { 0 };
+        let copied = E::VALUES == 2 || apart;
+        let mut scratch = Scratch::take(if copied { count * stride } else { 0 });
+        let x = if copied {
+            let rows = &mut scratch.elements::<E>()[..count * stride];
+            for (to, x) in rows.chunks_exact_mut(stride).zip(x.chunks_exact(inputs)) {
+                pack_row::<I, E>(x, &mut to[..row]);
             }
-            pairs.as_ptr().cast()
+            rows.as_ptr().cast()
+        } else {
+            x.as_ptr()
         };
         let all = packed.weights.read::<E>();
         for tile in &packed.tiles {
@@ -192,6 +201,7 @@ impl<E: Element> Job for Block<'_, E> {
             let rows = Rows {
                 x,
                 row,
+                stride,
                 weights: weights.as_ptr().cast(),
                 bias: packed.bias[tile.offset..][..tile.vectors * I::LANES].as_ptr(),
                 y: y.wrapping_add(tile.start),
@@ -239,8 +249,10 @@ fn pack_row<I: Isa, E: Element>(x: &[f32], to: &mut [E]) {
 /// A tile of channels of some pixels. The pointers are to elements of four bytes, `f32` or pairs.
 struct Rows<E> {
     x: *const f32,
-    /// From one pixel to the next in x, and the products of a pixel.
+    /// Products of a pixel.
     row: usize,
+    /// From one pixel to the next in x.
+    stride: usize,
     weights: *const f32,
     bias: *const f32,
     y: *mut f32,
@@ -271,7 +283,7 @@ impl<E: Element> Rows<E> {
         unsafe {
             for pixel in (0..count).step_by(P) {
                 let pixel = pixel.min(count - P);
-                let sums = self.products::<I, P, V>(self.x.add(pixel * self.row), ahead);
+                let sums = self.products::<I, P, V>(self.x.add(pixel * self.stride), ahead);
                 let y = self.y.add(pixel * self.outputs);
                 if self.len == V * I::LANES {
                     for (p, sums) in sums.iter().enumerate() {
@@ -312,7 +324,7 @@ impl<E: Element> Rows<E> {
                 // what the machine foresees.
                 if E::VALUES == 1 {
                     for p in P..2 * P {
-                        I::prefetch(x.wrapping_add(p * self.row + first));
+                        I::prefetch(x.wrapping_add(p * self.stride + first));
                     }
                 }
                 for e in first..(first + CHUNK).min(self.row) {
@@ -321,7 +333,7 @@ impl<E: Element> Rows<E> {
                         *w = I::load(self.weights.add((e * V + v) * I::LANES));
                     }
                     for (p, sums) in sums.iter_mut().enumerate() {
-                        let x = I::splat(x.add(p * self.row + e));
+                        let x = I::splat(x.add(p * self.stride + e));
                         for (sum, w) in sums.iter_mut().zip(w) {
                             *sum = E::multiply_add::<I>(w, x, *sum);
                         }

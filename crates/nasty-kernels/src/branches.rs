@@ -1,8 +1,8 @@
-//! Two ways out of one tensor on the CPU backend: to all of it twice, or to either half of its channels. The gradients
-//! of both come back as one, in one pass by all threads; Burn itself would add tensors of the whole size, by one thread.
+//! Two ways out of one tensor on the CPU backend: to all of it twice, or to either half of its channels. Burn itself would
+//! add the gradients that come back by one thread, those of halves as tensors of the whole size.
 
-use std::mem::MaybeUninit;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -14,9 +14,10 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use crate::buffers::{self, filled};
+use crate::buffers;
 use crate::channels::Move;
 use crate::flex;
+use crate::isa::per_isa;
 
 /// What a branch sees of x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,26 +27,26 @@ pub(crate) enum Part {
     SecondHalf,
 }
 
-/// Where the branch whose gradient comes first leaves it for the other.
-type Meeting = Arc<Mutex<Option<FlexTensor>>>;
+/// Whether the gradient of one of the branches is there already.
+type Met = Arc<AtomicBool>;
 
 /// The operation as Burn dispatches it.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait BranchBackend: Backend {
-    fn nasty_branch(x: FloatTensor<Self>, part: Part, meeting: Meeting) -> FloatTensor<Self>;
+    fn nasty_branch(x: FloatTensor<Self>, part: Part, met: Met) -> FloatTensor<Self>;
 }
 
 /// Both branches.
 pub(crate) fn branches(x: &Tensor<4>, parts: [Part; 2]) -> [Tensor<4>; 2] {
-    let meeting = Meeting::default();
+    let met = Met::default();
     parts.map(|part| {
         let x = x.clone().into_dispatch();
-        Tensor::from_dispatch(<Dispatch as BranchBackend>::nasty_branch(x, part, meeting.clone()))
+        Tensor::from_dispatch(<Dispatch as BranchBackend>::nasty_branch(x, part, met.clone()))
     })
 }
 
 impl BranchBackend for Flex {
-    fn nasty_branch(x: FlexTensor, part: Part, _: Meeting) -> FlexTensor {
+    fn nasty_branch(x: FlexTensor, part: Part, _: Met) -> FlexTensor {
         let length = flex::dims::<4>(&x)[3] / 2;
         match part {
             Part::All => x,
@@ -59,64 +60,69 @@ impl BranchBackend for Flex {
 struct BranchBackward;
 
 impl Backward<Flex, 1> for BranchBackward {
-    type State = (Part, Meeting);
+    type State = (Part, Met);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let mine = flex::contiguous(grads.consume::<Flex>(&ops.node));
-        let (part, meeting) = ops.state;
-        let mut waiting = meeting.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(other) = waiting.take() else {
-            *waiting = Some(mine);
-            return;
+        let (part, met) = ops.state;
+        let [Some(x)] = &ops.parents else { return };
+        // A leaf's gradient cannot be taken out again. Else what is there is the other branch's, or more: x's own turn
+        // comes after all that read it.
+        let both = if x.order > 0 && met.swap(true, Ordering::Relaxed) {
+            add(flex::contiguous(grads.consume::<Flex>(x)), mine, part)
+        } else {
+            match part {
+                Part::All => mine,
+                Part::FirstHalf => Move::Pad { before: 0, behind: channels(&mine) }.run(mine),
+                Part::SecondHalf => Move::Pad { before: channels(&mine), behind: 0 }.run(mine),
+            }
         };
-        let both = match part {
-            Part::All => sum(mine, other),
-            Part::FirstHalf => join(&mine, &other),
-            Part::SecondHalf => join(&other, &mine),
-        };
-        if let [Some(x)] = &ops.parents {
-            grads.register::<Flex>(x.id, both);
-        }
+        grads.register::<Flex>(x.id, both);
     }
 }
 
-/// Elements that a task adds.
-const BLOCK: usize = 32 << 10;
-
-/// In the place of one of them if nobody else needs that.
-fn sum(a: FlexTensor, b: FlexTensor) -> FlexTensor {
-    let (mut a, b) = if buffers::is_ours(&a) { (a, b) } else { (b, a) };
-    let blocks =
-        buffers::elements_mut(&mut a).par_chunks_mut(BLOCK).zip(flex::elements(&b).par_chunks(BLOCK));
-    blocks.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| *a += b));
-    a
+fn channels(x: &FlexTensor) -> usize {
+    flex::dims::<4>(x)[3]
 }
 
-/// Pixels that a task joins.
-const PIXELS: usize = 256;
+/// Elements that a task adds, about.
+const BLOCK: usize = 32 << 10;
 
-/// The channels of b behind those of a, as many of both.
-pub(crate) fn join(a: &FlexTensor, b: &FlexTensor) -> FlexTensor {
-    let [n, h, w, c] = flex::dims::<4>(a);
-    let pixels = |values: &mut [MaybeUninit<f32>], a: &[f32], b: &[f32]| {
-        for (pixel, (a, b)) in values.chunks_exact_mut(2 * c).zip(a.chunks_exact(c).zip(b.chunks_exact(c))) {
-            pixel[..c].write_copy_of_slice(a);
-            pixel[c..].write_copy_of_slice(b);
-        }
-    };
-    let joined = filled(2 * n * h * w * c, |values| {
-        let parts = flex::elements(a).par_chunks(PIXELS * c).zip(flex::elements(b).par_chunks(PIXELS * c));
-        values.par_chunks_mut(2 * PIXELS * c).zip(parts).for_each(|(values, (a, b))| pixels(values, a, b));
+/// The sum of the gradients of all channels and of a part of them, in the place of one of both if nobody else needs that.
+fn add(all: FlexTensor, mine: FlexTensor, part: Part) -> FlexTensor {
+    let (width, c) = (channels(&all), channels(&mine));
+    let start = if part == Part::SecondHalf { c } else { 0 };
+    let (mut to, from) = if c < width || buffers::is_ours(&all) { (all, mine) } else { (mine, all) };
+    let pixels = (BLOCK / width).max(1);
+    let tasks = buffers::elements_mut(&mut to).par_chunks_mut(pixels * width);
+    tasks.zip(flex::elements(&from).par_chunks(pixels * c)).for_each(|(to, from)| {
+        add_pixels(to, from, width, start, c);
     });
-    flex::from_vec(joined, [n, h, w, 2 * c])
+    to
+}
+
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
+fn add_body<M>(to: &mut [f32], from: &[f32], width: usize, start: usize, c: usize) {
+    if c == width {
+        return to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+    }
+    for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(c)) {
+        to[start..][..c].iter_mut().zip(from).for_each(|(to, from)| *to += from);
+    }
+}
+
+per_isa! {
+    /// Adds pixels of `c` channels to those from `start` on of pixels of `width`.
+    fn add_pixels(to: &mut [f32], from: &[f32], width: usize, start: usize, c: usize) = add_body
 }
 
 impl<C: CheckpointStrategy> BranchBackend for Autodiff<Flex, C> {
-    fn nasty_branch(x: FloatTensor<Self>, part: Part, meeting: Meeting) -> FloatTensor<Self> {
+    fn nasty_branch(x: FloatTensor<Self>, part: Part, met: Met) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
-        let y = Flex::nasty_branch(x, part, meeting.clone());
+        let y = Flex::nasty_branch(x, part, met.clone());
         match BranchBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((part, meeting), y),
+            OpsKind::Tracked(prepared) => prepared.finish((part, met), y),
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         }
     }

@@ -15,13 +15,6 @@ pub(crate) fn filled<T: Copy>(len: usize, fill: impl FnOnce(&mut [MaybeUninit<T>
     values
 }
 
-/// For what fills a slice, of one that holds something.
-#[allow(unsafe_code)]
-pub(crate) fn to_fill<T: Copy>(values: &mut [T]) -> &mut [MaybeUninit<T>] {
-    // SAFETY: the same layout; kernels write values there, never the lack of one.
-    unsafe { &mut *(std::ptr::from_mut(values) as *mut [MaybeUninit<T>]) }
-}
-
 /// The elements of a contiguous tensor, to change in place; copied first if they are shared.
 pub(crate) fn elements_mut(tensor: &mut FlexTensor) -> &mut [f32] {
     let len = tensor.layout().num_elements();

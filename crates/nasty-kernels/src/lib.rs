@@ -83,7 +83,7 @@ pub enum Activation {
 }
 
 /// Activations `[n, h, w, c]`, or the batch-norm in training mode that they come from: a convolution that can computes it
-/// as it reads, and nobody ever writes its result to memory.
+/// as it reads, part by part, and its result need not be in memory.
 #[derive(Clone, Debug)]
 pub struct Activations(Values);
 
@@ -280,8 +280,7 @@ pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
     portable::global_avg_pool(x)
 }
 
-/// x `[n, h, w, c]` for two branches, whose gradients are added up by all threads. Both must be part of what is
-/// differentiated or neither: with one alone the backward pass panics, or gives x no gradient if it is a leaf.
+/// x `[n, h, w, c]` for two branches, whose gradients all threads add up.
 pub fn fork(x: Tensor<4>) -> [Tensor<4>; 2] {
     if flex::is_flex(&x) {
         return branches::branches(&x, [Part::All; 2]);
@@ -289,8 +288,7 @@ pub fn fork(x: Tensor<4>) -> [Tensor<4>; 2] {
     [x.clone(), x]
 }
 
-/// The two halves of the channels of x `[n, h, w, c]`, each `[n, h, w, c / 2]`. Of the gradients it holds what
-/// [`fork`] says.
+/// The two halves of the channels of x `[n, h, w, c]`, each `[n, h, w, c / 2]`.
 pub fn split_channels(x: Tensor<4>) -> [Tensor<4>; 2] {
     let c = x.dims()[3];
     assert!(c >= 2 && c.is_multiple_of(2), "split_channels: {c} channels");

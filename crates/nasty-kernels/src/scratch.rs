@@ -41,9 +41,7 @@ impl Scratch {
         // SAFETY: the size and alignment above; f32 and pairs of bfloat16 have no invalid bits.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * 16) }
     }
-}
 
-impl Scratch {
     /// [`Self::elements`] to read.
     pub(crate) fn read<E: Element>(&self) -> &[E] {
         const { assert!(size_of::<E>() == 4 && align_of::<E>() == 4) };

@@ -1,5 +1,10 @@
 //! The computations of a convolution on slices, for a given instruction set and precision.
 
+use std::borrow::Cow;
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
 use super::bias;
 use super::depthwise;
 use super::gather::Gather;
@@ -9,9 +14,10 @@ use super::pack::WeightOrder;
 use super::pointwise;
 use super::weight;
 use super::winograd::{self, Winograd};
+use crate::Precision;
+use crate::buffers::filled;
 use crate::scratch::Scratch;
 use crate::simd::{Element, Pair, Path};
-use crate::{Precision, buffers};
 
 /// A convolution with all that decides how it is computed.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +32,7 @@ pub(crate) struct Computation {
 pub(crate) struct Around<'a> {
     /// What the convolution reads in x's place, where it [takes one](Computation::takes_prologue).
     pub(crate) prologue: Option<&'a Prologue<'a>>,
-    /// Sees all of the result.
+    /// Sees or changes all of the result.
     pub(crate) epilogue: Option<&'a Epilogue<'a>>,
 }
 
@@ -35,11 +41,24 @@ impl Around<'_> {
     pub(super) fn read<T>(&self, x: &[f32], with: impl FnOnce(&[f32]) -> T) -> T {
         let Some(prologue) = self.prologue else { return with(x) };
         let mut scratch = Scratch::take(x.len());
-        let read = &mut scratch.elements()[..x.len()];
-        prologue(x, buffers::to_fill(read));
+        let read = &mut scratch.elements::<f32>()[..x.len()];
+        // SAFETY: the same layout, and a prologue writes values, never the lack of one.
+        prologue(x, unsafe { &mut *(std::ptr::from_mut(read) as *mut [MaybeUninit<f32>]) });
         with(read)
     }
+
+    /// The same of all pixels, `channels` values each.
+    fn read_all<'x>(&self, x: &'x [f32], channels: usize) -> Cow<'x, [f32]> {
+        let Some(prologue) = self.prologue else { return Cow::Borrowed(x) };
+        let block = PIXELS * channels;
+        Cow::Owned(filled(x.len(), |read| {
+            read.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(read, x)| prologue(x, read));
+        }))
+    }
 }
+
+/// Pixels that a prologue by itself computes at a time.
+const PIXELS: usize = 128;
 
 /// How all three computations of a shape are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,18 +219,21 @@ impl Computation {
         weight: &[f32],
         dy: &[f32],
     ) -> (Vec<f32>, Vec<f32>) {
-        let s = &self.shape;
-        match (self.way(), self.precision) {
-            (Way::Depthwise, _) => depthwise::backward(self.path, s, around, x, weight, dy),
-            (Way::Pointwise, Precision::F32) => {
+        let (s, way) = (&self.shape, self.way());
+        assert!(around.prologue.is_none() || self.takes_prologue(), "a prologue for {way:?}");
+        match (way, self.precision) {
+            (Way::Depthwise, _) if depthwise::suits_both(s) => {
+                depthwise::backward(self.path, s, around, x, weight, dy)
+            }
+            (Way::Pointwise, Precision::F32) if pointwise::suits_both(self.path, s) => {
                 pointwise::backward::<f32>(self.path, s, around, x, weight, dy)
             }
-            (Way::Pointwise, Precision::Bf16) => {
+            (Way::Pointwise, Precision::Bf16) if pointwise::suits_both(self.path, s) => {
                 pointwise::backward::<Pair>(self.path, s, around, x, weight, dy)
             }
-            (way, _) => {
-                assert!(around.prologue.is_none(), "a prologue for {way:?}");
-                (self.backward_input(around.epilogue, weight, dy), self.backward_weight(x, dy))
+            _ => {
+                let dw = self.backward_weight(&around.read_all(x, s.cin), dy);
+                (self.backward_input(around.epilogue, weight, dy), dw)
             }
         }
     }

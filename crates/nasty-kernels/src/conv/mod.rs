@@ -50,6 +50,8 @@ pub(crate) trait ConvBackend: Backend {
     ) -> FloatTensor<Self>;
 }
 
+type Behind = Arc<OnceLock<Arc<Moments>>>;
+
 /// The training-mode batch-norms around a convolution.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Norms {
@@ -57,7 +59,7 @@ pub(crate) struct Norms {
     before: Option<Norm>,
     /// Where the result's moments are left. A batch-norm follows then, which takes any bias away again: its gradient
     /// is 0.
-    behind: Option<Arc<OnceLock<Arc<Moments>>>>,
+    behind: Option<Behind>,
 }
 
 pub(crate) fn conv2d(
@@ -100,8 +102,6 @@ pub(crate) fn conv2d_between_norms(
 ) -> (Tensor<4>, Arc<Moments>) {
     with_moments(|behind| between_norms(x, weight, bias, options, Some(behind)))
 }
-
-type Behind = Arc<OnceLock<Arc<Moments>>>;
 
 fn with_moments(conv: impl FnOnce(Behind) -> Tensor<4>) -> (Tensor<4>, Arc<Moments>) {
     let behind = Behind::default();

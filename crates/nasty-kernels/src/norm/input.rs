@@ -1,5 +1,4 @@
-//! A batch-norm that is computed by the convolution behind it, part by part as that reads: its result is never in
-//! memory as a whole.
+//! A batch-norm that is computed by the convolution behind it, part by part as that reads.
 
 use std::mem::MaybeUninit;
 

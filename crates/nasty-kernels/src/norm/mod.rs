@@ -68,7 +68,10 @@ impl Normed {
         let Moments { mean, variance } = &*self.norm.moments;
         [mean, variance].map(|values| {
             let tensor = Tensor::from_primitive::<Flex>(vector(narrow(values)));
-            if self.x.device().is_autodiff() { Tensor::from_inner(tensor) } else { tensor }
+            match self.x.gradient_checkpointing_strategy() {
+                Some(strategy) => Tensor::from_inner(tensor).with_gradient_checkpointing_strategy(strategy),
+                None => tensor,
+            }
         })
     }
 

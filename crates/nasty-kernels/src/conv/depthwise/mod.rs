@@ -13,6 +13,8 @@ use super::ahead::Ahead;
 use super::compute::{Around, Epilogue};
 use super::geometry::{ConvShape, Taps};
 use super::output::{Output, Shared};
+use super::pack::CHUNK;
+use super::weight::TASKS;
 use crate::scratch::Scratch;
 use crate::simd::{Isa, Job, Path};
 
@@ -105,6 +107,14 @@ pub(super) fn backward_input(
     unsafe { dx.finish() }
 }
 
+/// Bytes of an image up to which it stays in the second-level cache, about.
+const IMAGE: usize = 1 << 20;
+
+/// Whether an image at a time is better than one gradient after the other.
+pub(super) fn suits_both(s: &ConvShape) -> bool {
+    s.n >= TASKS && 4 * s.h * s.w * s.cin <= IMAGE
+}
+
 /// dx and dw, an image at a time: what both read comes from memory once.
 pub(super) fn backward(
     path: Path,
@@ -175,11 +185,24 @@ impl<'a> Gather<'a> {
                 let image = first / of_image;
                 let start = image * of_image;
                 let stop = end.min(start + of_image);
+                let rows = first - start..stop - start;
+                // What a prologue reads; without one the tiles ask for their rows.
+                let sources = self.sources(image, &rows);
+                let rest = &self.x[sources.end..];
+                let ahead =
+                    if around.prologue.is_some() { &rest[..rest.len().min(sources.len())] } else { &[] };
                 // SAFETY: these rows are this task's alone.
-                unsafe { self.some(image, first - start..stop - start, around, Ahead::default()) };
+                unsafe { self.some(image, rows, around, Ahead::of(ahead, &[])) };
                 first = stop;
             }
         });
+    }
+
+    /// Where the sources are that some rows of an image read.
+    fn sources(&self, image: usize, rows: &Range<usize>) -> Range<usize> {
+        let reach = Taps::reach(&self.rows[rows.clone()]);
+        let at = |source: usize| (image * self.source[0] + source) * self.source[1] * self.channels;
+        at(reach.start)..at(reach.end)
     }
 
     /// Some rows of an image, by one thread.
@@ -187,14 +210,10 @@ impl<'a> Gather<'a> {
     /// # Safety
     /// Nobody else reads or writes them.
     unsafe fn some(&self, image: usize, rows: Range<usize>, around: Around<'_>, ahead: Ahead<'_>) {
-        let reach = Taps::reach(&self.rows[rows.clone()]);
-        let row = self.source[1] * self.channels;
-        let (x, rest) = self.x[(image * self.source[0] + reach.start) * row..].split_at(reach.len() * row);
-        // What a prologue reads; the tiles themselves ask for theirs.
-        let next = if around.prologue.is_some() { &rest[..rest.len().min(x.len())] } else { &[] };
-        let ahead = if next.is_empty() { ahead } else { Ahead::of(next, &[]) };
+        let first = Taps::reach(&self.rows[rows.clone()]).start;
+        let x = &self.x[self.sources(image, &rows)];
         around.read(x, |x| {
-            self.path.run(Rows { gather: self, image, rows: rows.clone(), x, first: reach.start, ahead });
+            self.path.run(Rows { gather: self, image, rows: rows.clone(), x, first, ahead });
         });
         if let Some(epilogue) = around.epilogue {
             let row = self.destination[1] * self.channels;
@@ -256,10 +275,10 @@ impl Job for Rows<'_> {
                     assert!(x + sources * g.channels <= self.x.len() && weight < g.weight.len());
                     lines.push([x, weight]);
                 }
-                // For a vector of the destination as many lines as there are sources for one.
+                // What is ahead is at most as much of both sides as this.
                 let [sources, destinations] = [g.source, g.destination].map(|[rows, columns]| rows * columns);
-                self.ahead
-                    .lines::<I>(run.len * g.channels.div_ceil(16) * (2 * sources).div_ceil(destinations));
+                let vectors = run.len * g.channels.div_ceil(CHUNK);
+                self.ahead.lines::<I>(vectors * (sources + destinations).div_ceil(destinations));
                 let strip = Strip {
                     x: self.x,
                     lines: &lines,
@@ -356,7 +375,7 @@ impl Gather<'_> {
                     }
                 }
             }
-            if let Some([x, _]) = strip.lines.last() {
+            if let Some(x) = strip.lines.iter().map(|[x, _]| x).max() {
                 // The row below is the next to come from memory, and in too many pieces for the machine to foresee.
                 let below = strip.x.as_ptr().wrapping_add(x + column * step * channels + channel + strip.row);
                 for p in 0..P * step {

@@ -6,9 +6,8 @@ use super::super::ahead::Ahead;
 use super::super::compute::Around;
 use super::super::geometry::ConvShape;
 use super::super::output::Output;
-use super::weight::{Gradient, MOST_PIXELS, Plan};
-use super::{Packed, backward_input, backward_weight};
-use crate::buffers::filled;
+use super::Packed;
+use super::weight::{Gradient, Plan};
 use crate::scratch::Scratch;
 use crate::simd::{Element, Path};
 
@@ -16,6 +15,14 @@ use crate::simd::{Element, Path};
 const BLOCK: usize = 384 << 10;
 /// Bytes of the sums of a weight up to which they do.
 const MOST_SUMS: usize = 160 << 10;
+
+/// Whether that is better than one after the other: of few pixels and a large weight, the sums would take the time and
+/// the room.
+pub(in super::super) fn suits_both(path: Path, s: &ConvShape) -> bool {
+    let plan = Plan::whole(path, s.cin, s.cout);
+    let tensors = s.n * s.h * s.w * (s.cin + s.cout);
+    4 * plan.len() <= MOST_SUMS && 4 * plan.slots * plan.len() <= tensors
+}
 
 /// dx and dw, computed with products of `E`.
 pub(in super::super) fn backward<E: Element>(
@@ -28,19 +35,6 @@ pub(in super::super) fn backward<E: Element>(
 ) -> (Vec<f32>, Vec<f32>) {
     let (inputs, outputs, pixels) = (s.cin, s.cout, s.n * s.h * s.w);
     let plan = Plan::whole(path, inputs, outputs);
-    // Of few pixels and a large weight the sums are what takes time and room.
-    let bytes = 4 * plan.len();
-    if bytes > MOST_SUMS || plan.slots * bytes > pixels * (inputs + outputs) {
-        let read = around.prologue.map(|prologue| {
-            let block = MOST_PIXELS * inputs;
-            filled(x.len(), |read| {
-                read.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(read, x)| prologue(x, read));
-            })
-        });
-        let dw = backward_weight::<E>(path, read.as_deref().unwrap_or(x), dy, inputs, outputs);
-        return (backward_input::<E>(path, s, around.epilogue, weight, dy), dw);
-    }
-
     assert_eq!([x.len(), dy.len()], [pixels * inputs, pixels * outputs], "the tasks' pointers rely on this");
     let packed = Packed::<E>::transposed(path, s, weight);
     let block = (BLOCK / (4 * (3 * inputs + outputs)) / 24).clamp(4, 32) * 24;

@@ -17,7 +17,7 @@ use super::pack::{CHUNK, Tile, WeightOrder, tiles};
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
-pub(super) use self::both::backward;
+pub(super) use self::both::{backward, suits_both};
 pub(super) use self::weight::backward_weight;
 
 /// Bytes of a task's pixels on both sides, about: they stay in the second-level cache beside the weights.

@@ -15,7 +15,7 @@ const SUMS: usize = 144 << 10;
 /// Bytes of the pixels that all of a task's sums go over before the next, about.
 const PIXELS: usize = 256 << 10;
 /// The most of them: their output gradients of a tile stay in the first-level cache.
-pub(super) const MOST_PIXELS: usize = 128;
+const MOST_PIXELS: usize = 128;
 
 /// How the gradient is cut into sums: by inputs, and by pixels. It depends on the shape alone: results are the same
 /// with any number of threads.
@@ -23,7 +23,7 @@ pub(super) struct Plan {
     path: Path,
     inputs: usize,
     outputs: usize,
-    pub(super) tiles: Vec<Tile>,
+    tiles: Vec<Tile>,
     /// Of all tiles.
     width: usize,
     /// Inputs of a part.

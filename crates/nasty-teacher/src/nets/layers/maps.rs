@@ -67,8 +67,7 @@ impl Maps {
         }
     }
 
-    /// The same activations for a second branch. Both must go into what is differentiated, or neither; see
-    /// [`kernels::fork`].
+    /// The same activations for a second branch.
     pub(crate) fn fork(&mut self) -> Self {
         let mut other = self.copy();
         if let (Value::Real { x, .. }, Value::Real { x: y, .. }) = (&mut self.0, &mut other.0) {
@@ -78,7 +77,7 @@ impl Maps {
         other
     }
 
-    /// The same activations for whoever may want them.
+    /// The same activations for whoever may want them; [`Self::fork`] is for what is certain to be differentiated too.
     pub(crate) fn copy(&mut self) -> Self {
         Self(match &mut self.0 {
             Value::Real { x, pass } => {
@@ -202,7 +201,7 @@ impl Maps {
         )
     }
 
-    /// The first half of the channels, and the second; see [`Self::fork`].
+    /// The first half of the channels, and the second.
     pub(crate) fn split_channels(mut self) -> (Self, Self) {
         let [h, w, c] = self.shape();
         let half = c / 2;

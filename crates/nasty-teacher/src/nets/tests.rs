@@ -188,3 +188,24 @@ fn bf16_changes_the_logits_a_little_in_both_modes() {
         }
     }
 }
+
+/// In a last block the shortcut, or half of the channels, leads to the logits alone.
+#[test]
+fn a_loss_of_some_layers_alone_has_gradients() {
+    let device = Device::flex().autodiff();
+    for name in ["preresnet20", "resnet20", "resnet18", "mobilenetv2", "shufflenetv2", "densenet121"] {
+        let input = Input { channels: 3, side: 32 };
+        let network = name.parse::<Architecture>().unwrap().build(10, input, 0, &device).unwrap();
+        let layers = network.summary().iter().filter(|layer| layer.kind == "batch-norm").count();
+        for layer in [0, layers / 2, layers - 2, layers - 1] {
+            let images = burn::tensor::Tensor::<4>::ones([1, 32, 32, 3], &device).require_grad();
+            let (_, statistics) = network.outputs_and_statistics(images.clone() * 0.5);
+            assert_eq!(statistics.len(), layers, "{name}");
+            let gradients = statistics[layer].mean.clone().powi_scalar(2).sum().backward();
+            let gradient = images.grad(&gradients).expect("a gradient of the images");
+            let values = gradient.into_data().try_to_vec::<f32>().unwrap();
+            assert!(values.iter().all(|v| v.is_finite()), "{name}, layer {layer}");
+            assert!(values.iter().any(|v| *v != 0.0), "{name}, layer {layer}");
+        }
+    }
+}

@@ -69,3 +69,9 @@ pub(crate) fn from_vec<const D: usize>(data: Vec<f32>, dims: [usize; D]) -> Flex
     debug_assert_eq!(data.len(), dims.iter().product::<usize>());
     FlexTensor::new(Bytes::from_elems(data), Layout::contiguous(Shape::from(dims)), DType::F32)
 }
+
+/// A tensor of one dimension that owns `values`.
+pub(crate) fn vector(values: Vec<f32>) -> FlexTensor {
+    let len = values.len();
+    from_vec(values, [len])
+}

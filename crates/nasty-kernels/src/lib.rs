@@ -97,17 +97,27 @@ enum Values {
 impl Activations {
     /// `[n, h, w, c]`.
     pub fn dims(&self) -> [usize; 4] {
-        match &self.0 {
-            Values::Computed(x) => x.dims(),
-            Values::Normed(normed) => normed.x.dims(),
-        }
+        self.0.dims()
     }
 
     /// All values, computed now if they were not.
     pub fn into_tensor(self) -> Tensor<4> {
-        match self.0 {
-            Values::Computed(x) => x,
-            Values::Normed(normed) => normed.compute(None),
+        self.0.compute()
+    }
+}
+
+impl Values {
+    fn dims(&self) -> [usize; 4] {
+        match self {
+            Self::Computed(x) => x.dims(),
+            Self::Normed(normed) => normed.x.dims(),
+        }
+    }
+
+    fn compute(self) -> Tensor<4> {
+        match self {
+            Self::Computed(x) => x,
+            Self::Normed(normed) => normed.compute(None),
         }
     }
 }
@@ -140,9 +150,8 @@ pub fn conv2d(
     let x = x.into();
     check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
     match x.0 {
-        Values::Normed(normed) => conv::conv2d_of_normed(normed, weight, bias, options),
-        Values::Computed(x) if flex::is_flex(&x) => conv::conv2d(x, weight, bias, options),
-        Values::Computed(x) => portable::conv2d(x, weight, bias, options),
+        Values::Computed(x) if !flex::is_flex(&x) => portable::conv2d(x, weight, bias, options),
+        x => conv::conv2d(x, weight, bias, options),
     }
 }
 
@@ -183,12 +192,11 @@ pub fn conv2d_batch_norm_train(
     let x = x.into();
     check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
     let (y, moments) = match x.0 {
-        Values::Normed(normed) => conv::conv2d_between_norms(normed, weight, bias, options),
-        Values::Computed(x) if flex::is_flex(&x) => conv::conv2d_for_norm(x, weight, bias, options),
-        Values::Computed(x) => {
+        Values::Computed(x) if !flex::is_flex(&x) => {
             let y = portable::conv2d(x, weight, bias, options);
             return portable::batch_norm_train(y, gamma, beta, epsilon, residual, activation);
         }
+        x => conv::conv2d_for_norm(x, weight, bias, options),
     };
     check_channels("conv2d_batch_norm_train", y.dims(), [&gamma, &beta], residual.as_ref());
     let norm = norm::Norm { moments, epsilon, activation };

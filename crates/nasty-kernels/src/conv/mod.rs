@@ -30,10 +30,10 @@ use burn::tensor::Tensor;
 
 pub(crate) use self::compute::{Around, Computation, Epilogue, Prologue};
 pub(crate) use self::geometry::ConvShape;
-use crate::ConvOptions;
 use crate::flex::{self, Maybe};
 use crate::norm::{InputNorm, MomentSums, Moments, Norm, Normed};
 use crate::simd::Path;
+use crate::{ConvOptions, Values};
 
 /// The operation as Burn dispatches it.
 #[backend_extension(Flex, Autodiff)]
@@ -53,7 +53,7 @@ pub(crate) trait ConvBackend: Backend {
 type Behind = Arc<OnceLock<Arc<Moments>>>;
 
 /// The training-mode batch-norms around a convolution.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Norms {
     /// What x goes through first.
     before: Option<Norm>,
@@ -63,17 +63,7 @@ pub(crate) struct Norms {
 }
 
 pub(crate) fn conv2d(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
-    options: ConvOptions,
-) -> Tensor<4> {
-    dispatch(x, weight, bias, [None, None], Norms::default(), options)
-}
-
-/// [`conv2d`] of activations that are not computed yet, where that can be done on the way.
-pub(crate) fn conv2d_of_normed(
-    x: Normed,
+    x: Values,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     options: ConvOptions,
@@ -83,53 +73,33 @@ pub(crate) fn conv2d_of_normed(
 
 /// [`conv2d`] and the moments of its result, for the batch-norm that follows.
 pub(crate) fn conv2d_for_norm(
-    x: Tensor<4>,
+    x: Values,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     options: ConvOptions,
 ) -> (Tensor<4>, Arc<Moments>) {
-    with_moments(|behind| {
-        dispatch(x, weight, bias, [None, None], Norms { before: None, behind: Some(behind) }, options)
-    })
-}
-
-/// [`conv2d_of_normed`] and the moments of its result, for the batch-norm that follows.
-pub(crate) fn conv2d_between_norms(
-    x: Normed,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
-    options: ConvOptions,
-) -> (Tensor<4>, Arc<Moments>) {
-    with_moments(|behind| between_norms(x, weight, bias, options, Some(behind)))
-}
-
-fn with_moments(conv: impl FnOnce(Behind) -> Tensor<4>) -> (Tensor<4>, Arc<Moments>) {
     let behind = Behind::default();
-    let y = conv(behind.clone());
+    let y = between_norms(x, weight, bias, options, Some(behind.clone()));
     (y, behind.get().expect("the forward pass leaves them").clone())
 }
 
+/// A batch-norm that x is still to go through is computed on the way where that can be done, else before.
 fn between_norms(
-    x: Normed,
+    x: Values,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     options: ConvOptions,
     behind: Option<Behind>,
 ) -> Tensor<4> {
-    let shape = ConvShape::new(x.x.dims(), weight.dims(), options);
+    let shape = ConvShape::new(x.dims(), weight.dims(), options);
     let c = Computation { shape, path: Path::chosen(), precision: options.precision };
-    if !c.takes_prologue() {
-        return dispatch(
-            x.compute(None),
-            weight,
-            bias,
-            [None, None],
-            Norms { before: None, behind },
-            options,
-        );
+    match x {
+        Values::Normed(Normed { x, gamma, beta, norm }) if c.takes_prologue() => {
+            let norms = Norms { before: Some(norm), behind };
+            dispatch(x, weight, bias, [Some(gamma), Some(beta)], norms, options)
+        }
+        x => dispatch(x.compute(), weight, bias, [None, None], Norms { before: None, behind }, options),
     }
-    let Normed { x, gamma, beta, norm } = x;
-    dispatch(x, weight, bias, [Some(gamma), Some(beta)], Norms { before: Some(norm), behind }, options)
 }
 
 fn dispatch(
@@ -261,10 +231,6 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
                 grads.register::<Flex>(node, gradient);
             }
         };
-        let vector = |values: Vec<f32>| {
-            let len = values.len();
-            flex::from_vec(values, [len])
-        };
 
         if let Some(norm) = input {
             let sums = norm.sums();
@@ -281,7 +247,7 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
             register(x_node, flex::from_vec(dx, c.shape.x()));
             register(weight_node, flex::from_vec(dw, c.shape.weight()));
             for gradient in gradients {
-                register(parents.next().flatten(), vector(gradient));
+                register(parents.next().flatten(), flex::vector(gradient));
             }
         } else {
             let (dx, dw) = match (&x_node, &weight_node) {
@@ -303,7 +269,7 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
         }
         if let Some(Some(bias)) = parents.next() {
             let db = if norm_follows { vec![0.0; c.shape.cout] } else { c.backward_bias(dy) };
-            register(Some(bias), vector(db));
+            register(Some(bias), flex::vector(db));
         }
     }
 }

@@ -7,8 +7,8 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 
+use super::narrow;
 use super::passes::{self, Channels, Wide, WideCorrection};
-use super::{narrow, vector};
 use crate::{Activation, buffers, flex};
 
 /// Of `y = activation((x − mean) · scale + shift + residual)`.
@@ -75,7 +75,7 @@ impl<const N: usize> Backward<Flex, N> for AffineBackward {
             }
             for (i, gradient) in [(1, product), (2, sum)] {
                 if let Some(node) = parent(i) {
-                    grads.register::<Flex>(node.id, vector(narrow(&gradient)));
+                    grads.register::<Flex>(node.id, flex::vector(narrow(&gradient)));
                 }
             }
         }

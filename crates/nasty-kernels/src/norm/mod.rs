@@ -67,7 +67,7 @@ impl Normed {
     pub(crate) fn statistics(&self) -> [Tensor<1>; 2] {
         let Moments { mean, variance } = &*self.norm.moments;
         [mean, variance].map(|values| {
-            let tensor = Tensor::from_primitive::<Flex>(vector(narrow(values)));
+            let tensor = Tensor::from_primitive::<Flex>(flex::vector(narrow(values)));
             match self.x.gradient_checkpointing_strategy() {
                 Some(strategy) => Tensor::from_inner(tensor).with_gradient_checkpointing_strategy(strategy),
                 None => tensor,
@@ -155,11 +155,6 @@ fn form(norm: &Norm, gamma: &FlexTensor, beta: &FlexTensor) -> (Vec<f64>, Channe
 
 fn narrow(values: &[f64]) -> Vec<f32> {
     values.iter().map(|v| *v as f32).collect()
-}
-
-fn vector(values: Vec<f32>) -> FlexTensor {
-    let len = values.len();
-    flex::from_vec(values, [len])
 }
 
 /// y in x's place if nobody else needs x.

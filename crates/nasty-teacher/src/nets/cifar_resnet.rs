@@ -51,7 +51,7 @@ impl CifarResNet {
             x = block.forward(x);
         }
         let mut features = x.global_pool();
-        (features.copy(), self.linear.forward(features))
+        (features.fork(), self.linear.forward(features))
     }
 }
 

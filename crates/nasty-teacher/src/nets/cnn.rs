@@ -40,6 +40,6 @@ impl Cnn {
             x = conv.forward(x).max_pool(2).activate(Activation::Relu);
         }
         let mut features = self.fcbn1.relu(self.fc1.forward(x.flatten()));
-        (features.copy(), self.fc2.forward(features))
+        (features.fork(), self.fc2.forward(features))
     }
 }

@@ -82,7 +82,7 @@ impl DenseNet {
             }
         }
         let mut features = self.norm.relu(x).global_pool();
-        (features.copy(), self.linear.forward(features))
+        (features.fork(), self.linear.forward(features))
     }
 }
 

@@ -113,7 +113,7 @@ impl Generator {
         let x = norm(norm0, x.unflatten(self.about.input.side / 4));
         let x = norm(norm1, conv1.forward(x.double())).leaky_relu(SLOPE);
         let x = norm(norm2, conv2.forward(x.double())).leaky_relu(SLOPE);
-        norm3.forward(conv3.forward(x).tanh()).into_maps()
+        norm3.forward(conv3.forward(x).tanh()).into_tensor()
     }
 
     /// Random numbers an image is made of.
@@ -238,12 +238,12 @@ mod tests {
         let x = || {
             Tensor::<4>::from_data(TensorData::new((0..8).map(|v| v as f32).collect(), [1, 2, 2, 2]), &device)
         };
-        let doubled = host(Maps::new(x(), pass()).double().into_maps());
+        let doubled = host(Maps::new(x(), pass()).double().into_tensor());
         let row = [0.0, 1.0, 0.0, 1.0, 2.0, 3.0, 2.0, 3.0];
         assert_eq!(doubled[..8], row);
         assert_eq!(doubled[8..16], row);
         assert_eq!(doubled[16..20], [4.0, 5.0, 4.0, 5.0]);
-        let back = host(Maps::new(x(), pass()).flatten().unflatten(2).into_maps());
+        let back = host(Maps::new(x(), pass()).flatten().unflatten(2).into_tensor());
         assert_eq!(back, host(x()));
     }
 

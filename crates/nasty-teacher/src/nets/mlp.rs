@@ -29,6 +29,6 @@ impl Mlp {
     pub(crate) fn forward(&self, x: Maps) -> (Maps, Maps) {
         let x = self.fc1.forward(x.flatten()).activate(Activation::Relu);
         let mut features = self.fc2.forward(x).activate(Activation::Relu);
-        (features.copy(), self.fc3.forward(features).activate(Activation::Relu))
+        (features.fork(), self.fc3.forward(features).activate(Activation::Relu))
     }
 }

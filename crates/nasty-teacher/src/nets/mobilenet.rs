@@ -66,7 +66,7 @@ impl MobileNetV2 {
             x = block.forward(x);
         }
         let mut features = self.head.activate(x, Activation::Relu6).global_pool();
-        (features.copy(), self.classifier.forward(features))
+        (features.fork(), self.classifier.forward(features))
     }
 }
 

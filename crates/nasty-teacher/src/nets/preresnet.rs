@@ -49,7 +49,7 @@ impl PreResNet {
             x = block.forward(x);
         }
         let mut features = self.norm.relu(x).final_pool();
-        (features.copy(), self.fc.forward(features))
+        (features.fork(), self.fc.forward(features))
     }
 }
 

@@ -61,7 +61,7 @@ impl ResNet {
             x = block.forward(x);
         }
         let mut features = x.global_pool();
-        (features.copy(), self.linear.forward(features))
+        (features.fork(), self.linear.forward(features))
     }
 }
 

@@ -53,7 +53,7 @@ impl ResNext {
             x = block.forward(x);
         }
         let mut features = x.global_pool();
-        (features.copy(), self.classifier.forward(features))
+        (features.fork(), self.classifier.forward(features))
     }
 }
 

@@ -65,7 +65,7 @@ impl ShuffleNetV2 {
             x = unit.forward(x);
         }
         let mut features = self.head.relu(x).global_pool();
-        (features.copy(), self.fc.forward(features))
+        (features.fork(), self.fc.forward(features))
     }
 }
 

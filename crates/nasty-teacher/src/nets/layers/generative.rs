@@ -48,11 +48,6 @@ impl Maps {
     pub(crate) fn tanh(self) -> Self {
         self.apply(no_graph, |s| s, |x, _| x.tanh())
     }
-
-    /// Maps `[batch, height, width, channels]` of real activations.
-    pub(crate) fn into_maps(self) -> Tensor<4> {
-        self.into_tensor()
-    }
 }
 
 /// Batch-norm without scale and shift (PyTorch's `affine=False`): every channel gets mean 0 and variance 1. Its

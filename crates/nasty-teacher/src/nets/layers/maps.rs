@@ -52,7 +52,7 @@ impl Maps {
     }
 
     /// Real activations.
-    pub(super) fn into_tensor(self) -> Tensor<4> {
+    pub(crate) fn into_tensor(self) -> Tensor<4> {
         match self.0 {
             Value::Real { x, .. } => x.into_tensor(),
             Value::Symbol { .. } => unreachable!("a pass is either real or symbolic"),
@@ -69,21 +69,11 @@ impl Maps {
 
     /// The same activations for a second branch.
     pub(crate) fn fork(&mut self) -> Self {
-        let mut other = self.copy();
-        if let (Value::Real { x, .. }, Value::Real { x: y, .. }) = (&mut self.0, &mut other.0) {
-            let [first, second] = kernels::fork(x.clone().into_tensor());
-            (*x, *y) = (first.into(), second.into());
-        }
-        other
-    }
-
-    /// The same activations for whoever may want them; [`Self::fork`] is for what is certain to be differentiated too.
-    pub(crate) fn copy(&mut self) -> Self {
         Self(match &mut self.0 {
             Value::Real { x, pass } => {
-                let computed = x.clone().into_tensor();
-                *x = computed.clone().into();
-                Value::Real { x: computed.into(), pass: pass.clone() }
+                let [first, second] = kernels::fork(x.clone().into_tensor());
+                *x = first.into();
+                Value::Real { x: second.into(), pass: pass.clone() }
             }
             Value::Symbol { id, graph } => Value::Symbol { id: *id, graph: graph.clone() },
         })
@@ -215,7 +205,7 @@ impl Maps {
                 let part = |x: Self, start| {
                     x.apply(|| Op::Channels { start, length: half }, |_| [h, w, half], |x, _| x)
                 };
-                (part(self.copy(), 0), part(self, half))
+                (part(self.fork(), 0), part(self, half))
             }
         }
     }

@@ -484,10 +484,11 @@ fn damaged_files_never_panic() {
         (place.clone(), place, 1usize..64).prop_map(|(from, to, length)| Damage::Copy(from, to, length)),
     ];
     let strategy = (0..seeds.len(), proptest::collection::vec(damage, 1..6));
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(64));
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) };
     let (begun, mut accepted, mut cases) = (Instant::now(), 0, 0);
     while begun.elapsed() < fuzz_time() {
-        runner
+        // A runner that has had its cases does no more.
+        proptest::test_runner::TestRunner::new(config.clone())
             .run(&strategy, |(seed, damages)| {
                 let mut file = seeds[seed].clone();
                 damages.iter().for_each(|damage| damage.apply(&mut file));

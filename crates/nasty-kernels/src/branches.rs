@@ -1,8 +1,10 @@
-//! Two ways out of one tensor on the CPU backend: to all of it twice, or to either half of its channels. Burn itself would
-//! add the gradients that come back by one thread, those of halves as tensors of the whole size.
+//! Operations with two results on the CPU backend.
+//!
+//! Burn's operations have one, and it would add the gradients that meet by one thread, those of halves as tensors of the
+//! whole size. So the operation itself enters the graph with a placeholder, and behind it one operation for each result.
+//! The results lie in [`Pair`], and so do their gradients on the way back, until the first operation has them all.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -15,114 +17,181 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use crate::buffers;
-use crate::channels::Move;
-use crate::flex;
+use crate::channels;
+use crate::flex::{self, Maybe};
 use crate::isa::per_isa;
 
-/// What a branch sees of x.
+/// Where two results come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    All,
-    FirstHalf,
-    SecondHalf,
+pub(crate) enum Way {
+    /// Both are x.
+    Fork,
+    /// The halves of x's channels.
+    Split,
+    /// The halves of the channels of x and another tensor in turn.
+    Interleave,
 }
 
-/// Whether the gradient of one of the branches is there already.
-type Met = Arc<AtomicBool>;
+/// Both results, or their gradients, as far as they are there and not taken yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pair(Arc<Mutex<[Option<FlexTensor>; 2]>>);
 
-/// The operation as Burn dispatches it.
+impl Pair {
+    /// A task that panics ends the process's work on the tensors, so what it left does not matter.
+    fn lock(&self) -> MutexGuard<'_, [Option<FlexTensor>; 2]> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The operations as Burn dispatches them.
 #[backend_extension(Flex, Autodiff)]
-pub(crate) trait BranchBackend: Backend {
-    fn nasty_branch(x: FloatTensor<Self>, part: Part, met: Met) -> FloatTensor<Self>;
+pub(crate) trait PairBackend: Backend {
+    /// Leaves both results, and gives the placeholder.
+    fn nasty_pair(
+        x: FloatTensor<Self>,
+        #[extension_type] other: Maybe<Self>,
+        way: Way,
+        pair: Pair,
+    ) -> FloatTensor<Self>;
+
+    /// One of both results.
+    fn nasty_result(placeholder: FloatTensor<Self>, which: usize, pair: Pair) -> FloatTensor<Self>;
 }
 
-/// Both branches.
-pub(crate) fn branches(x: &Tensor<4>, parts: [Part; 2]) -> [Tensor<4>; 2] {
-    let met = Met::default();
-    parts.map(|part| {
-        let x = x.clone().into_dispatch();
-        Tensor::from_dispatch(<Dispatch as BranchBackend>::nasty_branch(x, part, met.clone()))
+pub(crate) fn fork(x: Tensor<4>) -> [Tensor<4>; 2] {
+    results(x, None, Way::Fork)
+}
+
+pub(crate) fn split_channels(x: Tensor<4>) -> [Tensor<4>; 2] {
+    results(x, None, Way::Split)
+}
+
+pub(crate) fn interleave_halves(a: Tensor<4>, b: Tensor<4>) -> [Tensor<4>; 2] {
+    results(a, Some(b), Way::Interleave)
+}
+
+fn results(x: Tensor<4>, other: Option<Tensor<4>>, way: Way) -> [Tensor<4>; 2] {
+    let pair = Pair::default();
+    let placeholder =
+        <Dispatch as PairBackend>::nasty_pair(x.into_dispatch(), other.into(), way, pair.clone());
+    [0, 1].map(|which| {
+        let placeholder = placeholder.clone();
+        Tensor::from_dispatch(<Dispatch as PairBackend>::nasty_result(placeholder, which, pair.clone()))
     })
 }
 
-impl BranchBackend for Flex {
-    fn nasty_branch(x: FlexTensor, part: Part, _: Met) -> FlexTensor {
-        let length = flex::dims::<4>(&x)[3] / 2;
-        match part {
-            Part::All => x,
-            Part::FirstHalf => Move::Take { start: 0, length }.run(x),
-            Part::SecondHalf => Move::Take { start: length, length }.run(x),
-        }
+fn placeholder() -> FlexTensor {
+    flex::from_vec(vec![0.0], [1; 4])
+}
+
+impl PairBackend for Flex {
+    fn nasty_pair(x: FlexTensor, other: Maybe<Self>, way: Way, pair: Pair) -> FlexTensor {
+        let results = match (way, other.into_option()) {
+            (Way::Fork, _) => [x.clone(), x],
+            (Way::Interleave, Some(other)) => channels::interleaved_halves(x, other),
+            (Way::Split | Way::Interleave, _) => channels::halves(x),
+        };
+        *pair.lock() = results.map(Some);
+        placeholder()
+    }
+
+    fn nasty_result(_: FlexTensor, which: usize, pair: Pair) -> FlexTensor {
+        pair.lock()[which].take().expect("a pair's results are taken once")
     }
 }
 
 #[derive(Debug)]
-struct BranchBackward;
+struct PairBackward;
 
-impl Backward<Flex, 1> for BranchBackward {
-    type State = (Part, Met);
+impl<const N: usize> Backward<Flex, N> for PairBackward {
+    /// With the sides of x.
+    type State = (Way, Pair, [usize; 4]);
 
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let mine = flex::contiguous(grads.consume::<Flex>(&ops.node));
-        let (part, met) = ops.state;
-        let [Some(x)] = &ops.parents else { return };
-        // A leaf's gradient cannot be taken out again. Else what is there is the other branch's, or more: x's own turn
-        // comes after all that read it.
-        let both = if x.order > 0 && met.swap(true, Ordering::Relaxed) {
-            add(flex::contiguous(grads.consume::<Flex>(x)), mine, part)
-        } else {
-            match part {
-                Part::All => mine,
-                Part::FirstHalf => Move::Pad { before: 0, behind: channels(&mine) }.run(mine),
-                Part::SecondHalf => Move::Pad { before: channels(&mine), behind: 0 }.run(mine),
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        grads.consume::<Flex>(&ops.node);
+        let (way, pair, dims) = ops.state;
+        let gradients = std::mem::take(&mut *pair.lock());
+        let gradients = match (way, gradients) {
+            (Way::Fork, [Some(a), Some(b)]) => vec![add(a, b)],
+            (Way::Fork, [a, b]) => a.or(b).into_iter().collect(),
+            (Way::Split | Way::Interleave, parts) => {
+                // Nobody asked for the other result.
+                let [n, h, w, c] = dims;
+                let c = if way == Way::Split { c / 2 } else { c };
+                let [a, b] = parts.map(|part| {
+                    part.unwrap_or_else(|| flex::from_vec(vec![0.0; n * h * w * c], [n, h, w, c]))
+                });
+                if way == Way::Split { vec![channels::join(a, b)] } else { channels::parts(a, b).into() }
             }
         };
-        grads.register::<Flex>(x.id, both);
+        for (parent, gradient) in ops.parents.iter().zip(gradients) {
+            if let Some(parent) = parent {
+                grads.register::<Flex>(parent.id, gradient);
+            }
+        }
     }
 }
 
-fn channels(x: &FlexTensor) -> usize {
-    flex::dims::<4>(x)[3]
+/// Leaves the gradient of one of both results.
+#[derive(Debug)]
+struct ResultBackward;
+
+impl Backward<Flex, 1> for ResultBackward {
+    type State = (usize, Pair);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (which, pair) = ops.state;
+        pair.lock()[which] = Some(flex::contiguous(grads.consume::<Flex>(&ops.node)));
+        if let [Some(parent)] = &ops.parents {
+            grads.register::<Flex>(parent.id, placeholder());
+        }
+    }
 }
 
-/// Elements that a task adds, about.
+/// Elements that a task adds.
 const BLOCK: usize = 32 << 10;
 
-/// The sum of the gradients of all channels and of a part of them, in the place of one of both if nobody else needs that.
-fn add(all: FlexTensor, mine: FlexTensor, part: Part) -> FlexTensor {
-    let (width, c) = (channels(&all), channels(&mine));
-    let start = if part == Part::SecondHalf { c } else { 0 };
-    let (mut to, from) = if c < width || buffers::is_ours(&all) { (all, mine) } else { (mine, all) };
-    let pixels = (BLOCK / width).max(1);
-    let tasks = buffers::elements_mut(&mut to).par_chunks_mut(pixels * width);
-    tasks.zip(flex::elements(&from).par_chunks(pixels * c)).for_each(|(to, from)| {
-        add_pixels(to, from, width, start, c);
-    });
+/// The sum of two gradients, in the place of one of both if nobody else needs that.
+fn add(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+    let (mut to, from) = if buffers::is_ours(&a) { (a, b) } else { (b, a) };
+    let tasks = buffers::elements_mut(&mut to).par_chunks_mut(BLOCK);
+    tasks.zip(flex::elements(&from).par_chunks(BLOCK)).for_each(|(to, from)| add_block(to, from));
     to
 }
 
 #[inline(always)]
 #[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
-fn add_body<M>(to: &mut [f32], from: &[f32], width: usize, start: usize, c: usize) {
-    if c == width {
-        return to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-    }
-    for (to, from) in to.chunks_exact_mut(width).zip(from.chunks_exact(c)) {
-        to[start..][..c].iter_mut().zip(from).for_each(|(to, from)| *to += from);
-    }
+fn add_body<M>(to: &mut [f32], from: &[f32]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
 }
 
-per_isa! {
-    /// Adds pixels of `c` channels to those from `start` on of pixels of `width`.
-    fn add_pixels(to: &mut [f32], from: &[f32], width: usize, start: usize, c: usize) = add_body
-}
+per_isa! { fn add_block(to: &mut [f32], from: &[f32]) = add_body }
 
-impl<C: CheckpointStrategy> BranchBackend for Autodiff<Flex, C> {
-    fn nasty_branch(x: FloatTensor<Self>, part: Part, met: Met) -> FloatTensor<Self> {
+impl<C: CheckpointStrategy> PairBackend for Autodiff<Flex, C> {
+    fn nasty_pair(x: FloatTensor<Self>, other: Maybe<Self>, way: Way, pair: Pair) -> FloatTensor<Self> {
         let (x, node) = x.into_parts();
-        let y = Flex::nasty_branch(x, part, met.clone());
-        match BranchBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((part, met), y),
+        let (other, other_node) = other.into_option().map(FloatTensor::<Self>::into_parts).unzip();
+        let dims = flex::dims(&x);
+        let other = other.map_or(Maybe::Absent, Maybe::Given);
+        let y = Flex::nasty_pair(x, other, way, pair.clone());
+        let state = (way, pair, dims);
+        match other_node {
+            None => match PairBackward.prepare::<C>([node]).compute_bound().stateful() {
+                OpsKind::Tracked(prepared) => prepared.finish(state, y),
+                OpsKind::UnTracked(prepared) => prepared.finish(y),
+            },
+            Some(other) => match PairBackward.prepare::<C>([node, other]).compute_bound().stateful() {
+                OpsKind::Tracked(prepared) => prepared.finish(state, y),
+                OpsKind::UnTracked(prepared) => prepared.finish(y),
+            },
+        }
+    }
+
+    fn nasty_result(placeholder: FloatTensor<Self>, which: usize, pair: Pair) -> FloatTensor<Self> {
+        let (placeholder, node) = placeholder.into_parts();
+        let y = Flex::nasty_result(placeholder, which, pair.clone());
+        match ResultBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish((which, pair), y),
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         }
     }

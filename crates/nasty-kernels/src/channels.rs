@@ -105,18 +105,61 @@ const BLOCK: usize = 16 << 10;
 #[inline(always)]
 #[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
 fn interleave_body<M>(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>]) {
-    for ([first, second], (a, b)) in y.as_chunks_mut().0.iter_mut().zip(a.iter().zip(b)) {
+    // Sixteen at a time become vectors.
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    let (y, y_rest) = y.split_at_mut(32 * a.len());
+    for ((a, b), y) in a.iter().zip(b).zip(y.as_chunks_mut::<32>().0) {
+        for (i, [first, second]) in y.as_chunks_mut().0.iter_mut().enumerate() {
+            first.write(a[i]);
+            second.write(b[i]);
+        }
+    }
+    for ([first, second], (a, b)) in y_rest.as_chunks_mut().0.iter_mut().zip(a_rest.iter().zip(b_rest)) {
         first.write(*a);
         second.write(*b);
     }
 }
 
-per_isa! { fn interleave_block(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>]) = interleave_body }
+per_isa! {
+    /// The elements of a and b in turn.
+    fn interleave_block(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>]) = interleave_body
+}
+
+#[inline(always)]
+fn interleave_halves_body<M>(
+    a: &[f32],
+    b: &[f32],
+    c: usize,
+    first: &mut [MaybeUninit<f32>],
+    second: &mut [MaybeUninit<f32>],
+) {
+    let pixels = a.chunks_exact(c).zip(b.chunks_exact(c));
+    let halves = first.chunks_exact_mut(c).zip(second.chunks_exact_mut(c));
+    for ((a, b), (first, second)) in pixels.zip(halves) {
+        interleave_body::<M>(&a[..c / 2], &b[..c / 2], first);
+        interleave_body::<M>(&a[c / 2..], &b[c / 2..], second);
+    }
+}
+
+per_isa! {
+    /// The halves of the channels of a and b in turn, `c` each.
+    fn interleave_halves_block(
+        a: &[f32], b: &[f32], c: usize, first: &mut [MaybeUninit<f32>], second: &mut [MaybeUninit<f32>],
+    ) = interleave_halves_body
+}
 
 #[inline(always)]
 #[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
 fn parts_body<M>(y: &[f32], a: &mut [MaybeUninit<f32>], b: &mut [MaybeUninit<f32>]) {
-    for ((a, b), [first, second]) in a.iter_mut().zip(b).zip(y.as_chunks().0) {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks_mut::<16>(), b.as_chunks_mut::<16>());
+    let (y, y_rest) = y.split_at(32 * a.len());
+    for ((a, b), y) in a.iter_mut().zip(b).zip(y.as_chunks::<32>().0) {
+        for (i, [first, second]) in y.as_chunks().0.iter().enumerate() {
+            a[i].write(*first);
+            b[i].write(*second);
+        }
+    }
+    for ((a, b), [first, second]) in a_rest.iter_mut().zip(b_rest).zip(y_rest.as_chunks().0) {
         a.write(*first);
         b.write(*second);
     }
@@ -127,27 +170,113 @@ per_isa! {
     fn parts_block(y: &[f32], a: &mut [MaybeUninit<f32>], b: &mut [MaybeUninit<f32>]) = parts_body
 }
 
+#[inline(always)]
+fn parts_of_halves_body<M>(
+    first: &[f32],
+    second: &[f32],
+    c: usize,
+    a: &mut [MaybeUninit<f32>],
+    b: &mut [MaybeUninit<f32>],
+) {
+    let pixels = a.chunks_exact_mut(c).zip(b.chunks_exact_mut(c));
+    let halves = first.chunks_exact(c).zip(second.chunks_exact(c));
+    for ((a, b), (first, second)) in pixels.zip(halves) {
+        parts_body::<M>(first, &mut a[..c / 2], &mut b[..c / 2]);
+        parts_body::<M>(second, &mut a[c / 2..], &mut b[c / 2..]);
+    }
+}
+
+per_isa! {
+    /// The contrary of [`interleave_halves_block`].
+    fn parts_of_halves_block(
+        first: &[f32], second: &[f32], c: usize, a: &mut [MaybeUninit<f32>], b: &mut [MaybeUninit<f32>],
+    ) = parts_of_halves_body
+}
+
+/// A function of two tensors' pixels, `c` channels each, that writes two others'.
+type TwoToTwo = fn(&[f32], &[f32], usize, &mut [MaybeUninit<f32>], &mut [MaybeUninit<f32>]);
+
+fn two_to_two(a: FlexTensor, b: FlexTensor, block: TwoToTwo) -> [FlexTensor; 2] {
+    let (a, b) = (flex::contiguous(a), flex::contiguous(b));
+    let dims @ [.., c] = flex::dims::<4>(&a);
+    let (a, b, part) = (flex::elements(&a), flex::elements(&b), PIXELS * c);
+    let [first, second] = two_filled([a.len(), b.len()], |first, second| {
+        let results = first.par_chunks_mut(part).zip(second.par_chunks_mut(part));
+        let tasks = results.zip(a.par_chunks(part).zip(b.par_chunks(part)));
+        tasks.for_each(|((first, second), (a, b))| block(a, b, c, first, second));
+    });
+    [first, second].map(|values| flex::from_vec(values, dims))
+}
+
+/// Two vectors that `fill` writes, each of their elements.
+fn two_filled(
+    lens: [usize; 2],
+    fill: impl FnOnce(&mut [MaybeUninit<f32>], &mut [MaybeUninit<f32>]),
+) -> [Vec<f32>; 2] {
+    let mut second = Vec::new();
+    let first = filled(lens[0], |first| second = filled(lens[1], |second| fill(first, second)));
+    [first, second]
+}
+
+/// The halves of the channels of a and b in turn.
+pub(crate) fn interleaved_halves(a: FlexTensor, b: FlexTensor) -> [FlexTensor; 2] {
+    two_to_two(a, b, interleave_halves_block)
+}
+
+/// a and b of [`interleaved_halves`].
+pub(crate) fn parts(first: FlexTensor, second: FlexTensor) -> [FlexTensor; 2] {
+    two_to_two(first, second, parts_of_halves_block)
+}
+
+/// Both halves of the channels.
+pub(crate) fn halves(x: FlexTensor) -> [FlexTensor; 2] {
+    let c = flex::dims::<4>(&x)[3];
+    cut(x, [c / 2, c - c / 2])
+}
+
+/// The first channels of x, and the others.
+fn cut(x: FlexTensor, [first, second]: [usize; 2]) -> [FlexTensor; 2] {
+    let x = flex::contiguous(x);
+    let [n, h, w, c] = flex::dims(&x);
+    let [a, b] = two_filled([n * h * w * first, n * h * w * second], |a, b| {
+        let blocks = a.par_chunks_mut(PIXELS * first).zip(b.par_chunks_mut(PIXELS * second));
+        blocks.zip(flex::elements(&x).par_chunks(PIXELS * c)).for_each(|((a, b), x)| {
+            let parts = a.chunks_exact_mut(first).zip(b.chunks_exact_mut(second));
+            for (x, (a, b)) in x.chunks_exact(c).zip(parts) {
+                a.write_copy_of_slice(&x[..first]);
+                b.write_copy_of_slice(&x[first..]);
+            }
+        });
+    });
+    [flex::from_vec(a, [n, h, w, first]), flex::from_vec(b, [n, h, w, second])]
+}
+
+/// The channels of b behind those of a.
+pub(crate) fn join(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+    let (a, b) = (flex::contiguous(a), flex::contiguous(b));
+    let ([n, h, w, first], [.., second]) = (flex::dims::<4>(&a), flex::dims::<4>(&b));
+    let output = first + second;
+    let parts =
+        flex::elements(&a).par_chunks(PIXELS * first).zip(flex::elements(&b).par_chunks(PIXELS * second));
+    let y = filled(n * h * w * output, |y| {
+        y.par_chunks_mut(PIXELS * output).zip(parts).for_each(|(y, (a, b))| {
+            let pixels = a.chunks_exact(first).zip(b.chunks_exact(second));
+            for (y, (a, b)) in y.chunks_exact_mut(output).zip(pixels) {
+                y[..first].write_copy_of_slice(a);
+                y[first..].write_copy_of_slice(b);
+            }
+        });
+    });
+    flex::from_vec(y, [n, h, w, output])
+}
+
 impl ChannelBackend for Flex {
     fn nasty_move_channels(x: FlexTensor, how: Move) -> FlexTensor {
         how.run(x)
     }
 
     fn nasty_concat_channels(a: FlexTensor, b: FlexTensor) -> FlexTensor {
-        let (a, b) = (flex::contiguous(a), flex::contiguous(b));
-        let ([n, h, w, first], [.., second]) = (flex::dims::<4>(&a), flex::dims::<4>(&b));
-        let output = first + second;
-        let parts =
-            flex::elements(&a).par_chunks(PIXELS * first).zip(flex::elements(&b).par_chunks(PIXELS * second));
-        let y = filled(n * h * w * output, |y| {
-            y.par_chunks_mut(PIXELS * output).zip(parts).for_each(|(y, (a, b))| {
-                let pixels = a.chunks_exact(first).zip(b.chunks_exact(second));
-                for (y, (a, b)) in y.chunks_exact_mut(output).zip(pixels) {
-                    y[..first].write_copy_of_slice(a);
-                    y[first..].write_copy_of_slice(b);
-                }
-            });
-        });
-        flex::from_vec(y, [n, h, w, output])
+        join(a, b)
     }
 
     fn nasty_interleave_channels(a: FlexTensor, b: FlexTensor) -> FlexTensor {
@@ -182,25 +311,9 @@ impl Backward<Flex, 2> for ConcatBackward {
     type State = [usize; 2];
 
     fn backward(self, ops: Ops<[usize; 2], 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let dy = flex::contiguous(grads.consume::<Flex>(&ops.node));
-        let [n, h, w, c] = flex::dims(&dy);
-        let [first, second] = ops.state;
-        let mut b = Vec::new();
-        let a = filled(n * h * w * first, |a| {
-            b = filled(n * h * w * second, |b| {
-                let blocks = a.par_chunks_mut(PIXELS * first).zip(b.par_chunks_mut(PIXELS * second));
-                blocks.zip(flex::elements(&dy).par_chunks(PIXELS * c)).for_each(|((a, b), dy)| {
-                    let parts = a.chunks_exact_mut(first).zip(b.chunks_exact_mut(second));
-                    for (dy, (a, b)) in dy.chunks_exact(c).zip(parts) {
-                        a.write_copy_of_slice(&dy[..first]);
-                        b.write_copy_of_slice(&dy[first..]);
-                    }
-                });
-            });
-        });
-        for (parent, (part, c)) in ops.parents.iter().zip([(a, first), (b, second)]) {
+        for (parent, part) in ops.parents.iter().zip(cut(grads.consume::<Flex>(&ops.node), ops.state)) {
             if let Some(parent) = parent {
-                grads.register::<Flex>(parent.id, flex::from_vec(part, [n, h, w, c]));
+                grads.register::<Flex>(parent.id, part);
             }
         }
     }
@@ -215,13 +328,10 @@ impl Backward<Flex, 2> for InterleaveBackward {
     fn backward(self, ops: Ops<(), 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = flex::contiguous(grads.consume::<Flex>(&ops.node));
         let [n, h, w, c] = flex::dims(&dy);
-        let mut second = Vec::new();
-        let first = filled(n * h * w * c / 2, |a| {
-            second = filled(n * h * w * c / 2, |b| {
-                let blocks = a.par_chunks_mut(BLOCK).zip(b.par_chunks_mut(BLOCK));
-                let blocks = blocks.zip(flex::elements(&dy).par_chunks(2 * BLOCK));
-                blocks.for_each(|((a, b), dy)| parts_block(dy, a, b));
-            });
+        let [first, second] = two_filled([n * h * w * c / 2; 2], |a, b| {
+            let blocks = a.par_chunks_mut(BLOCK).zip(b.par_chunks_mut(BLOCK));
+            let blocks = blocks.zip(flex::elements(&dy).par_chunks(2 * BLOCK));
+            blocks.for_each(|((a, b), dy)| parts_block(dy, a, b));
         });
         for (parent, part) in ops.parents.iter().zip([first, second]) {
             if let Some(parent) = parent {

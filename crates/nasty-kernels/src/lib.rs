@@ -37,7 +37,6 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 pub use self::allocator::Allocator;
-use self::branches::Part;
 use self::channels::Move;
 
 /// The instruction set that the CPU's kernels run on: `avx512bf16`, `avx512`, `avx2` or `baseline`. The machine's best, or
@@ -82,16 +81,27 @@ pub enum Activation {
     Relu6,
 }
 
-/// Activations `[n, h, w, c]`, or the batch-norm in training mode that they come from: a convolution that can computes it
-/// as it reads, part by part, and its result need not be in memory.
+/// Activations `[n, h, w, c]`, or the batch-norm that they come from: a convolution that can computes it as it reads, part by
+/// part, and its result need not be in memory.
 #[derive(Clone, Debug)]
 pub struct Activations(Values);
 
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a few exist at a time")]
 enum Values {
     Computed(Tensor<4>),
     Normed(norm::Normed),
+    Scaled(norm::Scaled),
+}
+
+impl Activation {
+    /// The least and the greatest value that it gives, if it is anything.
+    pub(crate) fn bounds(self) -> Option<[f32; 2]> {
+        match self {
+            Self::None => None,
+            Self::Relu => Some([0.0, f32::INFINITY]),
+            Self::Relu6 => Some([0.0, 6.0]),
+        }
+    }
 }
 
 impl Activations {
@@ -107,17 +117,24 @@ impl Activations {
 }
 
 impl Values {
-    fn dims(&self) -> [usize; 4] {
+    /// What is in memory.
+    fn tensor(&self) -> &Tensor<4> {
         match self {
-            Self::Computed(x) => x.dims(),
-            Self::Normed(normed) => normed.x.dims(),
+            Self::Computed(x)
+            | Self::Normed(norm::Normed { x, .. })
+            | Self::Scaled(norm::Scaled { x, .. }) => x,
         }
+    }
+
+    fn dims(&self) -> [usize; 4] {
+        self.tensor().dims()
     }
 
     fn compute(self) -> Tensor<4> {
         match self {
             Self::Computed(x) => x,
             Self::Normed(normed) => normed.compute(None),
+            Self::Scaled(scaled) => scaled.compute(None),
         }
     }
 }
@@ -169,7 +186,7 @@ pub fn batch_norm_train(
     check_channels("batch_norm_train", x.dims(), [&gamma, &beta], residual.as_ref());
     if flex::is_flex(&x) {
         let moments = Arc::new(norm::moments(&x));
-        let norm = norm::Norm { moments, epsilon, activation };
+        let norm = norm::Norm { moments, epsilon, activation, seam: None };
         return finish(norm::Normed { x, gamma, beta, norm }, residual);
     }
     portable::batch_norm_train(x, gamma, beta, epsilon, residual, activation)
@@ -191,7 +208,7 @@ pub fn conv2d_batch_norm_train(
 ) -> BatchNormOutput {
     let x = x.into();
     check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
-    let (y, moments) = match x.0 {
+    let (y, seam) = match x.0 {
         Values::Computed(x) if !flex::is_flex(&x) => {
             let y = portable::conv2d(x, weight, bias, options);
             return portable::batch_norm_train(y, gamma, beta, epsilon, residual, activation);
@@ -199,7 +216,7 @@ pub fn conv2d_batch_norm_train(
         x => conv::conv2d_for_norm(x, weight, bias, options),
     };
     check_channels("conv2d_batch_norm_train", y.dims(), [&gamma, &beta], residual.as_ref());
-    let norm = norm::Norm { moments, epsilon, activation };
+    let norm = norm::Norm { moments: seam.moments(), epsilon, activation, seam: Some(seam) };
     finish(norm::Normed { x: y, gamma, beta, norm }, residual)
 }
 
@@ -221,19 +238,24 @@ pub fn scale_shift(
     shift: Tensor<1>,
     residual: Option<Tensor<4>>,
     activation: Activation,
-) -> Tensor<4> {
+) -> Activations {
     check_channels("scale_shift", x.dims(), [&scale, &shift], residual.as_ref());
-    if flex::is_flex(&x) {
-        return norm::scale_shift(x, scale, shift, residual, activation);
+    if !flex::is_flex(&x) {
+        return portable::scale_shift(x, scale, shift, residual, activation).into();
     }
-    portable::scale_shift(x, scale, shift, residual, activation)
+    let graph = x.device().is_autodiff();
+    let scaled = norm::Scaled { x, scale, shift, activation };
+    Activations(match residual {
+        None if !graph => Values::Scaled(scaled),
+        residual => Values::Computed(scaled.compute(residual)),
+    })
 }
 
-/// [`scale_shift`] of [`conv2d`]: what evaluation-mode batch-norm behind a convolution comes to. One pass over the
-/// result where no gradient is asked for: on the CPU backend without autodiff.
+/// [`scale_shift`] of [`conv2d`]: what evaluation-mode batch-norm behind a convolution comes to. Where no gradient is asked
+/// for, on the CPU backend without autodiff, it is the convolution with other weights.
 #[expect(clippy::too_many_arguments, reason = "two operations' arguments")]
 pub fn conv2d_scale_shift(
-    x: Tensor<4>,
+    x: impl Into<Activations>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     options: ConvOptions,
@@ -242,14 +264,15 @@ pub fn conv2d_scale_shift(
     residual: Option<Tensor<4>>,
     activation: Activation,
 ) -> Tensor<4> {
-    let graph = x.device().is_autodiff()
-        || weight.device().is_autodiff()
-        || residual.as_ref().is_some_and(|r| r.device().is_autodiff());
-    if graph || !flex::is_flex(&x) {
-        return scale_shift(conv2d(x, weight, bias, options), scale, shift, residual, activation);
+    let x = x.into();
+    let tracked = |x: &Tensor<4>| x.device().is_autodiff();
+    let graph = tracked(x.0.tensor()) || tracked(&weight) || residual.as_ref().is_some_and(tracked);
+    if graph || !flex::is_flex(x.0.tensor()) {
+        let y = conv2d(x, weight, bias, options);
+        return scale_shift(y, scale, shift, residual, activation).into_tensor();
     }
     check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
-    norm::conv2d_scale_shift(x, weight, bias, options, [scale, shift], residual, activation)
+    norm::conv2d_scale_shift(x.0, weight, bias, options, [scale, shift], residual, activation)
 }
 
 /// The activation alone, x of any shape `[n, h, w, c]`.
@@ -291,7 +314,7 @@ pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
 /// x `[n, h, w, c]` for two branches, whose gradients all threads add up.
 pub fn fork(x: Tensor<4>) -> [Tensor<4>; 2] {
     if flex::is_flex(&x) {
-        return branches::branches(&x, [Part::All; 2]);
+        return branches::fork(x);
     }
     [x.clone(), x]
 }
@@ -301,9 +324,9 @@ pub fn split_channels(x: Tensor<4>) -> [Tensor<4>; 2] {
     let c = x.dims()[3];
     assert!(c >= 2 && c.is_multiple_of(2), "split_channels: {c} channels");
     if flex::is_flex(&x) {
-        return branches::branches(&x, [Part::FirstHalf, Part::SecondHalf]);
+        return branches::split_channels(x);
     }
-    [0, c / 2].map(|start| portable::move_channels(x.clone(), Move::Take { start, length: c / 2 }))
+    portable::halves(x)
 }
 
 /// x `[n, h, w, c]` with channels of zeros before and behind its own.
@@ -335,6 +358,21 @@ pub fn interleave_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
         return channels::interleave(a, b);
     }
     portable::interleave(a, b)
+}
+
+/// The two halves of [`interleave_channels`], as many channels as a and b have, an even number of them.
+pub fn interleave_halves(a: Tensor<4>, b: Tensor<4>) -> [Tensor<4>; 2] {
+    let c = a.dims()[3];
+    assert!(
+        a.dims() == b.dims() && c.is_multiple_of(2),
+        "interleave_halves: {:?} and {:?}",
+        a.dims(),
+        b.dims()
+    );
+    if flex::is_flex(&a) {
+        return branches::interleave_halves(a, b);
+    }
+    portable::halves(portable::interleave(a, b))
 }
 
 /// Settings of a step of stochastic gradient descent with PyTorch's conventions (no dampening).

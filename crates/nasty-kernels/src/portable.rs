@@ -112,6 +112,12 @@ pub(crate) fn interleave(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     Tensor::cat(turns.into(), 4).reshape([n, h, w, 2 * c])
 }
 
+/// Of an even number of channels.
+pub(crate) fn halves(x: Tensor<4>) -> [Tensor<4>; 2] {
+    let length = x.dims()[3] / 2;
+    [0, length].map(|start| move_channels(x.clone(), Move::Take { start, length }))
+}
+
 pub(crate) fn sgd_step<const D: usize>(
     weight: Tensor<D>,
     gradient: Tensor<D>,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -14,10 +15,11 @@ use super::pack::WeightOrder;
 use super::pointwise;
 use super::weight;
 use super::winograd::{self, Winograd};
-use crate::Precision;
 use crate::buffers::filled;
+use crate::norm::activate_block;
 use crate::scratch::Scratch;
 use crate::simd::{Element, Pair, Path};
+use crate::{Activation, Precision};
 
 /// A convolution with all that decides how it is computed.
 #[derive(Clone, Copy, Debug)]
@@ -32,19 +34,41 @@ pub(crate) struct Computation {
 pub(crate) struct Around<'a> {
     /// What the convolution reads in x's place, where it [takes one](Computation::takes_prologue).
     pub(crate) prologue: Option<&'a Prologue<'a>>,
+    /// What the forward pass's result goes through first.
+    pub(crate) activation: Option<Activation>,
     /// Sees or changes all of the result.
     pub(crate) epilogue: Option<&'a Epilogue<'a>>,
+    /// What [`Computation::backward`] reads in dy's place, where it [takes one](Computation::takes_gradient).
+    pub(crate) gradient: Option<GradientPrologue<'a>>,
+}
+
+/// A [`Prologue`] of dy.
+#[derive(Clone, Copy)]
+pub(crate) struct GradientPrologue<'a> {
+    pub(crate) compute: &'a Prologue<'a>,
+    /// What it reads too, of dy's shape.
+    pub(crate) beside: &'a [f32],
 }
 
 impl Around<'_> {
-    /// What is read in the place of some whole pixels of x.
-    pub(super) fn read<T>(&self, x: &[f32], with: impl FnOnce(&[f32]) -> T) -> T {
-        let Some(prologue) = self.prologue else { return with(x) };
-        let mut scratch = Scratch::take(x.len());
-        let read = &mut scratch.elements::<f32>()[..x.len()];
-        // SAFETY: the same layout, and a prologue writes values, never the lack of one.
-        prologue(x, unsafe { &mut *(std::ptr::from_mut(read) as *mut [MaybeUninit<f32>]) });
-        with(read)
+    /// Of what the forward pass gives.
+    pub(super) fn bounds(&self) -> Option<[f32; 2]> {
+        self.activation.and_then(Activation::bounds)
+    }
+
+    /// What is read in the place of some pixels of x.
+    pub(super) fn x<T>(&self, pixels: Range<usize>, x: &[f32], with: impl FnOnce(&[f32]) -> T) -> T {
+        read(self.prologue, pixels, x, with)
+    }
+
+    /// The same of dy.
+    pub(super) fn dy<T>(&self, pixels: Range<usize>, dy: &[f32], with: impl FnOnce(&[f32]) -> T) -> T {
+        read(self.gradient.map(|gradient| gradient.compute), pixels, dy, with)
+    }
+
+    /// What is read beside some pixels of dy.
+    pub(super) fn beside_dy(&self, pixels: Range<usize>) -> &[f32] {
+        self.gradient.map_or(&[], |gradient| &gradient.beside[pixels])
     }
 
     /// The same of all pixels, `channels` values each.
@@ -52,13 +76,35 @@ impl Around<'_> {
         let Some(prologue) = self.prologue else { return Cow::Borrowed(x) };
         let block = PIXELS * channels;
         Cow::Owned(filled(x.len(), |read| {
-            read.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(read, x)| prologue(x, read));
+            read.par_chunks_mut(block)
+                .zip(x.par_chunks(block))
+                .enumerate()
+                .for_each(|(i, (read, x))| prologue(i * block, x, read));
         }))
     }
 }
 
+/// What is read in the place of the elements `some` of x, which are whole pixels.
+fn read<T>(
+    prologue: Option<&Prologue<'_>>,
+    some: Range<usize>,
+    x: &[f32],
+    with: impl FnOnce(&[f32]) -> T,
+) -> T {
+    let (at, x) = (some.start, &x[some]);
+    let Some(prologue) = prologue else { return with(x) };
+    let mut scratch = Scratch::take(x.len());
+    let read = &mut scratch.elements::<f32>()[..x.len()];
+    // SAFETY: the same layout, and a prologue writes values, never the lack of one.
+    prologue(at, x, unsafe { &mut *(std::ptr::from_mut(read) as *mut [MaybeUninit<f32>]) });
+    with(read)
+}
+
 /// Pixels that a prologue by itself computes at a time.
 const PIXELS: usize = 128;
+
+/// Fewer input channels of a 1×1 convolution are not rounded.
+const FEW: usize = 32;
 
 /// How all three computations of a shape are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +137,20 @@ impl Computation {
         matches!(self.way(), Way::Depthwise | Way::Pointwise)
     }
 
+    /// Whether [`Self::backward`] computes both gradients at once, and can go [`Around::gradient`]'s way too.
+    pub(crate) fn takes_gradient(&self) -> bool {
+        match self.way() {
+            Way::Depthwise => depthwise::suits_both(&self.shape),
+            Way::Pointwise => pointwise::suits_both(self.path, &self.shape),
+            Way::Winograd | Way::Direct => false,
+        }
+    }
+
+    /// Of few products, rounding the factors takes longer than it saves.
+    pub(super) fn forward_precision(&self) -> Precision {
+        if self.way() == Way::Pointwise && self.shape.cin < FEW { Precision::F32 } else { self.precision }
+    }
+
     /// y `[n, oh, ow, cout]`.
     pub(crate) fn forward(
         &self,
@@ -100,7 +160,7 @@ impl Computation {
         bias: Option<&[f32]>,
     ) -> Vec<f32> {
         assert!(around.prologue.is_none() || self.takes_prologue(), "a prologue for {:?}", self.way());
-        match self.precision {
+        match self.forward_precision() {
             Precision::F32 => self.forward_of::<f32>(around, x, weight, bias),
             Precision::Bf16 => self.forward_of::<Pair>(around, x, weight, bias),
         }
@@ -119,6 +179,15 @@ impl Computation {
             Way::Pointwise => return pointwise::forward::<E>(self.path, s, around, x, weight, bias),
             Way::Winograd | Way::Direct => {}
         }
+        let epilogue = |at: usize, y: &mut [f32]| {
+            if let Some(activation) = around.activation {
+                activate_block(y, activation);
+            }
+            if let Some(epilogue) = around.epilogue {
+                epilogue(at, y);
+            }
+        };
+        let epilogue = (around.activation.is_some() || around.epilogue.is_some()).then_some(epilogue);
         let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
         let order = WeightOrder {
             group: outputs * inputs * s.taps(),
@@ -135,7 +204,7 @@ impl Computation {
             kernel: [s.kh, s.kw],
             order,
             bias,
-            epilogue: around.epilogue,
+            epilogue: epilogue.as_ref().map(|f| f as &Epilogue<'_>),
         };
         if way == Way::Direct {
             return gather.run::<E>(self.path, x, weight);
@@ -221,20 +290,15 @@ impl Computation {
     ) -> (Vec<f32>, Vec<f32>) {
         let (s, way) = (&self.shape, self.way());
         assert!(around.prologue.is_none() || self.takes_prologue(), "a prologue for {way:?}");
+        if !self.takes_gradient() {
+            assert!(around.gradient.is_none(), "a way for the gradient of {s:?}");
+            let dw = self.backward_weight(&around.read_all(x, s.cin), dy);
+            return (self.backward_input(around.epilogue, weight, dy), dw);
+        }
         match (way, self.precision) {
-            (Way::Depthwise, _) if depthwise::suits_both(s) => {
-                depthwise::backward(self.path, s, around, x, weight, dy)
-            }
-            (Way::Pointwise, Precision::F32) if pointwise::suits_both(self.path, s) => {
-                pointwise::backward::<f32>(self.path, s, around, x, weight, dy)
-            }
-            (Way::Pointwise, Precision::Bf16) if pointwise::suits_both(self.path, s) => {
-                pointwise::backward::<Pair>(self.path, s, around, x, weight, dy)
-            }
-            _ => {
-                let dw = self.backward_weight(&around.read_all(x, s.cin), dy);
-                (self.backward_input(around.epilogue, weight, dy), dw)
-            }
+            (Way::Depthwise, _) => depthwise::backward(self.path, s, around, x, weight, dy),
+            (_, Precision::F32) => pointwise::backward::<f32>(self.path, s, around, x, weight, dy),
+            (_, Precision::Bf16) => pointwise::backward::<Pair>(self.path, s, around, x, weight, dy),
         }
     }
 

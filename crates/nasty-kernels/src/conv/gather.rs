@@ -39,8 +39,8 @@ pub(super) struct Gather<'a> {
 /// Changes whole pixels of the destination, given with the index of their first element.
 pub(crate) type Epilogue<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
 
-/// Computes from whole pixels of x what is read in their place.
-pub(crate) type Prologue<'a> = dyn Fn(&[f32], &mut [MaybeUninit<f32>]) + Sync + 'a;
+/// Computes from whole pixels, given with the index of their first element, what is read in their place.
+pub(crate) type Prologue<'a> = dyn Fn(usize, &[f32], &mut [MaybeUninit<f32>]) + Sync + 'a;
 
 /// Images in the lanes of a buffer.
 const IMAGES: usize = 8;

@@ -17,7 +17,7 @@ mod weight;
 mod winograd;
 
 use std::mem::MaybeUninit;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -28,10 +28,10 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
-pub(crate) use self::compute::{Around, Computation, Epilogue, Prologue};
+pub(crate) use self::compute::{Around, Computation, Epilogue, GradientPrologue, Prologue};
 pub(crate) use self::geometry::ConvShape;
 use crate::flex::{self, Maybe};
-use crate::norm::{InputNorm, MomentSums, Moments, Norm, Normed};
+use crate::norm::{InputNorm, MomentSums, Norm, Normed, Seam};
 use crate::simd::Path;
 use crate::{ConvOptions, Values};
 
@@ -50,16 +50,13 @@ pub(crate) trait ConvBackend: Backend {
     ) -> FloatTensor<Self>;
 }
 
-type Behind = Arc<OnceLock<Arc<Moments>>>;
-
 /// The training-mode batch-norms around a convolution.
 #[derive(Clone, Debug)]
 pub(crate) struct Norms {
     /// What x goes through first.
     before: Option<Norm>,
-    /// Where the result's moments are left. A batch-norm follows then, which takes any bias away again: its gradient
-    /// is 0.
-    behind: Option<Behind>,
+    /// With the one behind, which takes any bias away again: its gradient is 0.
+    behind: Option<Arc<Seam>>,
 }
 
 pub(crate) fn conv2d(
@@ -71,16 +68,15 @@ pub(crate) fn conv2d(
     between_norms(x, weight, bias, options, None)
 }
 
-/// [`conv2d`] and the moments of its result, for the batch-norm that follows.
+/// [`conv2d`] and what it leaves the batch-norm that follows.
 pub(crate) fn conv2d_for_norm(
     x: Values,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     options: ConvOptions,
-) -> (Tensor<4>, Arc<Moments>) {
-    let behind = Behind::default();
-    let y = between_norms(x, weight, bias, options, Some(behind.clone()));
-    (y, behind.get().expect("the forward pass leaves them").clone())
+) -> (Tensor<4>, Arc<Seam>) {
+    let seam = Arc::<Seam>::default();
+    (between_norms(x, weight, bias, options, Some(seam.clone())), seam)
 }
 
 /// A batch-norm that x is still to go through is computed on the way where that can be done, else before.
@@ -89,17 +85,23 @@ fn between_norms(
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     options: ConvOptions,
-    behind: Option<Behind>,
+    behind: Option<Arc<Seam>>,
 ) -> Tensor<4> {
     let shape = ConvShape::new(x.dims(), weight.dims(), options);
-    let c = Computation { shape, path: Path::chosen(), precision: options.precision };
     match x {
-        Values::Normed(Normed { x, gamma, beta, norm }) if c.takes_prologue() => {
+        Values::Normed(normed) if takes_prologue(shape, options) => {
+            normed.read();
+            let Normed { x, gamma, beta, norm } = normed;
             let norms = Norms { before: Some(norm), behind };
             dispatch(x, weight, bias, [Some(gamma), Some(beta)], norms, options)
         }
         x => dispatch(x.compute(), weight, bias, [None, None], Norms { before: None, behind }, options),
     }
+}
+
+/// Whether [`Around::prologue`] can be computed on the way.
+pub(crate) fn takes_prologue(shape: ConvShape, options: ConvOptions) -> bool {
+    Computation { shape, path: Path::chosen(), precision: options.precision }.takes_prologue()
 }
 
 fn dispatch(
@@ -126,15 +128,14 @@ fn computation(x: &FlexTensor, weight: &FlexTensor, options: ConvOptions) -> Com
     Computation { shape, path: Path::chosen(), precision: options.precision }
 }
 
-/// y without a graph, each part of it changed by `epilogue` while it is in the cache.
+/// y without a graph.
 pub(crate) fn forward(
     x: FlexTensor,
     weight: FlexTensor,
     bias: Option<FlexTensor>,
     options: ConvOptions,
-    epilogue: &Epilogue<'_>,
+    around: Around<'_>,
 ) -> FlexTensor {
-    let around = Around { prologue: None, epilogue: Some(epilogue) };
     run(&flex::contiguous(x), &flex::contiguous(weight), bias, options, around)
 }
 
@@ -159,19 +160,20 @@ fn run_between_norms(
     weight: &FlexTensor,
     bias: Option<FlexTensor>,
     input: Option<&InputNorm>,
-    behind: Option<&OnceLock<Arc<Moments>>>,
+    behind: Option<&Seam>,
     options: ConvOptions,
 ) -> FlexTensor {
-    let prologue = input.map(|norm| move |x: &[f32], y: &mut [MaybeUninit<f32>]| norm.apply(x, y));
+    let prologue = input.map(|norm| move |_, x: &[f32], y: &mut [MaybeUninit<f32>]| norm.apply(x, y));
     let sums = behind.map(|_| MomentSums::new(flex::dims::<4>(weight)[0]));
     let epilogue = sums.as_ref().map(|sums| move |at: usize, y: &mut [f32]| sums.add(at, y));
     let around = Around {
         prologue: prologue.as_ref().map(|f| f as &Prologue<'_>),
         epilogue: epilogue.as_ref().map(|f| f as &Epilogue<'_>),
+        ..Around::default()
     };
     let y = run(x, weight, bias, options, around);
     if let Some((behind, sums)) = behind.zip(sums) {
-        behind.get_or_init(|| Arc::new(sums.moments()));
+        behind.leave_moments(sums.moments());
     }
     y
 }
@@ -208,7 +210,7 @@ struct Saved {
     x: FlexTensor,
     weight: FlexTensor,
     input: Option<InputNorm>,
-    norm_follows: bool,
+    behind: Option<Arc<Seam>>,
     options: ConvOptions,
 }
 
@@ -221,9 +223,8 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
 
     fn backward(self, ops: Ops<Saved, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = flex::contiguous(grads.consume::<Flex>(&ops.node));
-        let Saved { x, weight, input, norm_follows, options } = ops.state;
-        let c = computation(&x, &weight, options);
-        let (x, weight, dy) = (flex::elements(&x), flex::elements(&weight), flex::elements(&dy));
+        let Saved { x: x_tensor, weight, input, behind, options } = ops.state;
+        let c = computation(&x_tensor, &weight, options);
         let mut parents = ops.parents.into_iter().map(|parent| parent.map(|node| node.id));
         let [x_node, weight_node] = [(); 2].map(|()| parents.next().flatten());
         let mut register = |node, gradient: FlexTensor| {
@@ -232,19 +233,36 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
             }
         };
 
+        let (dy, through) = match behind.as_ref().and_then(|seam| seam.through()) {
+            Some(through) if x_node.is_none() || weight_node.is_none() || !c.takes_gradient() => {
+                (through.whole(dy), None)
+            }
+            through => (dy, through),
+        };
+        let compute = through
+            .as_ref()
+            .map(|through| move |at, d: &[f32], to: &mut [MaybeUninit<f32>]| through.some(at, d, to));
+        let gradient = compute
+            .as_ref()
+            .zip(through.as_ref())
+            .map(|(compute, through)| GradientPrologue { compute, beside: through.reads() });
+        let (x, weight, dy) = (flex::elements(&x_tensor), flex::elements(&weight), flex::elements(&dy));
+
         if let Some(norm) = input {
             let sums = norm.sums();
-            let (mut dx, dw) = c.backward(
+            let (dx, dw) = c.backward(
                 Around {
-                    prologue: Some(&|x, y| norm.apply(x, y)),
+                    prologue: Some(&|_, x, y| norm.apply(x, y)),
                     epilogue: Some(&|at, d| sums.add(at, d, &x[at..at + d.len()])),
+                    gradient,
+                    activation: None,
                 },
                 x,
                 weight,
                 dy,
             );
-            let gradients = norm.through(&mut dx, x, sums);
-            register(x_node, flex::from_vec(dx, c.shape.x()));
+            let (dx, gradients) = norm.back(flex::from_vec(dx, c.shape.x()), &x_tensor, sums);
+            register(x_node, dx);
             register(weight_node, flex::from_vec(dw, c.shape.weight()));
             for gradient in gradients {
                 register(parents.next().flatten(), flex::vector(gradient));
@@ -252,7 +270,7 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
         } else {
             let (dx, dw) = match (&x_node, &weight_node) {
                 (Some(_), Some(_)) => {
-                    let (dx, dw) = c.backward(Around::default(), x, weight, dy);
+                    let (dx, dw) = c.backward(Around { gradient, ..Around::default() }, x, weight, dy);
                     (Some(dx), Some(dw))
                 }
                 (x_node, weight_node) => (
@@ -268,7 +286,7 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
             }
         }
         if let Some(Some(bias)) = parents.next() {
-            let db = if norm_follows { vec![0.0; c.shape.cout] } else { c.backward_bias(dy) };
+            let db = if behind.is_some() { vec![0.0; c.shape.cout] } else { c.backward_bias(dy) };
             register(Some(bias), flex::vector(db));
         }
     }
@@ -296,7 +314,7 @@ impl<C: CheckpointStrategy> ConvBackend for Autodiff<Flex, C> {
         let (bias, bias_node) = bias.unzip();
         let (x, weight) = (flex::contiguous(x), flex::contiguous(weight));
         let y = run_between_norms(&x, &weight, bias, input.as_ref(), norms.behind.as_deref(), options);
-        let saved = Saved { x, weight, input, norm_follows: norms.behind.is_some(), options };
+        let saved = Saved { x, weight, input, behind: norms.behind, options };
         match (gamma.zip(beta), bias_node) {
             (None, None) => enter::<C, 2>([x_node, weight_node], saved, y),
             (None, Some(bias)) => enter::<C, 3>([x_node, weight_node, bias], saved, y),

@@ -1,14 +1,16 @@
 //! The backward passes, and what they remember of the forward pass: x, the channels' vectors, and y only where a
 //! residual was added (else the activation's mask is taken again from x).
 
+use std::sync::Arc;
+
 use burn::backend::Flex;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::flex::FlexTensor;
 
-use super::narrow;
 use super::passes::{self, Channels, Wide, WideCorrection};
+use super::{Seam, Through, narrow};
 use crate::{Activation, buffers, flex};
 
 /// Of `y = activation((x − mean) · scale + shift + residual)`.
@@ -21,6 +23,7 @@ pub(super) struct Saved {
     /// 1 / √(variance + ε) if mean and scale are the batch's, to be differentiated through.
     pub(super) precision: Option<Vec<f64>>,
     pub(super) activation: Activation,
+    pub(super) seam: Option<Arc<Seam>>,
 }
 
 /// Parents: x, gamma or scale, beta or shift, and the residual if there is one.
@@ -32,9 +35,9 @@ impl<const N: usize> Backward<Flex, N> for AffineBackward {
 
     fn backward(self, ops: Ops<Saved, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let mut d = flex::contiguous(grads.consume::<Flex>(&ops.node));
-        let Saved { x, y, form, precision, mut activation } = ops.state;
+        let Saved { x: x_tensor, y, form, precision, mut activation, seam } = ops.state;
         let parent = |i: usize| ops.parents.get(i).and_then(Option::as_ref);
-        let (x, wide) = (flex::elements(&x), Wide::new(&form));
+        let (x, wide) = (flex::elements(&x_tensor), Wide::new(&form));
 
         // With a residual, d becomes what the residual gets; without one the mask is applied on the way.
         let sums_wanted = precision.is_some() || parent(1).is_some() || parent(2).is_some();
@@ -60,14 +63,12 @@ impl<const N: usize> Backward<Flex, N> for AffineBackward {
             let correction = precision.as_ref().zip(sums.as_ref()).map(|(precision, (sum, product))| {
                 correction(&wide, &form, precision, (x.len() / sum.len()) as f64, sum, product)
             });
-            if parent(3).is_some() {
-                let dx = passes::gradient_beside(flex::elements(&d), x, &wide, correction.as_ref());
-                grads.register::<Flex>(x_node.id, flex::from_vec::<4>(dx, flex::dims(&d)));
-            } else {
-                let dx = buffers::elements_mut(&mut d);
-                passes::gradient(dx, x, &wide, activation, correction.as_ref());
-                grads.register::<Flex>(x_node.id, d);
-            }
+            let through = Through { x: x_tensor.clone(), wide, activation, correction };
+            let dx = match seam {
+                Some(seam) => seam.back(d, through),
+                None => through.whole(d),
+            };
+            grads.register::<Flex>(x_node.id, dx);
         }
         if let Some((sum, mut product)) = sums {
             if let Some(precision) = precision {

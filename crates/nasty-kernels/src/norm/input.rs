@@ -1,12 +1,13 @@
 //! A batch-norm that is computed by the convolution behind it, part by part as that reads.
 
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use burn::backend::flex::FlexTensor;
 
 use super::backward::correction;
-use super::passes::{self, Channels, GradientSums, Wide};
-use super::{Norm, form, narrow};
+use super::passes::{Channels, GradientSums, Wide};
+use super::{Norm, Seam, Through, form, narrow};
 use crate::Activation;
 
 /// `activation((x − mean) · scale + shift)` of the batch's mean and scale.
@@ -17,13 +18,14 @@ pub(crate) struct InputNorm {
     form: Channels,
     wide: Wide,
     activation: Activation,
+    seam: Option<Arc<Seam>>,
 }
 
 impl InputNorm {
     pub(crate) fn new(norm: &Norm, gamma: &FlexTensor, beta: &FlexTensor) -> Self {
         let (precision, form) = form(norm, gamma, beta);
         let wide = Wide::new(&form);
-        Self { precision, form, wide, activation: norm.activation }
+        Self { precision, form, wide, activation: norm.activation, seam: norm.seam.clone() }
     }
 
     /// Of whole pixels.
@@ -31,18 +33,28 @@ impl InputNorm {
         self.wide.pixels(x, self.activation, y);
     }
 
-    /// What [`Self::through`] needs of the gradient of the batch-norm's result.
+    /// What [`Self::back`] needs of the gradient of the batch-norm's result.
     pub(crate) fn sums(&self) -> GradientSums<'_> {
         GradientSums::new(&self.wide, self.activation)
     }
 
-    /// Makes the gradient of the result that of x, and gives those of gamma and beta.
-    pub(crate) fn through(&self, d: &mut [f32], x: &[f32], sums: GradientSums<'_>) -> [Vec<f32>; 2] {
+    /// What x's node gets of the gradient of the result, and the gradients of gamma and beta.
+    pub(crate) fn back(
+        &self,
+        d: FlexTensor,
+        x: &FlexTensor,
+        sums: GradientSums<'_>,
+    ) -> (FlexTensor, [Vec<f32>; 2]) {
         let (sum, mut product) = sums.total();
-        let rows = (x.len() / sum.len()) as f64;
+        let rows = (d.layout().num_elements() / sum.len()) as f64;
         let correction = correction(&self.wide, &self.form, &self.precision, rows, &sum, &product);
-        passes::gradient(d, x, &self.wide, self.activation, Some(&correction));
+        let (x, wide) = (x.clone(), self.wide.clone());
+        let through = Through { x, wide, activation: self.activation, correction: Some(correction) };
+        let dx = match &self.seam {
+            Some(seam) => seam.back(d, through),
+            None => through.whole(d),
+        };
         product.iter_mut().zip(&self.precision).for_each(|(s, p)| *s *= p);
-        [narrow(&product), narrow(&sum)]
+        (dx, [narrow(&product), narrow(&sum)])
     }
 }

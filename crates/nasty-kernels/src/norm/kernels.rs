@@ -178,6 +178,22 @@ fn activate_body<M>(x: &mut [f32], activation: Activation) {
 
 per_isa! { pub(super) fn activate(x: &mut [f32], activation: Activation) = activate_body }
 
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
+fn add_body<M>(x: &mut [f32], residual: &[f32], activation: Activation) {
+    let both = x.iter_mut().zip(residual);
+    match activation {
+        Activation::None => both.for_each(|(x, r)| *x += r),
+        Activation::Relu => both.for_each(|(x, r)| *x = relu(*x + r)),
+        Activation::Relu6 => both.for_each(|(x, r)| *x = relu6(*x + r)),
+    }
+}
+
+per_isa! {
+    /// x becomes activation(x + residual).
+    pub(super) fn add(x: &mut [f32], residual: &[f32], activation: Activation) = add_body
+}
+
 /// dy where the activation lets it through, else 0, from y, what the activation gave.
 #[inline(always)]
 #[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
@@ -300,33 +316,54 @@ per_isa! {
 }
 
 #[inline(always)]
-fn gradient_beside_body<M: MulAdd>(
-    d: &[f32],
+fn gradient_beside_with<M: MulAdd>(
+    dy: &[f32],
     x: &[f32],
     form: Form<'_>,
     correction: Option<Correction<'_>>,
     dx: &mut [MaybeUninit<f32>],
+    opens: impl Fn(f32) -> bool,
 ) {
     let width = form.mean.len();
-    for ((dx, d), x) in dx.chunks_mut(width).zip(d.chunks(width)).zip(x.chunks(width)) {
-        let (mean, scale, _) = form.rows(dx.len());
-        let lanes = dx.iter_mut().zip(d).zip(scale);
+    for ((dx, dy), x) in dx.chunks_mut(width).zip(dy.chunks(width)).zip(x.chunks(width)) {
+        let (mean, scale, shift) = form.rows(dx.len());
+        let lanes = dx.iter_mut().zip(dy).zip(x).zip(mean).zip(scale).zip(shift);
         match correction {
-            None => lanes.for_each(|((dx, d), a)| {
-                dx.write(d * a);
-            }),
+            None => {
+                for (((((dx, d), x), m), a), b) in lanes {
+                    dx.write(if opens(normal::<M>(*x, *m, *a, *b)) { *d * a } else { 0.0 });
+                }
+            }
             Some(Correction { slope, offset }) => {
-                for (((((dx, d), a), (x, m)), p), o) in lanes.zip(x.iter().zip(mean)).zip(slope).zip(offset) {
-                    dx.write(M::mul_add(*d, *a, M::mul_add(x - m, *p, *o)));
+                for (((((((dx, d), x), m), a), b), p), o) in lanes.zip(slope).zip(offset) {
+                    let masked = if opens(normal::<M>(*x, *m, *a, *b)) { *d } else { 0.0 };
+                    dx.write(M::mul_add(masked, *a, M::mul_add(x - m, *p, *o)));
                 }
             }
         }
     }
 }
 
+#[inline(always)]
+fn gradient_beside_body<M: MulAdd>(
+    dy: &[f32],
+    x: &[f32],
+    form: Form<'_>,
+    activation: Activation,
+    correction: Option<Correction<'_>>,
+    dx: &mut [MaybeUninit<f32>],
+) {
+    match activation {
+        Activation::None => gradient_beside_with::<M>(dy, x, form, correction, dx, |_| true),
+        Activation::Relu => gradient_beside_with::<M>(dy, x, form, correction, dx, opens_relu),
+        Activation::Relu6 => gradient_beside_with::<M>(dy, x, form, correction, dx, opens_relu6),
+    }
+}
+
 per_isa! {
-    /// dx from a d that is masked already and still needed.
+    /// [`gradient`] beside a dy that stays.
     pub(super) fn gradient_beside(
-        d: &[f32], x: &[f32], form: Form<'_>, correction: Option<Correction<'_>>, dx: &mut [MaybeUninit<f32>],
+        dy: &[f32], x: &[f32], form: Form<'_>, activation: Activation, correction: Option<Correction<'_>>,
+        dx: &mut [MaybeUninit<f32>],
     ) = gradient_beside_body
 }

@@ -5,7 +5,9 @@ mod input;
 mod kernels;
 mod lanes;
 mod passes;
+mod seam;
 
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -18,9 +20,10 @@ use burn::tensor::Tensor;
 use self::backward::{ActivationBackward, AffineBackward, Saved};
 pub(crate) use self::input::InputNorm;
 use self::passes::{Channels, Wide};
-pub(crate) use self::passes::{MomentSums, Moments};
+pub(crate) use self::passes::{MomentSums, Moments, activate_block};
+pub(crate) use self::seam::{Seam, Through};
 use crate::flex::Maybe;
-use crate::{Activation, ConvOptions, buffers, conv, flex};
+use crate::{Activation, ConvOptions, Values, buffers, conv, flex};
 
 /// The operations as Burn dispatches them.
 #[backend_extension(Flex, Autodiff)]
@@ -51,6 +54,8 @@ pub(crate) struct Norm {
     pub(crate) moments: Arc<Moments>,
     pub(crate) epsilon: f64,
     pub(crate) activation: Activation,
+    /// With the convolution whose result x is, if it is one's.
+    pub(crate) seam: Option<Arc<Seam>>,
 }
 
 /// `activation(batch_norm(x))` that is yet to be computed.
@@ -63,6 +68,13 @@ pub(crate) struct Normed {
 }
 
 impl Normed {
+    /// To be called before an operation reads x.
+    pub(crate) fn read(&self) {
+        if let Some(seam) = &self.norm.seam {
+            seam.read();
+        }
+    }
+
     /// The batch's mean and biased variance.
     pub(crate) fn statistics(&self) -> [Tensor<1>; 2] {
         let Moments { mean, variance } = &*self.norm.moments;
@@ -77,6 +89,7 @@ impl Normed {
 
     /// `activation(batch_norm(x) + residual)`.
     pub(crate) fn compute(self, residual: Option<Tensor<4>>) -> Tensor<4> {
+        self.read();
         Tensor::from_dispatch(<Dispatch as NormBackend>::nasty_normalise(
             self.x.into_dispatch(),
             self.gamma.into_dispatch(),
@@ -94,30 +107,35 @@ pub(crate) fn moments(x: &Tensor<4>) -> Moments {
     passes::moments(flex::elements(&flex::contiguous(primitive(x))), c)
 }
 
-pub(crate) fn scale_shift(
-    x: Tensor<4>,
-    scale: Tensor<1>,
-    shift: Tensor<1>,
-    residual: Option<Tensor<4>>,
-    activation: Activation,
-) -> Tensor<4> {
-    Tensor::from_dispatch(<Dispatch as NormBackend>::nasty_scale_shift(
-        x.into_dispatch(),
-        scale.into_dispatch(),
-        shift.into_dispatch(),
-        residual.into(),
-        activation,
-    ))
+/// `activation(scale x + shift)` that is yet to be computed.
+#[derive(Clone, Debug)]
+pub(crate) struct Scaled {
+    pub(crate) x: Tensor<4>,
+    pub(crate) scale: Tensor<1>,
+    pub(crate) shift: Tensor<1>,
+    pub(crate) activation: Activation,
+}
+
+impl Scaled {
+    /// `activation(scale x + shift + residual)`.
+    pub(crate) fn compute(self, residual: Option<Tensor<4>>) -> Tensor<4> {
+        Tensor::from_dispatch(<Dispatch as NormBackend>::nasty_scale_shift(
+            self.x.into_dispatch(),
+            self.scale.into_dispatch(),
+            self.shift.into_dispatch(),
+            residual.into(),
+            self.activation,
+        ))
+    }
 }
 
 pub(crate) fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as NormBackend>::nasty_activate(x.into_dispatch(), activation))
 }
 
-/// [`scale_shift`] behind a convolution, done while the convolution's result is in the cache; for tensors without a
-/// graph.
+/// [`Scaled`] behind a convolution, for tensors without a graph.
 pub(crate) fn conv2d_scale_shift(
-    x: Tensor<4>,
+    x: Values,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     options: ConvOptions,
@@ -125,13 +143,43 @@ pub(crate) fn conv2d_scale_shift(
     residual: Option<Tensor<4>>,
     activation: Activation,
 ) -> Tensor<4> {
-    let wide = Wide::new(&Channels::of_scale_shift(primitive(scale), primitive(shift)));
+    // The scale goes into the weight, the shift into the bias.
+    let [scale, mut bias_and_shift] =
+        [scale, shift].map(|v| flex::elements(&flex::contiguous(primitive(v))).to_vec());
+    if let Some(bias) = bias {
+        let bias = flex::contiguous(primitive(bias));
+        let terms = flex::elements(&bias).iter().zip(&scale);
+        bias_and_shift.iter_mut().zip(terms).for_each(|(sum, (bias, scale))| *sum += bias * scale);
+    }
+    let mut weight = flex::contiguous(primitive(weight));
+    let of_output = weight.layout().num_elements() / scale.len();
+    for (weight, scale) in buffers::elements_mut(&mut weight).chunks_exact_mut(of_output).zip(&scale) {
+        weight.iter_mut().for_each(|weight| *weight *= scale);
+    }
+
     let residual = residual.map(|r| flex::contiguous(primitive(r)));
-    let residual = residual.as_ref().map(flex::elements);
-    let epilogue = |at: usize, y: &mut [f32]| {
-        kernels::forward_in_place(y, residual.map(|r| &r[at..][..y.len()]), wide.form(), activation);
+    let add = residual.as_ref().map(|residual| {
+        let residual = flex::elements(residual);
+        move |at: usize, y: &mut [f32]| kernels::add(y, &residual[at..][..y.len()], activation)
+    });
+    let shape = conv::ConvShape::new(x.dims(), weight.layout().shape().dims(), options);
+    let (x, before) = match x {
+        Values::Scaled(Scaled { x, scale, shift, activation }) if conv::takes_prologue(shape, options) => {
+            let form = Channels::of_scale_shift(primitive(scale), primitive(shift));
+            (x, Some((Wide::new(&form), activation)))
+        }
+        x => (x.compute(), None),
     };
-    let y = conv::forward(primitive(x), primitive(weight), bias.map(primitive), options, &epilogue);
+    let prologue = before.as_ref().map(|(wide, activation)| {
+        move |_, x: &[f32], y: &mut [MaybeUninit<f32>]| wide.pixels(x, *activation, y)
+    });
+    let around = conv::Around {
+        prologue: prologue.as_ref().map(|f| f as &conv::Prologue<'_>),
+        activation: add.is_none().then_some(activation),
+        epilogue: add.as_ref().map(|f| f as &conv::Epilogue<'_>),
+        ..conv::Around::default()
+    };
+    let y = conv::forward(primitive(x), weight, Some(flex::vector(bias_and_shift)), options, around);
     Tensor::from_primitive::<Flex>(y)
 }
 
@@ -223,7 +271,8 @@ impl<C: CheckpointStrategy> NormBackend for Autodiff<Flex, C> {
             (x.into_parts(), gamma.into_parts(), beta.into_parts());
         let (precision, form) = form(&norm, &gamma, &beta);
         let precision = Some(precision);
-        let saved = Saved { x: flex::contiguous(x), y: None, form, precision, activation: norm.activation };
+        let Norm { activation, seam, .. } = norm;
+        let saved = Saved { x: flex::contiguous(x), y: None, form, precision, activation, seam };
         finish::<C>(saved, [x_node, gamma_node, beta_node], residual.into_option())
     }
 
@@ -237,7 +286,7 @@ impl<C: CheckpointStrategy> NormBackend for Autodiff<Flex, C> {
         let ((x, x_node), (scale, scale_node), (shift, shift_node)) =
             (x.into_parts(), scale.into_parts(), shift.into_parts());
         let form = Channels::of_scale_shift(scale, shift);
-        let saved = Saved { x: flex::contiguous(x), y: None, form, precision: None, activation };
+        let saved = Saved { x: flex::contiguous(x), y: None, form, precision: None, activation, seam: None };
         finish::<C>(saved, [x_node, scale_node, shift_node], residual.into_option())
     }
 

@@ -47,6 +47,18 @@ impl Wide {
     pub(super) fn pixels(&self, x: &[f32], activation: Activation, y: &mut [MaybeUninit<f32>]) {
         kernels::forward(x, None, self.form(), activation, y);
     }
+
+    /// The gradient of x from that of `activation(v)` for whole pixels, by one thread.
+    pub(super) fn gradient_of_pixels(
+        &self,
+        dy: &[f32],
+        x: &[f32],
+        activation: Activation,
+        correction: Option<Correction<'_>>,
+        dx: &mut [MaybeUninit<f32>],
+    ) {
+        kernels::gradient_beside(dy, x, self.form(), activation, correction, dx);
+    }
 }
 
 /// Mean and biased variance of every channel.
@@ -237,6 +249,7 @@ fn total(blocks: Vec<Sums>) -> Sums {
 }
 
 /// Slope and offset of the [`Correction`], widened.
+#[derive(Clone, Debug)]
 pub(super) struct WideCorrection {
     slope: Vec<f32>,
     offset: Vec<f32>,
@@ -247,7 +260,7 @@ impl WideCorrection {
         Self { slope: lanes.widen(slope), offset: lanes.widen(offset) }
     }
 
-    fn vectors(&self) -> Correction<'_> {
+    pub(super) fn vectors(&self) -> Correction<'_> {
         Correction { slope: &self.slope, offset: &self.offset }
     }
 }
@@ -258,29 +271,35 @@ pub(super) fn gradient(
     x: &[f32],
     wide: &Wide,
     activation: Activation,
-    correction: Option<&WideCorrection>,
+    correction: Option<Correction<'_>>,
 ) {
-    let (block, correction) = (wide.lanes.block, correction.map(WideCorrection::vectors));
+    let block = wide.lanes.block;
     dy.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(dy, x)| {
         kernels::gradient(dy, x, wide.form(), activation, correction);
     });
 }
 
-/// dx from a d that is masked already and still needed.
+/// dx beside a dy that is still needed.
 pub(super) fn gradient_beside(
-    d: &[f32],
+    dy: &[f32],
     x: &[f32],
     wide: &Wide,
-    correction: Option<&WideCorrection>,
+    activation: Activation,
+    correction: Option<Correction<'_>>,
 ) -> Vec<f32> {
-    let (block, correction) = (wide.lanes.block, correction.map(WideCorrection::vectors));
-    filled(d.len(), |dx| {
-        dx.par_chunks_mut(block).zip(d.par_chunks(block)).zip(x.par_chunks(block)).for_each(
-            |((dx, d), x)| {
-                kernels::gradient_beside(d, x, wide.form(), correction, dx);
+    let block = wide.lanes.block;
+    filled(dy.len(), |dx| {
+        dx.par_chunks_mut(block).zip(dy.par_chunks(block)).zip(x.par_chunks(block)).for_each(
+            |((dx, dy), x)| {
+                kernels::gradient_beside(dy, x, wide.form(), activation, correction, dx);
             },
         );
     })
+}
+
+/// The activation alone, in x's place, by one thread.
+pub(crate) fn activate_block(x: &mut [f32], activation: Activation) {
+    kernels::activate(x, activation);
 }
 
 /// The activation alone, in x's place.

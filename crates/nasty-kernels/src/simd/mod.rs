@@ -67,10 +67,15 @@ pub(crate) trait Isa: 'static {
     /// The same for the second-level cache.
     #[inline(always)]
     fn prefetch_far(_: *const f32) {}
+    /// [`Self::prefetch`] of a line that is to be written.
+    #[inline(always)]
+    fn prefetch_write(_: *mut f32) {}
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     /// a b + c.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// v between two bounds; NaN stays.
+    unsafe fn clamp(v: Self::V, low: Self::V, high: Self::V) -> Self::V;
     /// c plus both products of the bfloat16 pairs of a and b.
     unsafe fn dot(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 

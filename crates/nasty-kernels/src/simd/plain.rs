@@ -77,6 +77,14 @@ impl Isa for Plain {
     }
 
     #[inline(always)]
+    unsafe fn clamp(v: Self::V, low: Self::V, high: Self::V) -> Self::V {
+        map(|i| {
+            let v = if v[i] < low[i] { low[i] } else { v[i] };
+            if v > high[i] { high[i] } else { v }
+        })
+    }
+
+    #[inline(always)]
     unsafe fn dot(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         map(|i| {
             let (a, b) = (Pair(a[i].to_bits()), Pair(b[i].to_bits()));

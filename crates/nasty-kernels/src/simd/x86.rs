@@ -82,6 +82,12 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch_write(at: *mut f32) {
+        // SAFETY: as above.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
+    }
+
+    #[inline(always)]
     fn prefetch_far(at: *const f32) {
         // SAFETY: as above.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
@@ -103,6 +109,12 @@ impl Isa for Avx2 {
     unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: as above.
         unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn clamp(v: __m256, low: __m256, high: __m256) -> __m256 {
+        // SAFETY: as above. Of a NaN and a number these give the second operand.
+        unsafe { _mm256_min_ps(high, _mm256_max_ps(low, v)) }
     }
 
     #[inline(always)]
@@ -170,6 +182,12 @@ macro_rules! avx512 {
             }
 
             #[inline(always)]
+            fn prefetch_write(at: *mut f32) {
+                // SAFETY: as above.
+                unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
+            }
+
+            #[inline(always)]
             fn prefetch_far(at: *const f32) {
                 // SAFETY: as above.
                 unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
@@ -191,6 +209,12 @@ macro_rules! avx512 {
             unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
                 // SAFETY: as above.
                 unsafe { _mm512_fmadd_ps(a, b, c) }
+            }
+
+            #[inline(always)]
+            unsafe fn clamp(v: __m512, low: __m512, high: __m512) -> __m512 {
+                // SAFETY: as above. Of a NaN and a number these give the second operand.
+                unsafe { _mm512_min_ps(high, _mm512_max_ps(low, v)) }
             }
 
             #[inline(always)]

@@ -60,11 +60,11 @@ impl ShuffleNetV2 {
     }
 
     pub(crate) fn forward(&self, x: Maps) -> (Maps, Maps) {
-        let mut x = self.stem.forward(x);
+        let mut x = Channels::Whole(self.stem.forward(x));
         for unit in &self.units {
             x = unit.forward(x);
         }
-        let mut features = self.head.relu(x).global_pool();
+        let mut features = self.head.relu(x.whole()).global_pool();
         (features.fork(), self.fc.forward(features))
     }
 }
@@ -90,13 +90,40 @@ impl Unit {
         }
     }
 
-    fn forward(&self, mut x: Maps) -> Maps {
+    fn forward(&self, x: Channels) -> Channels {
         let (shortcut, x) = match &self.shortcut {
-            Some(Shortcut { depthwise, last }) => (last.relu(depthwise.forward(x.fork())), x),
-            None => x.split_channels(),
+            Some(Shortcut { depthwise, last }) => {
+                let mut x = x.whole();
+                (last.relu(depthwise.forward(x.fork())), x)
+            }
+            None => x.halves(),
         };
         let Residual { first, depthwise, last } = &self.residual;
         let y = last.relu(depthwise.forward(first.relu(x)));
-        shortcut.interleave(y)
+        Channels::Branches(shortcut, y)
+    }
+}
+
+/// What a unit gives the next: a shuffle whose halves are wanted is best computed as these.
+#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
+enum Channels {
+    Whole(Maps),
+    /// Yet to be shuffled.
+    Branches(Maps, Maps),
+}
+
+impl Channels {
+    fn whole(self) -> Maps {
+        match self {
+            Self::Whole(x) => x,
+            Self::Branches(a, b) => a.interleave(b),
+        }
+    }
+
+    fn halves(self) -> (Maps, Maps) {
+        match self {
+            Self::Whole(x) => x.split_channels(),
+            Self::Branches(a, b) => a.interleave_halves(b),
+        }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Columns with the same taps form runs; the inner loops take several columns of a run at a time.
 
+mod slide;
 mod weight;
 
 use std::ops::Range;
@@ -59,10 +60,12 @@ struct Gather<'a> {
     rows: Vec<Taps>,
     runs: Vec<ColumnRun>,
     kernel_width: usize,
-    x: &'a [f32],
+    /// Whether neighbours see the same sources but one; and the taps from right to left.
+    slides: Option<bool>,
     /// `[tap][channel]`.
     weight: Vec<f32>,
     bias: Option<&'a [f32]>,
+    bounds: Option<[f32; 2]>,
     y: Shared<'a>,
 }
 
@@ -84,12 +87,13 @@ pub(super) fn forward(
         rows: (0..s.oh).map(|o| Taps::forward(o, s.kh, s.h, s.stride, s.padding)).collect(),
         runs: runs(&columns, 1, s.stride),
         kernel_width: s.kw,
-        x,
+        slides: slides(s).then_some(false),
         weight: by_tap(weight, s.taps()),
         bias,
+        bounds: around.bounds(),
         y: y.share(),
     };
-    gather.run(s.n, around);
+    gather.run(s.n, around, x);
     // SAFETY: the runs cover every column, and `run` every row of every image.
     unsafe { y.finish() }
 }
@@ -102,7 +106,7 @@ pub(super) fn backward_input(
     dy: &[f32],
 ) -> Vec<f32> {
     let mut dx = Output::new(s.x().iter().product());
-    Gather::backward(path, s, weight, dy, dx.share()).run(s.n, Around { prologue: None, epilogue });
+    Gather::backward(path, s, weight, dx.share()).run(s.n, Around { epilogue, ..Around::default() }, dy);
     // SAFETY: as in `forward`.
     unsafe { dx.finish() }
 }
@@ -128,25 +132,35 @@ pub(super) fn backward(
     assert_eq!([x.len(), dy.len()], [s.n * x_image, s.n * dy_image]);
     let plan = weight::Plan::new(path, s);
     let mut dx = Output::new(x.len());
-    let gather = Gather::backward(path, s, weight, dy, dx.share());
+    let gather = Gather::backward(path, s, weight, dx.share());
     let mut scratch = Scratch::take(plan.slots * plan.len);
     let sums = &mut scratch.elements::<f32>()[..plan.slots * plan.len];
     sums.par_chunks_mut(plan.len).enumerate().for_each(|(slot, sums)| {
         sums.fill(0.0);
         let images = plan.images(slot);
         for image in images.clone() {
-            let of = |image: usize| (&x[image * x_image..][..x_image], &dy[image * dy_image..][..dy_image]);
-            let (x, dy) = of(image);
-            let ahead = if image + 1 < images.end { of(image + 1) } else { Default::default() };
-            let ahead = Ahead::of(ahead.0, ahead.1);
-            // First what reads dy in the order in which it comes from memory.
-            // SAFETY: the image is this task's alone.
-            unsafe { gather.some(image, 0..s.h, Around { prologue: None, ..around }, ahead) };
-            around.read(x, |x| plan.add(x, dy, sums));
+            let of = |image: usize, len: usize| image * len..(image + 1) * len;
+            let mut next = [&[][..]; 3];
+            if image + 1 < images.end {
+                let of_dy = of(image + 1, dy_image);
+                next = [&dy[of_dy.clone()], around.beside_dy(of_dy), &x[of(image + 1, x_image)]];
+            }
+            around.dy(of(image, dy_image), dy, |dy| {
+                let sources = gather.sources(0, &(0..s.h));
+                // First what reads dy in the order in which it comes from memory.
+                // SAFETY: the image is this task's alone.
+                unsafe { gather.some(image, 0..s.h, &dy[sources], around.epilogue, next) };
+                around.x(of(image, x_image), x, |x| plan.add(x, dy, sums));
+            });
         }
     });
     // SAFETY: the slots cover all images.
     (unsafe { dx.finish() }, plan.total(sums))
+}
+
+/// Whether a source is seen by three neighbours, or fewer at the sides.
+fn slides(s: &ConvShape) -> bool {
+    (s.stride, s.kw, s.padding) == (1, 3, 1)
 }
 
 /// `[channel][tap]` → `[tap][channel]`.
@@ -156,7 +170,7 @@ fn by_tap(weight: &[f32], taps: usize) -> Vec<f32> {
 
 impl<'a> Gather<'a> {
     /// The gradient of the input.
-    fn backward(path: Path, s: &ConvShape, weight: &[f32], dy: &'a [f32], dx: Shared<'a>) -> Self {
+    fn backward(path: Path, s: &ConvShape, weight: &[f32], dx: Shared<'a>) -> Self {
         let columns: Vec<Taps> =
             (0..s.w).map(|i| Taps::backward(i, s.kw, s.ow, s.stride, s.padding)).collect();
         Self {
@@ -167,14 +181,15 @@ impl<'a> Gather<'a> {
             rows: (0..s.h).map(|i| Taps::backward(i, s.kh, s.oh, s.stride, s.padding)).collect(),
             runs: runs(&columns, s.stride, 1),
             kernel_width: s.kw,
-            x: dy,
+            slides: slides(s).then_some(true),
             weight: by_tap(weight, s.taps()),
             bias: None,
+            bounds: None,
             y: dx,
         }
     }
 
-    fn run(&self, images: usize, around: Around<'_>) {
+    fn run(&self, images: usize, around: Around<'_>, x: &[f32]) {
         // Tasks of some rows, counted through all images.
         let [of_image, columns] = self.destination;
         let rows = images * of_image;
@@ -188,11 +203,13 @@ impl<'a> Gather<'a> {
                 let rows = first - start..stop - start;
                 // What a prologue reads; without one the tiles ask for their rows.
                 let sources = self.sources(image, &rows);
-                let rest = &self.x[sources.end..];
-                let ahead =
+                let rest = &x[sources.end..];
+                let next =
                     if around.prologue.is_some() { &rest[..rest.len().min(sources.len())] } else { &[] };
-                // SAFETY: these rows are this task's alone.
-                unsafe { self.some(image, rows, around, Ahead::of(ahead, &[])) };
+                around.x(sources, x, |x| {
+                    // SAFETY: these rows are this task's alone.
+                    unsafe { self.some(image, rows, x, around.epilogue, [next, &[], &[]]) };
+                });
                 first = stop;
             }
         });
@@ -205,17 +222,23 @@ impl<'a> Gather<'a> {
         at(reach.start)..at(reach.end)
     }
 
-    /// Some rows of an image, by one thread.
+    /// Some rows of an image from their sources x, by one thread; `next` is read next.
     ///
     /// # Safety
     /// Nobody else reads or writes them.
-    unsafe fn some(&self, image: usize, rows: Range<usize>, around: Around<'_>, ahead: Ahead<'_>) {
+    unsafe fn some(
+        &self,
+        image: usize,
+        rows: Range<usize>,
+        x: &[f32],
+        epilogue: Option<&Epilogue<'_>>,
+        next: [&[f32]; 3],
+    ) {
         let first = Taps::reach(&self.rows[rows.clone()]).start;
-        let x = &self.x[self.sources(image, &rows)];
-        around.read(x, |x| {
-            self.path.run(Rows { gather: self, image, rows: rows.clone(), x, first, ahead });
-        });
-        if let Some(epilogue) = around.epilogue {
+        let lines = rows.len() * self.destination[1] * self.channels.div_ceil(CHUNK);
+        let ahead = Ahead::of(next, lines);
+        self.path.run(Rows { gather: self, image, rows: rows.clone(), x, first, ahead });
+        if let Some(epilogue) = epilogue {
             let row = self.destination[1] * self.channels;
             let (at, len) = ((image * self.destination[0] + rows.start) * row, rows.len() * row);
             // SAFETY: the caller's promise, and all have been written.
@@ -259,6 +282,9 @@ impl Job for Rows<'_> {
     #[inline(always)]
     fn run<I: Isa>(mut self) {
         let g = self.gather;
+        if let Some(flipped) = g.slides {
+            return self.slide::<I>(flipped);
+        }
         let mut lines = Vec::new();
         for row in self.rows.clone() {
             for run in &g.runs {
@@ -275,10 +301,7 @@ impl Job for Rows<'_> {
                     assert!(x + sources * g.channels <= self.x.len() && weight < g.weight.len());
                     lines.push([x, weight]);
                 }
-                // What is ahead is at most as much of both sides as this.
-                let [sources, destinations] = [g.source, g.destination].map(|[rows, columns]| rows * columns);
-                let vectors = run.len * g.channels.div_ceil(CHUNK);
-                self.ahead.lines::<I>(vectors * (sources + destinations).div_ceil(destinations));
+                self.ahead.lines::<I>(run.len * g.channels.div_ceil(CHUNK));
                 let strip = Strip {
                     x: self.x,
                     lines: &lines,
@@ -401,8 +424,18 @@ impl Gather<'_> {
                     x = x.wrapping_add(T * channels);
                 }
             }
+            if let Some([low, high]) = &self.bounds {
+                let (low, high) = (I::splat(low), I::splat(high));
+                for sum in sums.iter_mut().flatten() {
+                    *sum = I::clamp(*sum, low, high);
+                }
+            }
             for (p, sums) in sums.iter().enumerate() {
                 let to = self.y.at(strip.to + (column + p) * strip.to_step + channel, len);
+                for v in 0..V {
+                    // Of the next columns; or their stores would wait for the lines to come.
+                    I::prefetch_write(to.wrapping_add(P * strip.to_step + v * I::LANES));
+                }
                 for (v, sum) in sums.iter().enumerate() {
                     if len < I::LANES {
                         I::store_first(to, len, *sum);

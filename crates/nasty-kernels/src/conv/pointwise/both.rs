@@ -1,8 +1,9 @@
 //! Both gradients in one go, block by block: what both read comes from memory once.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::super::ahead::Ahead;
 use super::super::compute::Around;
 use super::super::geometry::ConvShape;
 use super::super::output::Output;
@@ -37,7 +38,9 @@ pub(in super::super) fn backward<E: Element>(
     let plan = Plan::whole(path, inputs, outputs);
     assert_eq!([x.len(), dy.len()], [pixels * inputs, pixels * outputs], "the tasks' pointers rely on this");
     let packed = Packed::<E>::transposed(path, s, weight);
-    let block = (BLOCK / (4 * (3 * inputs + outputs)) / 24).clamp(4, 32) * 24;
+    // x, what is read in its place, and dx; dy, what is read beside it and in its place.
+    let values = 3 * inputs + if around.gradient.is_some() { 3 } else { 1 } * outputs;
+    let block = (BLOCK / (4 * values) / 24).clamp(4, 32) * 24;
     let mut dx = Output::new(x.len());
     let shared = dx.share();
     let mut scratch = Scratch::take(plan.len() * plan.slots);
@@ -47,16 +50,18 @@ pub(in super::super) fn backward<E: Element>(
         let slot = plan.pixels(slot, pixels);
         for first in slot.clone().step_by(block) {
             let some = first..(first + block).min(slot.end);
+            let of = |pixels: &Range<usize>, c: usize| pixels.start * c..pixels.end * c;
             let next = some.end..(some.end + block).min(slot.end);
-            let ahead = Ahead::of(
-                &x[next.start * inputs..next.end * inputs],
-                &dy[next.start * outputs..next.end * outputs],
-            );
-            let x = &x[some.start * inputs..some.end * inputs];
-            let dy = &dy[some.start * outputs..some.end * outputs];
-            around.read(x, |x| path.run(Gradient::<E>::new(&plan, 0..inputs, x, dy, sums)));
-            // SAFETY: the slots' pixels are apart, and so are a slot's blocks.
-            unsafe { packed.some(some, dy, shared, around.epilogue, ahead) };
+            let beside = around.beside_dy(of(&next, outputs));
+            let next = [&dy[of(&next, outputs)], beside, &x[of(&next, inputs)]];
+            let ahead = packed.ahead(next, some.len());
+            around.dy(of(&some, outputs), dy, |dy| {
+                around.x(of(&some, inputs), x, |x| {
+                    path.run(Gradient::<E>::new(&plan, 0..inputs, x, dy, sums));
+                });
+                // SAFETY: the slots' pixels are apart, and so are a slot's blocks.
+                unsafe { packed.some(some, dy, shared, around, ahead) };
+            });
         }
     });
     // SAFETY: the slots' blocks cover all pixels, and each writes all inputs of its own.

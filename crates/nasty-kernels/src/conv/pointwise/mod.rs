@@ -47,7 +47,7 @@ pub(super) fn backward_input<E: Element>(
     weight: &[f32],
     dy: &[f32],
 ) -> Vec<f32> {
-    let around = Around { prologue: None, epilogue };
+    let around = Around { epilogue, ..Around::default() };
     Packed::<E>::transposed(path, s, weight).run(s.n * s.h * s.w, around, dy)
 }
 
@@ -96,17 +96,22 @@ impl<E: Element> Packed<E> {
         assert_eq!(x.len(), pixels * self.inputs, "the tasks' pointers rely on this");
         let mut y = Output::new(pixels * self.outputs);
         let shared = y.share();
-        let block = (BLOCK / (4 * (self.inputs + self.outputs)) / 24).max(1) * 24;
+        let block = (BLOCK / (4 * (self.inputs + self.outputs)) / 24).max(2) * 24;
         (0..pixels.div_ceil(block)).into_par_iter().for_each(|i| {
             let pixels = i * block..((i + 1) * block).min(pixels);
-            let (_, rest) = x.split_at(pixels.start * self.inputs);
-            let (x, rest) = rest.split_at(pixels.len() * self.inputs);
-            let ahead = Ahead::of(&rest[..rest.len().min(x.len())], &[]);
+            let some = pixels.start * self.inputs..pixels.end * self.inputs;
+            let rest = &x[some.end..];
+            let ahead = self.ahead([&rest[..rest.len().min(some.len())], &[], &[]], pixels.len());
             // SAFETY: the pixels are this task's alone.
-            around.read(x, |x| unsafe { self.some(pixels, x, shared, around.epilogue, ahead) });
+            around.x(some, x, |x| unsafe { self.some(pixels, x, shared, around, ahead) });
         });
         // SAFETY: the tasks cover all pixels, and every task writes all outputs of its own.
         unsafe { y.finish() }
+    }
+
+    /// What is to be asked for while `pixels` are computed.
+    fn ahead<'a>(&self, parts: [&'a [f32]; 3], pixels: usize) -> Ahead<'a> {
+        Ahead::of(parts, self.tiles.len() * pixels * self.inputs.div_ceil(E::VALUES).div_ceil(CHUNK))
     }
 
     /// Of some pixels, whose inputs x are; by one thread.
@@ -118,14 +123,14 @@ impl<E: Element> Packed<E> {
         pixels: Range<usize>,
         x: &[f32],
         y: Shared<'_>,
-        epilogue: Option<&Epilogue<'_>>,
+        around: Around<'_>,
         ahead: Ahead<'_>,
     ) {
         let (at, len) = (pixels.start * self.outputs, pixels.len() * self.outputs);
         let y = y.at(at, len);
         assert_eq!(x.len(), pixels.len() * self.inputs, "the job's pointers rely on this");
-        self.path.run(Block { packed: self, x, y, count: pixels.len(), ahead });
-        if let Some(epilogue) = epilogue {
+        self.path.run(Block { packed: self, x, y, count: pixels.len(), bounds: around.bounds(), ahead });
+        if let Some(epilogue) = around.epilogue {
             // SAFETY: the caller's promise, and all have been written.
             epilogue(at, unsafe { std::slice::from_raw_parts_mut(y, len) });
         }
@@ -170,6 +175,7 @@ struct Block<'a, E> {
     x: &'a [f32],
     y: *mut f32,
     count: usize,
+    bounds: Option<[f32; 2]>,
     ahead: Ahead<'a>,
 }
 
@@ -178,7 +184,7 @@ impl<E: Element> Job for Block<'_, E> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Self { packed, x, y, count, mut ahead } = self;
+        let Self { packed, x, y, count, bounds, mut ahead } = self;
         let Packed { inputs, outputs, .. } = *packed;
         let row = inputs.div_ceil(E::VALUES);
         // Rows a multiple of a page apart would drive each other out of the first-level cache.
@@ -207,6 +213,7 @@ impl<E: Element> Job for Block<'_, E> {
                 y: y.wrapping_add(tile.start),
                 outputs,
                 len: tile.len,
+                bounds,
                 element: PhantomData::<E>,
             };
             // SAFETY: the instruction set is there, for a job runs; x has `count` rows and y as many pixels, both
@@ -260,6 +267,7 @@ struct Rows<E> {
     outputs: usize,
     /// Channels of the tile.
     len: usize,
+    bounds: Option<[f32; 2]>,
     element: PhantomData<E>,
 }
 
@@ -283,8 +291,20 @@ impl<E: Element> Rows<E> {
         unsafe {
             for pixel in (0..count).step_by(P) {
                 let pixel = pixel.min(count - P);
-                let sums = self.products::<I, P, V>(self.x.add(pixel * self.stride), ahead);
                 let y = self.y.add(pixel * self.outputs);
+                // Or the stores would wait for their lines to come.
+                for p in P..2 * P {
+                    for v in 0..V {
+                        I::prefetch_write(y.wrapping_add(p * self.outputs + v * I::LANES));
+                    }
+                }
+                let mut sums = self.products::<I, P, V>(self.x.add(pixel * self.stride), ahead);
+                if let Some([low, high]) = &self.bounds {
+                    let (low, high) = (I::splat(low), I::splat(high));
+                    for sum in sums.iter_mut().flatten() {
+                        *sum = I::clamp(*sum, low, high);
+                    }
+                }
                 if self.len == V * I::LANES {
                     for (p, sums) in sums.iter().enumerate() {
                         for (v, sum) in sums.iter().enumerate() {

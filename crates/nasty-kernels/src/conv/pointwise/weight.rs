@@ -16,6 +16,8 @@ const SUMS: usize = 144 << 10;
 const PIXELS: usize = 256 << 10;
 /// The most of them: their output gradients of a tile stay in the first-level cache.
 const MOST_PIXELS: usize = 128;
+/// Pixels between what is asked for and what is computed.
+const AHEAD: usize = 8;
 
 /// How the gradient is cut into sums: by inputs, and by pixels. It depends on the shape alone: results are the same
 /// with any number of threads.
@@ -263,6 +265,15 @@ impl<E: Element> Products<E> {
             for step in 0..self.steps {
                 let dy = self.dy.add(step * self.dy_row);
                 let x = x.add(step * self.x_row);
+                if E::VALUES == 1 {
+                    // Rows far apart are not foreseen by the machine, and drive each other out of the first-level cache.
+                    let (x, dy) = (x.wrapping_add(AHEAD * self.x_row), dy.wrapping_add(AHEAD * self.dy_row));
+                    I::prefetch(x);
+                    I::prefetch(x.wrapping_add(C - 1));
+                    for v in 0..V {
+                        I::prefetch(dy.wrapping_add(v * I::LANES));
+                    }
+                }
                 let mut d = [I::zero(); V];
                 for (v, d) in d.iter_mut().enumerate() {
                     let dy = dy.add(v * I::LANES);

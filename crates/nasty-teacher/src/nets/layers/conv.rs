@@ -164,7 +164,6 @@ impl ConvBn {
             }
             Mode::Eval => {
                 let (scale, shift) = self.norm.scale_and_shift();
-                let x = x.into_tensor();
                 kernels::conv2d_scale_shift(x, weight, bias, options, scale, shift, residual, activation)
                     .into()
             }

@@ -85,7 +85,7 @@ impl Standardise {
             Mode::Eval => {
                 let scale = (self.variance.value() + EPSILON).sqrt().recip();
                 let shift = self.mean.value().neg() * scale.clone();
-                kernels::scale_shift(x, scale, shift, None, Activation::None)
+                kernels::scale_shift(x, scale, shift, None, Activation::None).into_tensor()
             }
         }
     }

@@ -228,6 +228,18 @@ impl Maps {
         }
     }
 
+    /// [`Self::interleave`], its halves.
+    pub(crate) fn interleave_halves(self, other: Self) -> (Self, Self) {
+        match (self.0, other.0) {
+            (Value::Real { x, pass }, Value::Real { x: y, .. }) => {
+                let [first, second] = kernels::interleave_halves(x.into_tensor(), y.into_tensor());
+                let second = Self(Value::Real { x: second.into(), pass: pass.clone() });
+                (Self(Value::Real { x: first.into(), pass }), second)
+            }
+            (a, b) => Self(a).interleave(Self(b)).split_channels(),
+        }
+    }
+
     /// Mean over the whole map: vectors.
     pub(crate) fn global_pool(self) -> Self {
         self.apply(

@@ -78,7 +78,10 @@ impl BatchNorm {
                     Mode::Train => self.by_batch(x.dims(), |gamma, beta| {
                         kernels::batch_norm_train(x, gamma, beta, self.epsilon, residual, activation)
                     }),
-                    Mode::Eval => self.eval(x, residual, activation).into(),
+                    Mode::Eval => {
+                        let (scale, shift) = self.scale_and_shift();
+                        kernels::scale_shift(x, scale, shift, residual, activation)
+                    }
                 }
             },
         )
@@ -101,11 +104,6 @@ impl BatchNorm {
         // One value a channel has no unbiased variance; its biased one is 0.
         self.variance.update(out.variance * (samples / (samples - 1.0).max(1.0)), MOMENTUM);
         out.y
-    }
-
-    fn eval(&self, x: Tensor<4>, residual: Option<Tensor<4>>, activation: Activation) -> Tensor<4> {
-        let (scale, shift) = self.scale_and_shift();
-        kernels::scale_shift(x, scale, shift, residual, activation)
     }
 
     /// What evaluation mode comes to, `[channels]` each.

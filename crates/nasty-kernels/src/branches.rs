@@ -4,7 +4,7 @@
 //! whole size. So the operation itself enters the graph with a placeholder, and behind it one operation for each result.
 //! The results lie in [`Pair`], and so do their gradients on the way back, until the first operation has them all.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -20,6 +20,7 @@ use crate::buffers;
 use crate::channels;
 use crate::flex::{self, Maybe};
 use crate::isa::per_isa;
+use crate::lock::lock;
 
 /// Where two results come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +36,6 @@ pub(crate) enum Way {
 /// Both results, or their gradients, as far as they are there and not taken yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pair(Arc<Mutex<[Option<FlexTensor>; 2]>>);
-
-impl Pair {
-    /// A task that panics ends the process's work on the tensors, so what it left does not matter.
-    fn lock(&self) -> MutexGuard<'_, [Option<FlexTensor>; 2]> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The operations as Burn dispatches them.
 #[backend_extension(Flex, Autodiff)]
@@ -86,17 +80,17 @@ fn placeholder() -> FlexTensor {
 
 impl PairBackend for Flex {
     fn nasty_pair(x: FlexTensor, other: Maybe<Self>, way: Way, pair: Pair) -> FlexTensor {
-        let results = match (way, other.into_option()) {
-            (Way::Fork, _) => [x.clone(), x],
-            (Way::Interleave, Some(other)) => channels::interleaved_halves(x, other),
-            (Way::Split | Way::Interleave, _) => channels::halves(x),
+        let results = match other.into_option() {
+            Some(other) => channels::interleaved_halves(x, other),
+            None if way == Way::Split => channels::halves(x),
+            None => [x.clone(), x],
         };
-        *pair.lock() = results.map(Some);
+        *lock(&pair.0) = results.map(Some);
         placeholder()
     }
 
     fn nasty_result(_: FlexTensor, which: usize, pair: Pair) -> FlexTensor {
-        pair.lock()[which].take().expect("a pair's results are taken once")
+        lock(&pair.0)[which].take().expect("a pair's results are taken once")
     }
 }
 
@@ -110,7 +104,7 @@ impl<const N: usize> Backward<Flex, N> for PairBackward {
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         grads.consume::<Flex>(&ops.node);
         let (way, pair, dims) = ops.state;
-        let gradients = std::mem::take(&mut *pair.lock());
+        let gradients = std::mem::take(&mut *lock(&pair.0));
         let gradients = match (way, gradients) {
             (Way::Fork, [Some(a), Some(b)]) => vec![add(a, b)],
             (Way::Fork, [a, b]) => a.or(b).into_iter().collect(),
@@ -141,7 +135,7 @@ impl Backward<Flex, 1> for ResultBackward {
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let (which, pair) = ops.state;
-        pair.lock()[which] = Some(flex::contiguous(grads.consume::<Flex>(&ops.node)));
+        lock(&pair.0)[which] = Some(flex::contiguous(grads.consume::<Flex>(&ops.node)));
         if let [Some(parent)] = &ops.parents {
             grads.register::<Flex>(parent.id, placeholder());
         }

@@ -19,6 +19,7 @@ mod channels;
 mod conv;
 mod flex;
 mod isa;
+mod lock;
 pub mod measure;
 mod norm;
 mod pool;
@@ -71,14 +72,26 @@ pub enum Precision {
 }
 
 /// What follows a batch-norm or an addition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
     /// Nothing.
+    #[default]
     None,
     /// max(x, 0); its derivative at 0 is 0.
     Relu,
     /// min(max(x, 0), 6); its derivative is 1 strictly between 0 and 6, else 0 (at 6 itself it may be 1 elsewhere than on the CPU).
     Relu6,
+}
+
+impl Activation {
+    /// The least and the greatest value that it gives, if it is anything.
+    pub(crate) fn bounds(self) -> Option<[f32; 2]> {
+        match self {
+            Self::None => None,
+            Self::Relu => Some([0.0, f32::INFINITY]),
+            Self::Relu6 => Some([0.0, 6.0]),
+        }
+    }
 }
 
 /// Activations `[n, h, w, c]`, or the batch-norm that they come from: a convolution that can computes it as it reads, part by
@@ -91,17 +104,6 @@ enum Values {
     Computed(Tensor<4>),
     Normed(norm::Normed),
     Scaled(norm::Scaled),
-}
-
-impl Activation {
-    /// The least and the greatest value that it gives, if it is anything.
-    pub(crate) fn bounds(self) -> Option<[f32; 2]> {
-        match self {
-            Self::None => None,
-            Self::Relu => Some([0.0, f32::INFINITY]),
-            Self::Relu6 => Some([0.0, 6.0]),
-        }
-    }
 }
 
 impl Activations {

@@ -35,7 +35,7 @@ pub(crate) struct Around<'a> {
     /// What the convolution reads in x's place, where it [takes one](Computation::takes_prologue).
     pub(crate) prologue: Option<&'a Prologue<'a>>,
     /// What the forward pass's result goes through first.
-    pub(crate) activation: Option<Activation>,
+    pub(crate) activation: Activation,
     /// Sees or changes all of the result.
     pub(crate) epilogue: Option<&'a Epilogue<'a>>,
     /// What [`Computation::backward`] reads in dy's place, where it [takes one](Computation::takes_gradient).
@@ -51,11 +51,6 @@ pub(crate) struct GradientPrologue<'a> {
 }
 
 impl Around<'_> {
-    /// Of what the forward pass gives.
-    pub(super) fn bounds(&self) -> Option<[f32; 2]> {
-        self.activation.and_then(Activation::bounds)
-    }
-
     /// What is read in the place of some pixels of x.
     pub(super) fn x<T>(&self, pixels: Range<usize>, x: &[f32], with: impl FnOnce(&[f32]) -> T) -> T {
         read(self.prologue, pixels, x, with)
@@ -180,14 +175,13 @@ impl Computation {
             Way::Winograd | Way::Direct => {}
         }
         let epilogue = |at: usize, y: &mut [f32]| {
-            if let Some(activation) = around.activation {
-                activate_block(y, activation);
-            }
+            activate_block(y, around.activation);
             if let Some(epilogue) = around.epilogue {
                 epilogue(at, y);
             }
         };
-        let epilogue = (around.activation.is_some() || around.epilogue.is_some()).then_some(epilogue);
+        let epilogue =
+            (around.activation != Activation::None || around.epilogue.is_some()).then_some(epilogue);
         let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
         let order = WeightOrder {
             group: outputs * inputs * s.taps(),

@@ -255,7 +255,7 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
                     prologue: Some(&|_, x, y| norm.apply(x, y)),
                     epilogue: Some(&|at, d| sums.add(at, d, &x[at..at + d.len()])),
                     gradient,
-                    activation: None,
+                    ..Around::default()
                 },
                 x,
                 weight,

@@ -7,7 +7,7 @@ use super::geometry::ConvShape;
 use super::winograd::applies;
 use crate::reference::{self, Array, Noise};
 use crate::simd::{Path, round_to_bf16};
-use crate::{ConvOptions, Precision};
+use crate::{Activation, ConvOptions, Precision};
 
 #[derive(Clone, Debug)]
 pub(crate) struct ConvCase {
@@ -152,6 +152,43 @@ fn check(case: &ConvCase, precision: Precision, tolerance: f64) {
             let usual = 0.5 * (terms[i] as f64).sqrt();
             assert_close(&format!("{} {what}", path.name()), found, &expected[i], usual, tolerance);
         }
+    }
+}
+
+/// The activation that the convolution applies itself is the activation of its result, and lets NaN through.
+fn check_activation(case: &ConvCase) {
+    let f32s = |v: &[f64]| -> Vec<f32> { v.iter().map(|v| *v as f32).collect() };
+    let mut noise = Noise(case.seed);
+    let (mut x, weight) = (f32s(&noise.array(case.x).data), f32s(&noise.array(case.weight).data));
+    x[0] = f32::NAN;
+    for path in Path::supported() {
+        let c = Computation { shape: case.shape(), path, precision: Precision::F32 };
+        let y = |activation| c.forward(Around { activation, ..Around::default() }, &x, &weight, None);
+        let plain = y(Activation::None);
+        assert!(plain.iter().any(|v| v.is_nan()), "the first pixel is read");
+        for (activation, high) in [(Activation::Relu, f32::INFINITY), (Activation::Relu6, 6.0)] {
+            for (found, v) in y(activation).into_iter().zip(&plain) {
+                let expected = if v.is_nan() { *v } else { v.clamp(0.0, high) };
+                let same = found == expected || found.is_nan() && expected.is_nan();
+                assert!(same, "{} {activation:?} of {v}: {found}", path.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_activation_on_the_way_is_one_afterwards() {
+    // 1 × 1, depthwise of both kinds, Winograd's and tap by tap; channels that fill vectors and that do not.
+    for [cin, cout, kernel, stride, groups] in [
+        [40, 37, 1, 1, 1],
+        [16, 64, 1, 1, 1],
+        [37, 37, 3, 1, 37],
+        [64, 64, 3, 2, 64],
+        [5, 5, 3, 1, 5],
+        [32, 32, 3, 1, 1],
+        [3, 19, 3, 2, 1],
+    ] {
+        check_activation(&layer(3, 9, [cin, cout], kernel, stride, groups));
     }
 }
 

@@ -176,7 +176,10 @@ fn activate_body<M>(x: &mut [f32], activation: Activation) {
     }
 }
 
-per_isa! { pub(super) fn activate(x: &mut [f32], activation: Activation) = activate_body }
+per_isa! {
+    /// The activation alone, in x's place.
+    pub(crate) fn activate(x: &mut [f32], activation: Activation) = activate_body
+}
 
 #[inline(always)]
 #[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]

@@ -2,7 +2,7 @@
 //! order of the blocks: the same bits for any number of threads.
 
 use std::mem::MaybeUninit;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -10,6 +10,7 @@ use super::kernels::{self, Correction, Form};
 use super::lanes::Lanes;
 use crate::Activation;
 use crate::buffers::filled;
+use crate::lock::lock;
 
 /// Elements of a block where channels do not matter.
 const FLAT_BLOCK: usize = 32 << 10;
@@ -46,18 +47,6 @@ impl Wide {
     /// `activation(v)` of whole pixels, by one thread.
     pub(super) fn pixels(&self, x: &[f32], activation: Activation, y: &mut [MaybeUninit<f32>]) {
         kernels::forward(x, None, self.form(), activation, y);
-    }
-
-    /// The gradient of x from that of `activation(v)` for whole pixels, by one thread.
-    pub(super) fn gradient_of_pixels(
-        &self,
-        dy: &[f32],
-        x: &[f32],
-        activation: Activation,
-        correction: Option<Correction<'_>>,
-        dx: &mut [MaybeUninit<f32>],
-    ) {
-        kernels::gradient_beside(dy, x, self.form(), activation, correction, dx);
     }
 }
 
@@ -128,11 +117,6 @@ impl MomentSums {
         }
         Moments { mean, variance }
     }
-}
-
-/// A task that panics ends the process's work on the tensor, so what it left does not matter.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What tasks left, in the order of the parts that it is of: that of their ends would give other roundings every time.
@@ -249,7 +233,7 @@ fn total(blocks: Vec<Sums>) -> Sums {
 }
 
 /// Slope and offset of the [`Correction`], widened.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct WideCorrection {
     slope: Vec<f32>,
     offset: Vec<f32>,
@@ -295,11 +279,6 @@ pub(super) fn gradient_beside(
             },
         );
     })
-}
-
-/// The activation alone, in x's place, by one thread.
-pub(crate) fn activate_block(x: &mut [f32], activation: Activation) {
-    kernels::activate(x, activation);
 }
 
 /// The activation alone, in x's place.

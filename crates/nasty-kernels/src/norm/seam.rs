@@ -3,11 +3,13 @@
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use burn::backend::flex::FlexTensor;
 
+use super::kernels;
 use super::passes::{self, Moments, Wide, WideCorrection};
+use crate::lock::lock;
 use crate::{Activation, buffers, flex};
 
 /// What both leave each other.
@@ -42,13 +44,13 @@ impl Seam {
         if self.readers.load(Ordering::Relaxed) > 1 {
             return through.whole(d);
         }
-        *self.through.lock().unwrap_or_else(PoisonError::into_inner) = Some(through);
+        *lock(&self.through) = Some(through);
         d
     }
 
     /// What the convolution's gradient is yet to go through.
     pub(crate) fn through(&self) -> Option<Through> {
-        self.through.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.through).take()
     }
 }
 
@@ -71,7 +73,8 @@ impl Through {
     /// Of whole pixels, the first of which begins at `at`; by one thread.
     pub(crate) fn some(&self, at: usize, d: &[f32], dx: &mut [MaybeUninit<f32>]) {
         let (x, correction) = (&self.reads()[at..][..d.len()], self.correction.as_ref());
-        self.wide.gradient_of_pixels(d, x, self.activation, correction.map(WideCorrection::vectors), dx);
+        let correction = correction.map(WideCorrection::vectors);
+        kernels::gradient_beside(d, x, self.wide.form(), self.activation, correction, dx);
     }
 
     /// Of all pixels, in d's place if nobody else needs that.

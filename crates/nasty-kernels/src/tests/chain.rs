@@ -32,7 +32,7 @@ fn chain_case() -> impl Strategy<Value = ChainCase> {
     let frozen = prop_oneof![Just(0u8), any::<u8>()];
     let readers = (any::<bool>(), any::<bool>());
     let sides = prop_oneof![(1usize..=9, 4usize..=20, 4usize..=20), (16usize..=20, 4usize..=7, 4usize..=7)];
-    (sides, (2usize..=8, 1usize..=130), second, readers, activation, frozen).prop_map(
+    (sides, (1usize..=8, 1usize..=130), second, readers, activation, frozen).prop_map(
         |((n, h, w), (channels, width), second, (residual, two_readers), activation, frozen)| {
             let (kind, output, (kh, kw, stride, padding), precision, bias, seed) = second;
             let (weight, [stride, padding, groups]) = match kind {
@@ -113,8 +113,10 @@ fn check_chain(case: &ChainCase) {
         }
         all
     };
-    // In the mean: a last bit can decide how a factor is rounded to bfloat16, or whether a ReLU lets one value through.
-    let tolerance = if options.precision == Precision::F32 { 5e-3 } else { 5e-2 };
+    // In the mean: a last bit can decide how a factor is rounded to bfloat16, or whether a ReLU lets one value through; and with one
+    // reader more of the gradient cancels.
+    let cancels = if case.two_readers { 1.0 } else { 5.0 };
+    let tolerance = cancels * if options.precision == Precision::F32 { 1e-3 } else { 1e-2 };
     for ((what, found), (_, expected)) in run(true).into_iter().zip(run(false)) {
         assert_eq!(found.len(), expected.len(), "{what}");
         let len = expected.len() as f32;

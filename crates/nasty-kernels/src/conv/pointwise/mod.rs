@@ -129,7 +129,14 @@ impl<E: Element> Packed<E> {
         let (at, len) = (pixels.start * self.outputs, pixels.len() * self.outputs);
         let y = y.at(at, len);
         assert_eq!(x.len(), pixels.len() * self.inputs, "the job's pointers rely on this");
-        self.path.run(Block { packed: self, x, y, count: pixels.len(), bounds: around.bounds(), ahead });
+        self.path.run(Block {
+            packed: self,
+            x,
+            y,
+            count: pixels.len(),
+            bounds: around.activation.bounds(),
+            ahead,
+        });
         if let Some(epilogue) = around.epilogue {
             // SAFETY: the caller's promise, and all have been written.
             epilogue(at, unsafe { std::slice::from_raw_parts_mut(y, len) });

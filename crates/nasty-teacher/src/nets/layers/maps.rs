@@ -191,16 +191,17 @@ impl Maps {
         )
     }
 
+    /// Two tensors of one pass.
+    fn both([first, second]: [Tensor<4>; 2], pass: Rc<Pass>) -> (Self, Self) {
+        (Self::new(first, pass.clone()), Self::new(second, pass))
+    }
+
     /// The first half of the channels, and the second.
     pub(crate) fn split_channels(mut self) -> (Self, Self) {
         let [h, w, c] = self.shape();
         let half = c / 2;
         match self.0 {
-            Value::Real { x, pass } => {
-                let [first, second] = kernels::split_channels(x.into_tensor());
-                let second = Self(Value::Real { x: second.into(), pass: pass.clone() });
-                (Self(Value::Real { x: first.into(), pass }), second)
-            }
+            Value::Real { x, pass } => Self::both(kernels::split_channels(x.into_tensor()), pass),
             Value::Symbol { .. } => {
                 let part = |x: Self, start| {
                     x.apply(|| Op::Channels { start, length: half }, |_| [h, w, half], |x, _| x)
@@ -232,9 +233,7 @@ impl Maps {
     pub(crate) fn interleave_halves(self, other: Self) -> (Self, Self) {
         match (self.0, other.0) {
             (Value::Real { x, pass }, Value::Real { x: y, .. }) => {
-                let [first, second] = kernels::interleave_halves(x.into_tensor(), y.into_tensor());
-                let second = Self(Value::Real { x: second.into(), pass: pass.clone() });
-                (Self(Value::Real { x: first.into(), pass }), second)
+                Self::both(kernels::interleave_halves(x.into_tensor(), y.into_tensor()), pass)
             }
             (a, b) => Self(a).interleave(Self(b)).split_channels(),
         }

@@ -2,7 +2,7 @@
 
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Dispatch, DispatchTensorKind, ExtensionType};
+use burn::backend::{Backend, Dispatch, DispatchTensorKind, ExtensionType, Flex};
 use burn::tensor::{Bytes, DType, Shape, Tensor};
 
 /// An argument that may be absent; a backend extension takes no `Option`.
@@ -41,6 +41,11 @@ pub(crate) fn is_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
         kind => kind,
     };
     matches!(kind, DispatchTensorKind::Flex(_))
+}
+
+/// The backend's tensor, [`contiguous`].
+pub(crate) fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    contiguous(tensor.try_into_primitive::<Flex>().expect("a tensor of the CPU backend without autodiff"))
 }
 
 /// The tensor with its elements in order from the start of its storage.

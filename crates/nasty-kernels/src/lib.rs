@@ -104,6 +104,7 @@ enum Values {
     Computed(Tensor<4>),
     Normed(norm::Normed),
     Scaled(norm::Scaled),
+    Series(conv::Series),
 }
 
 impl Activations {
@@ -125,11 +126,15 @@ impl Values {
             Self::Computed(x)
             | Self::Normed(norm::Normed { x, .. })
             | Self::Scaled(norm::Scaled { x, .. }) => x,
+            Self::Series(series) => series.x(),
         }
     }
 
     fn dims(&self) -> [usize; 4] {
-        self.tensor().dims()
+        match self {
+            Self::Series(series) => series.dims(),
+            other => other.tensor().dims(),
+        }
     }
 
     fn compute(self) -> Tensor<4> {
@@ -137,6 +142,7 @@ impl Values {
             Self::Computed(x) => x,
             Self::Normed(normed) => normed.compute(None),
             Self::Scaled(scaled) => scaled.compute(None),
+            Self::Series(series) => series.compute(None),
         }
     }
 }
@@ -254,7 +260,8 @@ pub fn scale_shift(
 }
 
 /// [`scale_shift`] of [`conv2d`]: what evaluation-mode batch-norm behind a convolution comes to. Where no gradient is asked
-/// for, on the CPU backend without autodiff, it is the convolution with other weights.
+/// for, on the CPU backend without autodiff, it is the convolution with other weights; a 1×1 or depthwise one is computed with
+/// those of these kinds that follow, a few images at a time through all of them.
 #[expect(clippy::too_many_arguments, reason = "two operations' arguments")]
 pub fn conv2d_scale_shift(
     x: impl Into<Activations>,
@@ -265,16 +272,16 @@ pub fn conv2d_scale_shift(
     shift: Tensor<1>,
     residual: Option<Tensor<4>>,
     activation: Activation,
-) -> Tensor<4> {
+) -> Activations {
     let x = x.into();
     let tracked = |x: &Tensor<4>| x.device().is_autodiff();
     let graph = tracked(x.0.tensor()) || tracked(&weight) || residual.as_ref().is_some_and(tracked);
     if graph || !flex::is_flex(x.0.tensor()) {
         let y = conv2d(x, weight, bias, options);
-        return scale_shift(y, scale, shift, residual, activation).into_tensor();
+        return scale_shift(y, scale, shift, residual, activation);
     }
     check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
-    norm::conv2d_scale_shift(x.0, weight, bias, options, [scale, shift], residual, activation)
+    Activations(norm::conv2d_scale_shift(x.0, weight, bias, options, [scale, shift], residual, activation))
 }
 
 /// The activation alone, x of any shape `[n, h, w, c]`.

@@ -103,7 +103,7 @@ const FEW: usize = 32;
 
 /// How all three computations of a shape are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     /// One input and one output channel a group: bound by memory, and always computed in f32.
     Depthwise,
     /// As products of matrices.
@@ -114,7 +114,7 @@ enum Way {
 }
 
 impl Computation {
-    fn way(&self) -> Way {
+    pub(super) fn way(&self) -> Way {
         let s = &self.shape;
         if s.groups == s.cin && s.groups == s.cout {
             Way::Depthwise

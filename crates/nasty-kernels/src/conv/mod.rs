@@ -11,6 +11,7 @@ mod inner;
 mod output;
 mod pack;
 mod pointwise;
+mod series;
 #[cfg(test)]
 pub(crate) mod tests;
 mod weight;
@@ -30,6 +31,7 @@ use burn::tensor::Tensor;
 
 pub(crate) use self::compute::{Around, Computation, Epilogue, GradientPrologue, Prologue};
 pub(crate) use self::geometry::ConvShape;
+pub(crate) use self::series::{Link, Series};
 use crate::flex::{self, Maybe};
 use crate::norm::{InputNorm, MomentSums, Norm, Normed, Seam};
 use crate::simd::Path;
@@ -126,17 +128,6 @@ fn dispatch(
 fn computation(x: &FlexTensor, weight: &FlexTensor, options: ConvOptions) -> Computation {
     let shape = ConvShape::new(flex::dims(x), flex::dims(weight), options);
     Computation { shape, path: Path::chosen(), precision: options.precision }
-}
-
-/// y without a graph.
-pub(crate) fn forward(
-    x: FlexTensor,
-    weight: FlexTensor,
-    bias: Option<FlexTensor>,
-    options: ConvOptions,
-    around: Around<'_>,
-) -> FlexTensor {
-    run(&flex::contiguous(x), &flex::contiguous(weight), bias, options, around)
 }
 
 /// x and the weight are contiguous.

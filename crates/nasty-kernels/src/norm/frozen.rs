@@ -5,9 +5,11 @@ use std::mem::MaybeUninit;
 use burn::backend::{Dispatch, Flex};
 use burn::tensor::Tensor;
 
+use super::NormBackend;
 use super::passes::{Channels, Wide};
-use super::{NormBackend, kernels, primitive};
-use crate::{Activation, ConvOptions, Values, buffers, conv, flex};
+use crate::conv::{self, Link, Series};
+use crate::flex::primitive;
+use crate::{Activation, ConvOptions, Values, buffers, flex};
 
 /// `activation(scale x + shift)` that is yet to be computed.
 #[derive(Clone, Debug)]
@@ -31,7 +33,8 @@ impl Scaled {
     }
 }
 
-/// [`Scaled`] behind a convolution, for tensors without a graph.
+/// [`Scaled`] behind a convolution, for tensors without a graph; computed now if there is a residual, or nothing that
+/// could be computed with it.
 pub(crate) fn conv2d_scale_shift(
     x: Values,
     weight: Tensor<4>,
@@ -40,44 +43,44 @@ pub(crate) fn conv2d_scale_shift(
     [scale, shift]: [Tensor<1>; 2],
     residual: Option<Tensor<4>>,
     activation: Activation,
-) -> Tensor<4> {
-    // The scale goes into the weight, the shift into the bias.
-    let [scale, mut bias_and_shift] =
-        [scale, shift].map(|v| flex::elements(&flex::contiguous(primitive(v))).to_vec());
+) -> Values {
+    let shape = conv::ConvShape::new(x.dims(), weight.dims(), options);
+    let link = link(weight, bias, options, [scale, shift], activation);
+    let series = match x {
+        Values::Series(series) => series.then(link),
+        Values::Scaled(Scaled { x, scale, shift, activation }) if conv::takes_prologue(shape, options) => {
+            let wide = Wide::new(&Channels::of_scale_shift(primitive(scale), primitive(shift)));
+            let prologue = |_, x: &[f32], y: &mut [MaybeUninit<f32>]| wide.pixels(x, activation, y);
+            let y = link.run(Some(&prologue), primitive(x), residual.map(primitive).as_ref());
+            return Values::Computed(Tensor::from_primitive::<Flex>(y));
+        }
+        x => Series::new(x.compute(), link),
+    };
+    if residual.is_none() && series.goes_on() {
+        Values::Series(series)
+    } else {
+        Values::Computed(series.compute(residual))
+    }
+}
+
+/// The scale goes into the weight, the shift into the bias.
+fn link(
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions,
+    scale_and_shift: [Tensor<1>; 2],
+    activation: Activation,
+) -> Link {
+    let [scale, mut bias_and_shift] = scale_and_shift.map(|v| flex::elements(&primitive(v)).to_vec());
     if let Some(bias) = bias {
-        let bias = flex::contiguous(primitive(bias));
+        let bias = primitive(bias);
         let terms = flex::elements(&bias).iter().zip(&scale);
         bias_and_shift.iter_mut().zip(terms).for_each(|(sum, (bias, scale))| *sum += bias * scale);
     }
-    let mut weight = flex::contiguous(primitive(weight));
+    let mut weight = primitive(weight);
     let of_output = weight.layout().num_elements() / scale.len();
     for (weight, scale) in buffers::elements_mut(&mut weight).chunks_exact_mut(of_output).zip(&scale) {
         weight.iter_mut().for_each(|weight| *weight *= scale);
     }
-
-    let residual = residual.map(|r| flex::contiguous(primitive(r)));
-    let add = residual.as_ref().map(|residual| {
-        let residual = flex::elements(residual);
-        move |at: usize, y: &mut [f32]| kernels::add(y, &residual[at..][..y.len()], activation)
-    });
-    let shape = conv::ConvShape::new(x.dims(), weight.layout().shape().dims(), options);
-    let (x, before) = match x {
-        Values::Scaled(Scaled { x, scale, shift, activation }) if conv::takes_prologue(shape, options) => {
-            let form = Channels::of_scale_shift(primitive(scale), primitive(shift));
-            (x, Some((Wide::new(&form), activation)))
-        }
-        x => (x.compute(), None),
-    };
-    let prologue = before.as_ref().map(|(wide, activation)| {
-        move |_, x: &[f32], y: &mut [MaybeUninit<f32>]| wide.pixels(x, *activation, y)
-    });
-    let around = conv::Around {
-        prologue: prologue.as_ref().map(|f| f as &conv::Prologue<'_>),
-        // Behind the addition it comes with that.
-        activation: if add.is_some() { Activation::None } else { activation },
-        epilogue: add.as_ref().map(|f| f as &conv::Epilogue<'_>),
-        ..conv::Around::default()
-    };
-    let y = conv::forward(primitive(x), weight, Some(flex::vector(bias_and_shift)), options, around);
-    Tensor::from_primitive::<Flex>(y)
+    Link { weight, bias: bias_and_shift, options, activation }
 }

@@ -194,7 +194,7 @@ fn add_body<M>(x: &mut [f32], residual: &[f32], activation: Activation) {
 
 per_isa! {
     /// x becomes activation(x + residual).
-    pub(super) fn add(x: &mut [f32], residual: &[f32], activation: Activation) = add_body
+    pub(crate) fn add(x: &mut [f32], residual: &[f32], activation: Activation) = add_body
 }
 
 /// dy where the activation lets it through, else 0, from y, what the activation gave.

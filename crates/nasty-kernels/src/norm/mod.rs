@@ -20,7 +20,7 @@ use burn::tensor::Tensor;
 use self::backward::{ActivationBackward, AffineBackward, Saved};
 pub(crate) use self::frozen::{Scaled, conv2d_scale_shift};
 pub(crate) use self::input::InputNorm;
-pub(crate) use self::kernels::activate as activate_block;
+pub(crate) use self::kernels::{activate as activate_block, add as add_block};
 use self::passes::{Channels, Wide};
 pub(crate) use self::passes::{MomentSums, Moments};
 pub(crate) use self::seam::{Seam, Through};
@@ -106,15 +106,11 @@ impl Normed {
 pub(crate) fn moments(x: &Tensor<4>) -> Moments {
     let c = x.dims()[3];
     let x = if x.device().is_autodiff() { x.clone().inner() } else { x.clone() };
-    passes::moments(flex::elements(&flex::contiguous(primitive(x))), c)
+    passes::moments(flex::elements(&flex::primitive(x)), c)
 }
 
 pub(crate) fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as NormBackend>::nasty_activate(x.into_dispatch(), activation))
-}
-
-fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    tensor.try_into_primitive::<Flex>().expect("a tensor of the CPU backend without autodiff")
 }
 
 /// 1 / √(variance + ε), and the normal form.

@@ -22,7 +22,7 @@ use self::runs::{ColumnRun, runs};
 pub(super) use self::weight::backward_weight;
 
 /// Sums over taps of one side's pixels for the other: forward or the gradient of the input.
-struct Gather<'a> {
+pub(super) struct Gather<'a> {
     path: Path,
     channels: usize,
     /// Rows and columns.
@@ -36,8 +36,6 @@ struct Gather<'a> {
     /// `[tap][channel]`.
     weight: Vec<f32>,
     bias: Option<&'a [f32]>,
-    bounds: Option<[f32; 2]>,
-    y: Shared<'a>,
 }
 
 pub(super) fn forward(
@@ -48,25 +46,7 @@ pub(super) fn forward(
     weight: &[f32],
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
-    let columns: Vec<Taps> = (0..s.ow).map(|o| Taps::forward(o, s.kw, s.w, s.stride, s.padding)).collect();
-    let mut y = Output::new(s.y().iter().product());
-    let gather = Gather {
-        path,
-        channels: s.cin,
-        source: [s.h, s.w],
-        destination: [s.oh, s.ow],
-        rows: (0..s.oh).map(|o| Taps::forward(o, s.kh, s.h, s.stride, s.padding)).collect(),
-        runs: runs(&columns, 1, s.stride),
-        kernel_width: s.kw,
-        slides: slides(s).then_some(false),
-        weight: by_tap(weight, s.taps()),
-        bias,
-        bounds: around.activation.bounds(),
-        y: y.share(),
-    };
-    gather.run(s.n, around, x);
-    // SAFETY: the runs cover every column, and `run` every row of every image.
-    unsafe { y.finish() }
+    Gather::forward(path, s, weight, bias).run(s.n, around, x)
 }
 
 pub(super) fn backward_input(
@@ -76,10 +56,7 @@ pub(super) fn backward_input(
     weight: &[f32],
     dy: &[f32],
 ) -> Vec<f32> {
-    let mut dx = Output::new(s.x().iter().product());
-    Gather::backward(path, s, weight, dx.share()).run(s.n, Around { epilogue, ..Around::default() }, dy);
-    // SAFETY: as in `forward`.
-    unsafe { dx.finish() }
+    Gather::backward(path, s, weight).run(s.n, Around { epilogue, ..Around::default() }, dy)
 }
 
 /// Bytes of an image up to which it stays in the second-level cache, about.
@@ -103,7 +80,8 @@ pub(super) fn backward(
     assert_eq!([x.len(), dy.len()], [s.n * x_image, s.n * dy_image]);
     let plan = weight::Plan::new(path, s);
     let mut dx = Output::new(x.len());
-    let gather = Gather::backward(path, s, weight, dx.share());
+    let shared = dx.share();
+    let gather = Gather::backward(path, s, weight);
     let mut scratch = Scratch::take(plan.slots * plan.len);
     let sums = &mut scratch.elements::<f32>()[..plan.slots * plan.len];
     sums.par_chunks_mut(plan.len).enumerate().for_each(|(slot, sums)| {
@@ -120,7 +98,7 @@ pub(super) fn backward(
                 let sources = gather.sources(0, &(0..s.h));
                 // First what reads dy in the order in which it comes from memory.
                 // SAFETY: the image is this task's alone.
-                unsafe { gather.some(image, 0..s.h, &dy[sources], around.epilogue, next) };
+                unsafe { gather.some(image, 0..s.h, &dy[sources], shared, around, next) };
                 around.x(of(image, x_image), x, |x| plan.add(x, dy, sums));
             });
         }
@@ -140,8 +118,25 @@ fn by_tap(weight: &[f32], taps: usize) -> Vec<f32> {
 }
 
 impl<'a> Gather<'a> {
+    pub(super) fn forward(path: Path, s: &ConvShape, weight: &[f32], bias: Option<&'a [f32]>) -> Self {
+        let columns: Vec<Taps> =
+            (0..s.ow).map(|o| Taps::forward(o, s.kw, s.w, s.stride, s.padding)).collect();
+        Self {
+            path,
+            channels: s.cin,
+            source: [s.h, s.w],
+            destination: [s.oh, s.ow],
+            rows: (0..s.oh).map(|o| Taps::forward(o, s.kh, s.h, s.stride, s.padding)).collect(),
+            runs: runs(&columns, 1, s.stride),
+            kernel_width: s.kw,
+            slides: slides(s).then_some(false),
+            weight: by_tap(weight, s.taps()),
+            bias,
+        }
+    }
+
     /// The gradient of the input.
-    fn backward(path: Path, s: &ConvShape, weight: &[f32], dx: Shared<'a>) -> Self {
+    fn backward(path: Path, s: &ConvShape, weight: &[f32]) -> Self {
         let columns: Vec<Taps> =
             (0..s.w).map(|i| Taps::backward(i, s.kw, s.ow, s.stride, s.padding)).collect();
         Self {
@@ -155,15 +150,16 @@ impl<'a> Gather<'a> {
             slides: slides(s).then_some(true),
             weight: by_tap(weight, s.taps()),
             bias: None,
-            bounds: None,
-            y: dx,
         }
     }
 
-    fn run(&self, images: usize, around: Around<'_>, x: &[f32]) {
+    /// Of all images.
+    fn run(&self, images: usize, around: Around<'_>, x: &[f32]) -> Vec<f32> {
         // Tasks of some rows, counted through all images.
         let [of_image, columns] = self.destination;
         let rows = images * of_image;
+        let mut y = Output::new(rows * columns * self.channels);
+        let shared = y.share();
         let block = (TASK / (columns * self.channels)).max(1);
         (0..rows.div_ceil(block)).into_par_iter().for_each(|i| {
             let (mut first, end) = (i * block, ((i + 1) * block).min(rows));
@@ -179,15 +175,17 @@ impl<'a> Gather<'a> {
                     if around.prologue.is_some() { &rest[..rest.len().min(sources.len())] } else { &[] };
                 around.x(sources, x, |x| {
                     // SAFETY: these rows are this task's alone.
-                    unsafe { self.some(image, rows, x, around.epilogue, [next, &[], &[]]) };
+                    unsafe { self.some(image, rows, x, shared, around, [next, &[], &[]]) };
                 });
                 first = stop;
             }
         });
+        // SAFETY: the runs cover every column, and the tasks every row of every image.
+        unsafe { y.finish() }
     }
 
     /// Where the sources are that some rows of an image read.
-    fn sources(&self, image: usize, rows: &Range<usize>) -> Range<usize> {
+    pub(super) fn sources(&self, image: usize, rows: &Range<usize>) -> Range<usize> {
         let reach = Taps::reach(&self.rows[rows.clone()]);
         let at = |source: usize| (image * self.source[0] + source) * self.source[1] * self.channels;
         at(reach.start)..at(reach.end)
@@ -197,23 +195,25 @@ impl<'a> Gather<'a> {
     ///
     /// # Safety
     /// Nobody else reads or writes them.
-    unsafe fn some(
+    pub(super) unsafe fn some(
         &self,
         image: usize,
         rows: Range<usize>,
         x: &[f32],
-        epilogue: Option<&Epilogue<'_>>,
+        y: Shared<'_>,
+        around: Around<'_>,
         next: [&[f32]; 3],
     ) {
         let first = Taps::reach(&self.rows[rows.clone()]).start;
         let lines = rows.len() * self.destination[1] * self.channels.div_ceil(CHUNK);
         let ahead = Ahead::of(next, lines);
-        self.path.run(Rows { gather: self, image, rows: rows.clone(), x, first, ahead });
-        if let Some(epilogue) = epilogue {
+        let bounds = around.activation.bounds();
+        self.path.run(Rows { gather: self, image, rows: rows.clone(), x, first, y, bounds, ahead });
+        if let Some(epilogue) = around.epilogue {
             let row = self.destination[1] * self.channels;
             let (at, len) = ((image * self.destination[0] + rows.start) * row, rows.len() * row);
             // SAFETY: the caller's promise, and all have been written.
-            epilogue(at, unsafe { std::slice::from_raw_parts_mut(self.y.at(at, len), len) });
+            epilogue(at, unsafe { std::slice::from_raw_parts_mut(y.at(at, len), len) });
         }
     }
 }
@@ -229,6 +229,9 @@ struct Rows<'a> {
     /// The sources' rows that they read, from `first` on.
     x: &'a [f32],
     first: usize,
+    /// The destination, of all images.
+    y: Shared<'a>,
+    bounds: Option<[f32; 2]>,
     ahead: Ahead<'a>,
 }
 

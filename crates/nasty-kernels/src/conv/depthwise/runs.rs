@@ -1,6 +1,7 @@
 //! Kernels of any geometry: columns with the same taps form runs, and several columns of a run are computed at a time.
 
 use super::super::geometry::Taps;
+use super::super::output::Shared;
 use super::super::pack::CHUNK;
 use super::{Gather, Rows, load};
 use crate::simd::Isa;
@@ -44,6 +45,8 @@ struct Strip<'a> {
     /// From one tap to its right neighbour in the weight.
     weight_step: isize,
     source_step: usize,
+    y: Shared<'a>,
+    bounds: Option<[f32; 2]>,
     /// Where the first column's destination begins.
     to: usize,
     to_step: usize,
@@ -77,6 +80,8 @@ impl Rows<'_> {
                     row: g.source[1] * g.channels,
                     weight_step: across.source_step * (across.tap_step * g.channels) as isize,
                     source_step: run.source_step,
+                    y: self.y,
+                    bounds: self.bounds,
                     to: ((self.image * g.destination[0] + row) * g.destination[1] + run.start) * g.channels,
                     to_step: run.step * g.channels,
                 };
@@ -192,14 +197,14 @@ impl Gather<'_> {
                     x = x.wrapping_add(T * channels);
                 }
             }
-            if let Some([low, high]) = &self.bounds {
+            if let Some([low, high]) = &strip.bounds {
                 let (low, high) = (I::splat(low), I::splat(high));
                 for sum in sums.iter_mut().flatten() {
                     *sum = I::clamp(*sum, low, high);
                 }
             }
             for (p, sums) in sums.iter().enumerate() {
-                let to = self.y.at(strip.to + (column + p) * strip.to_step + channel, len);
+                let to = strip.y.at(strip.to + (column + p) * strip.to_step + channel, len);
                 for v in 0..V {
                     // Of the next columns; or their stores would wait for the lines to come.
                     I::prefetch_write(to.wrapping_add(P * strip.to_step + v * I::LANES));

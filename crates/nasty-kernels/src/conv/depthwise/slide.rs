@@ -95,7 +95,7 @@ impl Rows<'_> {
                     }
                 }
             }
-            if let Some([low, high]) = &g.bounds {
+            if let Some([low, high]) = &self.bounds {
                 let (low, high) = (I::splat(low), I::splat(high));
                 for sum in &mut sums {
                     *sum = I::clamp(*sum, low, high);
@@ -109,7 +109,7 @@ impl Rows<'_> {
                 }
             }
             for (p, sum) in sums.into_iter().enumerate() {
-                let to = g.y.at(to + (column + p) * channels + channel, len);
+                let to = self.y.at(to + (column + p) * channels + channel, len);
                 // Of the next columns; or their stores would wait for the lines to come.
                 I::prefetch_write(to.wrapping_add(P * channels));
                 if len < I::LANES {

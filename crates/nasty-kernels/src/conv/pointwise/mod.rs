@@ -34,9 +34,7 @@ pub(super) fn forward<E: Element>(
     weight: &[f32],
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
-    let order = WeightOrder { group: 0, destination: s.cin, source: 1 };
-    let packed = Packed::<E>::new(path, [s.cin, s.cout], order, weight, bias);
-    packed.run(s.n * s.h * s.w, around, x)
+    Packed::<E>::forward(path, s, weight, bias).run(s.n * s.h * s.w, around, x)
 }
 
 /// dx, computed with products of `E`.
@@ -53,7 +51,7 @@ pub(super) fn backward_input<E: Element>(
 
 /// The weight in the order of the inner loop: every pixel's outputs from its inputs, forward, or the gradient of the
 /// input with the roles swapped.
-struct Packed<E> {
+pub(super) struct Packed<E> {
     path: Path,
     inputs: usize,
     outputs: usize,
@@ -85,6 +83,11 @@ impl<E: Element> Packed<E> {
         packed
     }
 
+    pub(super) fn forward(path: Path, s: &ConvShape, weight: &[f32], bias: Option<&[f32]>) -> Self {
+        let order = WeightOrder { group: 0, destination: s.cin, source: 1 };
+        Self::new(path, [s.cin, s.cout], order, weight, bias)
+    }
+
     /// For the gradient of the input.
     fn transposed(path: Path, s: &ConvShape, weight: &[f32]) -> Self {
         let order = WeightOrder { group: 0, destination: 1, source: s.cin };
@@ -110,7 +113,7 @@ impl<E: Element> Packed<E> {
     }
 
     /// What is to be asked for while `pixels` are computed.
-    fn ahead<'a>(&self, parts: [&'a [f32]; 3], pixels: usize) -> Ahead<'a> {
+    pub(super) fn ahead<'a>(&self, parts: [&'a [f32]; 3], pixels: usize) -> Ahead<'a> {
         Ahead::of(parts, self.tiles.len() * pixels * self.inputs.div_ceil(E::VALUES).div_ceil(CHUNK))
     }
 
@@ -118,7 +121,7 @@ impl<E: Element> Packed<E> {
     ///
     /// # Safety
     /// Nobody else reads or writes these pixels of y.
-    unsafe fn some(
+    pub(super) unsafe fn some(
         &self,
         pixels: Range<usize>,
         x: &[f32],

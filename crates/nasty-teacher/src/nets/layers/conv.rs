@@ -165,7 +165,6 @@ impl ConvBn {
             Mode::Eval => {
                 let (scale, shift) = self.norm.scale_and_shift();
                 kernels::conv2d_scale_shift(x, weight, bias, options, scale, shift, residual, activation)
-                    .into()
             }
         };
         Maps(Value::Real { x: y, pass })

@@ -1,0 +1,252 @@
+//! 1×1 and depthwise convolutions one behind the other, without a graph: a few images at a time go through all of them, and
+//! what is between them stays in the cache.
+
+use std::ops::Range;
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use super::compute::{Around, Computation, Epilogue, Prologue, Way};
+use super::geometry::ConvShape;
+use super::output::{Output, Shared};
+use super::{depthwise, pointwise};
+use crate::scratch::Scratch;
+use crate::simd::{Pair, Path};
+use crate::{Activation, ConvOptions, Precision, flex, norm};
+
+/// Bytes between convolutions at a time, about: they stay in a second-level cache of that size, and more pixels make more of every
+/// weight that is read.
+const ROOM: usize = 1 << 20;
+/// Bytes of one image that are too many.
+const MOST: usize = 2 << 20;
+
+/// A convolution and its activation.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    /// `[cout, cin / groups, kh, kw]`, contiguous.
+    pub(crate) weight: FlexTensor,
+    /// `[cout]`.
+    pub(crate) bias: Vec<f32>,
+    pub(crate) options: ConvOptions,
+    pub(crate) activation: Activation,
+}
+
+impl Link {
+    fn of(&self, x: [usize; 4]) -> Computation {
+        let shape = ConvShape::new(x, flex::dims(&self.weight), self.options);
+        Computation { shape, path: Path::chosen(), precision: self.options.precision }
+    }
+
+    /// By itself: `activation(conv(x) + residual)` of contiguous tensors, x as the prologue gives it.
+    pub(crate) fn run(
+        &self,
+        prologue: Option<&Prologue<'_>>,
+        x: FlexTensor,
+        residual: Option<&FlexTensor>,
+    ) -> FlexTensor {
+        let c = self.of(flex::dims(&x));
+        let (x, weight) = (flex::elements(&x), flex::elements(&self.weight));
+        let y = self.with_residual(residual, |around| {
+            c.forward(Around { prologue, ..around }, x, weight, Some(&self.bias))
+        });
+        flex::from_vec(y, c.shape.y())
+    }
+
+    /// What the residual and the activation come to.
+    fn with_residual<R>(&self, residual: Option<&FlexTensor>, with: impl FnOnce(Around<'_>) -> R) -> R {
+        let activation = self.activation;
+        let Some(residual) = residual.map(flex::elements) else {
+            return with(Around { activation, ..Around::default() });
+        };
+        let add = |at: usize, y: &mut [f32]| norm::add_block(y, &residual[at..][..y.len()], activation);
+        with(Around { epilogue: Some(&add as &Epilogue<'_>), ..Around::default() })
+    }
+}
+
+/// What goes through links that are yet to be computed.
+#[derive(Clone, Debug)]
+pub(crate) struct Series {
+    x: Tensor<4>,
+    links: Vec<Link>,
+    /// What comes out.
+    dims: [usize; 4],
+    /// What the last link is.
+    last: Way,
+}
+
+impl Series {
+    pub(crate) fn new(x: Tensor<4>, link: Link) -> Self {
+        let c = link.of(x.dims());
+        Self { x, links: vec![link], dims: c.shape.y(), last: c.way() }
+    }
+
+    pub(crate) fn x(&self) -> &Tensor<4> {
+        &self.x
+    }
+
+    pub(crate) fn dims(&self) -> [usize; 4] {
+        self.dims
+    }
+
+    /// Whether there are convolutions that can follow the last.
+    pub(crate) fn goes_on(&self) -> bool {
+        match self.last {
+            Way::Depthwise => true,
+            // What a second 1×1 convolution reads is usually much, and it ends the series.
+            Way::Pointwise => self.links.len() == 1,
+            Way::Winograd | Way::Direct => false,
+        }
+    }
+
+    /// With another link; what it cannot follow is computed first.
+    pub(crate) fn then(mut self, link: Link) -> Self {
+        let c = link.of(self.dims);
+        let follows = match self.last {
+            Way::Pointwise => c.way() == Way::Depthwise,
+            Way::Depthwise => c.way() == Way::Pointwise,
+            Way::Winograd | Way::Direct => false,
+        };
+        if !(follows && self.goes_on()) {
+            return Self::new(self.compute(None), link);
+        }
+        self.links.push(link);
+        Self { dims: c.shape.y(), last: c.way(), ..self }
+    }
+
+    /// All of it, `activation(… + residual)` at the end.
+    pub(crate) fn compute(self, residual: Option<Tensor<4>>) -> Tensor<4> {
+        let (last, first) = self.links.split_last().expect("a series of one link or more");
+        let (x, residual) = (flex::primitive(self.x), residual.map(flex::primitive));
+        let mut shapes: Vec<Computation> = Vec::new();
+        for link in &self.links {
+            shapes.push(link.of(shapes.last().map_or(flex::dims(&x), |c| c.shape.y())));
+        }
+        let y = match at_a_time(&shapes) {
+            Some(images) => {
+                let stages: Vec<_> = self.links.iter().zip(&shapes).map(|(l, c)| Stage::new(l, c)).collect();
+                let len = self.dims.iter().product();
+                let y = last.with_residual(residual.as_ref(), |around| {
+                    at_once(&stages, images, around, flex::elements(&x), len)
+                });
+                flex::from_vec(y, self.dims)
+            }
+            None => {
+                let x = first.iter().fold(x, |x, link| link.run(None, x, None));
+                last.run(None, x, residual.as_ref())
+            }
+        };
+        Tensor::from_primitive::<Flex>(y)
+    }
+}
+
+/// Images to go through all convolutions at a time, if that is better than one convolution after the other.
+fn at_a_time(shapes: &[Computation]) -> Option<usize> {
+    let (_, first) = shapes.split_last()?;
+    let bytes: usize = first.iter().map(|c| 4 * c.shape.oh * c.shape.ow * c.shape.cout).sum();
+    let (n, threads) = (shapes[0].shape.n, rayon::current_num_threads());
+    // Several tasks a thread, or some would wait for others.
+    (1..=MOST)
+        .contains(&bytes)
+        .then(|| (ROOM / bytes).clamp(1, (n / (4 * threads)).max(1)))
+        .filter(|_| n >= threads)
+}
+
+/// A link ready to run.
+enum Ready<'a> {
+    Depthwise(depthwise::Gather<'a>),
+    Pointwise(pointwise::Packed<f32>),
+    Pairs(pointwise::Packed<Pair>),
+}
+
+/// A link with its shape, which is that of all images.
+struct Stage<'a> {
+    ready: Ready<'a>,
+    shape: ConvShape,
+    activation: Activation,
+}
+
+impl<'a> Stage<'a> {
+    fn new(link: &'a Link, c: &Computation) -> Self {
+        let Computation { path, shape, .. } = *c;
+        let (weight, bias) = (flex::elements(&link.weight), Some(&link.bias[..]));
+        let ready = match (c.way(), c.forward_precision()) {
+            (Way::Depthwise, _) => Ready::Depthwise(depthwise::Gather::forward(path, &shape, weight, bias)),
+            (_, Precision::F32) => Ready::Pointwise(pointwise::Packed::forward(path, &shape, weight, bias)),
+            (_, Precision::Bf16) => Ready::Pairs(pointwise::Packed::forward(path, &shape, weight, bias)),
+        };
+        Self { ready, shape, activation: link.activation }
+    }
+
+    /// Some images of y from as many that x is; `next` is read next.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes them.
+    unsafe fn some(&self, images: Range<usize>, x: &[f32], y: Shared<'_>, around: Around<'_>, next: &[f32]) {
+        let s = &self.shape;
+        let pixels = images.start * s.oh * s.ow..images.end * s.oh * s.ow;
+        let (count, next) = (pixels.len(), [next, &[], &[]]);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match &self.ready {
+                Ready::Pointwise(packed) => packed.some(pixels, x, y, around, packed.ahead(next, count)),
+                Ready::Pairs(packed) => packed.some(pixels, x, y, around, packed.ahead(next, count)),
+                Ready::Depthwise(gather) => {
+                    for (image, x) in images.zip(x.chunks_exact(s.h * s.w * s.cin)) {
+                        let x = &x[gather.sources(0, &(0..s.oh))];
+                        gather.some(image, 0..s.oh, x, y, around, [&[]; 3]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Some images through all stages into their places in y; by one thread.
+///
+/// # Safety
+/// Nobody else reads or writes them.
+unsafe fn through(
+    stages: &[Stage<'_>],
+    images: Range<usize>,
+    x: &[f32],
+    y: Shared<'_>,
+    around: Around<'_>,
+    next: &[f32],
+) {
+    match stages {
+        [] => {}
+        // SAFETY: the caller's promise.
+        [last] => unsafe { last.some(images, x, y, around, next) },
+        [first, rest @ ..] => {
+            let s = &first.shape;
+            let len = images.len() * s.oh * s.ow * s.cout;
+            let mut scratch = Scratch::take(len);
+            let between = Around { activation: first.activation, ..Around::default() };
+            // SAFETY: the scratch is this thread's alone, and the caller's promise.
+            unsafe {
+                let result = Shared::of(&mut scratch.elements()[..len]);
+                first.some(0..images.len(), x, result, between, next);
+                through(rest, images, &scratch.read()[..len], y, around, &[]);
+            }
+        }
+    }
+}
+
+/// `images` at a time through all stages, the result `len` elements.
+fn at_once(stages: &[Stage<'_>], images: usize, around: Around<'_>, x: &[f32], len: usize) -> Vec<f32> {
+    let n = stages[0].shape.n;
+    let of_image = x.len() / n;
+    let mut y = Output::new(len);
+    let shared = y.share();
+    let elements = |task: usize| task * images * of_image..((task + 1) * images).min(n) * of_image;
+    (0..n.div_ceil(images)).into_par_iter().for_each(|task| {
+        let some = task * images..((task + 1) * images).min(n);
+        let next = if some.end < n { &x[elements(task + 1)] } else { &[] };
+        // SAFETY: the images are this task's alone.
+        unsafe { through(stages, some, &x[elements(task)], shared, around, next) };
+    });
+    // SAFETY: the tasks cover all images, and the last stage writes all of each.
+    unsafe { y.finish() }
+}

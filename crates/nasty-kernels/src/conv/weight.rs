@@ -51,6 +51,17 @@ pub(super) struct Plan {
     slots: usize,
 }
 
+/// The sums of all slots, `len` each, added up in their order.
+pub(super) fn add_slots(sums: &mut [f32], len: usize) -> &[f32] {
+    let (sums, others) = sums.split_at_mut(len);
+    sums.par_chunks_mut(ADDED).enumerate().for_each(|(i, sums)| {
+        for slot in others.chunks_exact(len) {
+            sums.iter_mut().zip(&slot[i * ADDED..]).for_each(|(sum, more)| *sum += more);
+        }
+    });
+    sums
+}
+
 /// A part of the sum.
 pub(super) struct Task<'a> {
     pub(super) group: usize,
@@ -149,12 +160,7 @@ impl Plan {
 
     /// Adds the slots up, in their order, and finishes the taps.
     fn unpack(&self, sums: &mut [f32], finish: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec<f32> {
-        let (sums, others) = sums.split_at_mut(self.len());
-        sums.par_chunks_mut(ADDED).enumerate().for_each(|(i, sums)| {
-            for slot in others.chunks_exact(self.len()) {
-                sums.iter_mut().zip(&slot[i * ADDED..]).for_each(|(sum, more)| *sum += more);
-            }
-        });
+        let sums = add_slots(sums, self.len());
         let (taps, inputs) = (self.shape.taps(), self.shape.cin / self.shape.groups);
         let mut dw = vec![0.0; self.shape.weight().iter().product()];
         let mut parts = Vec::new();
@@ -164,7 +170,6 @@ impl Plan {
             rest = tail;
             parts.push((group, tile, part));
         }
-        let sums = &*sums;
         parts.into_par_iter().for_each(|(group, tile, part)| {
             let width = tile.vectors * self.lanes;
             let sums = &sums[(group * self.width + tile.offset) * self.chunks * self.taps * CHUNK..];

@@ -50,6 +50,53 @@ fn moments_body<M: MulAdd>(x: &[f32], pivot: &[f32], sum: &mut [f32], square: &m
 
 per_isa! { pub(super) fn moments(x: &[f32], pivot: &[f32], sum: &mut [f32], square: &mut [f32]) = moments_body }
 
+/// Adds every pixel to the sums of its channels.
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
+fn add_pixels_body<M>(sums: &mut [f64], pixels: &[f32]) {
+    for pixel in pixels.chunks_exact(sums.len()) {
+        for (s, v) in sums.iter_mut().zip(pixel) {
+            *s += f64::from(*v);
+        }
+    }
+}
+
+per_isa! { pub(super) fn add_pixels(sums: &mut [f64], pixels: &[f32]) = add_pixels_body }
+
+/// Adds `factor · part` to the sums.
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
+fn add_part_body<M>(sums: &mut [f64], part: &[f64], factor: f64) {
+    for (s, v) in sums.iter_mut().zip(part) {
+        *s += factor * v;
+    }
+}
+
+per_isa! { pub(super) fn add_part(sums: &mut [f64], part: &[f64], factor: f64) = add_part_body }
+
+/// Adds to the variance of all rows that of a part, `count` rows of which have this mean and this Σ (x − mean)², which rounding
+/// may have made negative.
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
+fn add_scatter_body<M>(
+    variance: &mut [f64],
+    total: &[f64],
+    [mean, scatter]: [&[f64]; 2],
+    [count, rows]: [f64; 2],
+) {
+    let share = 1.0 / rows;
+    for (((v, t), m), s) in variance.iter_mut().zip(total).zip(mean).zip(scatter) {
+        let apart = m - t;
+        *v += share * (s.max(0.0) + count * (apart * apart));
+    }
+}
+
+per_isa! {
+    pub(super) fn add_scatter(
+        variance: &mut [f64], total: &[f64], mean_and_scatter: [&[f64]; 2], count_and_rows: [f64; 2],
+    ) = add_scatter_body
+}
+
 /// The channel vectors of the normal form, widened.
 #[derive(Clone, Copy)]
 pub(super) struct Form<'a> {

@@ -2,6 +2,8 @@
 //! wide rows of as many pixels as make the inner loop long and a multiple of every vector's length. So few channels,
 //! or an odd number of them, run as fast as many. Nothing here depends on the number of threads.
 
+use super::kernels;
+
 /// Lanes of the longest vector, f32 of AVX-512.
 const VECTOR: usize = 16;
 /// Shortest wide row. Long enough that a sum of one lane is not waited for before its next addend comes.
@@ -31,7 +33,7 @@ impl Lanes {
     /// One value a channel, repeated along a wide row.
     pub(super) fn widen(&self, values: &[f32]) -> Vec<f32> {
         debug_assert_eq!(values.len(), self.channels);
-        values.iter().copied().cycle().take(self.width).collect()
+        values.repeat(self.width / self.channels)
     }
 
     pub(super) fn zeros(&self) -> Vec<f32> {
@@ -41,9 +43,7 @@ impl Lanes {
     /// The sum for each channel over a wide row.
     pub(super) fn narrow(&self, lanes: &[f32]) -> Vec<f64> {
         let mut sums = vec![0.0; self.channels];
-        for pixel in lanes.chunks_exact(self.channels) {
-            sums.iter_mut().zip(pixel).for_each(|(s, v)| *s += f64::from(*v));
-        }
+        kernels::add_pixels(&mut sums, lanes);
         sums
     }
 }

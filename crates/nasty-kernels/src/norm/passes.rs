@@ -94,10 +94,12 @@ impl MomentSums {
         let (pivot, mut sum, mut square) = (lanes.widen(&x[..self.channels]), lanes.zeros(), lanes.zeros());
         kernels::moments(x, &pivot, &mut sum, &mut square);
         let count = (x.len() / self.channels) as f64;
+        let share = 1.0 / count;
         let (mut mean, mut scatter) = (lanes.narrow(&sum), lanes.narrow(&square));
         for ((m, s), p) in mean.iter_mut().zip(&mut scatter).zip(&pivot) {
-            *s -= *m * *m / count;
-            *m = f64::from(*p) + *m / count;
+            let apart = *m * share;
+            *s -= *m * apart;
+            *m = f64::from(*p) + apart;
         }
         (count, mean, scatter)
     }
@@ -108,12 +110,10 @@ impl MomentSums {
         let rows: f64 = blocks.iter().map(|(count, ..)| count).sum();
         let (mut mean, mut variance) = (vec![0.0; self.channels], vec![0.0; self.channels]);
         for (count, block, _) in &blocks {
-            mean.iter_mut().zip(block).for_each(|(m, b)| *m += count * b / rows);
+            kernels::add_part(&mut mean, block, count / rows);
         }
         for (count, block, scatter) in &blocks {
-            for (((v, m), b), s) in variance.iter_mut().zip(&mean).zip(block).zip(scatter) {
-                *v += (s.max(0.0) + count * (b - m).powi(2)) / rows;
-            }
+            kernels::add_scatter(&mut variance, &mean, [block, scatter], [*count, rows]);
         }
         Moments { mean, variance }
     }
@@ -226,8 +226,8 @@ fn total(blocks: Vec<Sums>) -> Sums {
     let mut blocks = blocks.into_iter();
     let (mut sum, mut product) = blocks.next().unwrap_or_default();
     for (s, p) in blocks {
-        sum.iter_mut().zip(s).for_each(|(total, s)| *total += s);
-        product.iter_mut().zip(p).for_each(|(total, p)| *total += p);
+        kernels::add_part(&mut sum, &s, 1.0);
+        kernels::add_part(&mut product, &p, 1.0);
     }
     (sum, product)
 }

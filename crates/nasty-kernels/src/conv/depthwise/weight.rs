@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::super::geometry::{ConvShape, Taps};
-use super::super::weight::TASKS;
+use super::super::weight::{TASKS, add_slots};
 use super::{ColumnRun, load, runs};
 use crate::scratch::Scratch;
 use crate::simd::{Isa, Job, Path};
@@ -46,15 +46,10 @@ impl<'a> Plan<'a> {
     }
 
     /// dw of the slots' sums.
-    pub(super) fn total(&self, sums: &[f32]) -> Vec<f32> {
+    pub(super) fn total(&self, sums: &mut [f32]) -> Vec<f32> {
         let (taps, channels) = (self.shape.taps(), self.shape.cin);
-        let mut dw = vec![0.0; self.len];
-        for sums in sums.chunks_exact(self.len) {
-            for (i, dw) in dw.iter_mut().enumerate() {
-                *dw += sums[i % taps * channels + i / taps];
-            }
-        }
-        dw
+        let sums = add_slots(sums, self.len);
+        (0..channels).flat_map(|c| sums[c..].iter().step_by(channels).take(taps).copied()).collect()
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) use self::weight::backward_weight;
 
 /// Bytes of a task's pixels on both sides, about: they stay in the second-level cache beside the weights.
 const BLOCK: usize = 192 << 10;
+/// Inputs whose weights are packed at a time, or pairs of them.
+const PACKED: usize = 128;
 /// Elements of a page: cache lines as far apart share a set of the first-level cache.
 const PAGE: usize = 1024;
 
@@ -160,17 +162,30 @@ impl<E: Element> Packed<E> {
                 (tile, part)
             })
             .collect();
+        let zeros = [0.0; 32];
         parts.into_par_iter().for_each(|(tile, part)| {
             part.fill(E::default());
             let width = tile.vectors * lanes;
-            // A few inputs at a time: whichever way the weight lies, its cache lines are read but once.
-            for (block, rows) in part.chunks_mut(CHUNK * width).enumerate() {
+            if order.destination == 1 {
+                // A tile's weights of an input lie side by side.
+                let of = |input: usize| &weight[tile.start + input * order.source..][..tile.len];
+                for (e, row) in part.chunks_exact_mut(width).enumerate() {
+                    let input = e * E::VALUES;
+                    let second = if E::VALUES == 2 && input + 1 < inputs { of(input + 1) } else { &zeros };
+                    for ((to, a), b) in row.iter_mut().zip(of(input)).zip(second) {
+                        *to = E::pack(*a, *b);
+                    }
+                }
+                return;
+            }
+            // The inputs of one of its outputs do. Some of them at a time, or every line written would have left the cache.
+            for (block, rows) in part.chunks_mut(PACKED * width).enumerate() {
+                let first = block * PACKED * E::VALUES;
+                let count = (inputs - first).min(PACKED * E::VALUES);
                 for d in 0..tile.len {
-                    for (e, row) in rows.chunks_exact_mut(width).enumerate() {
-                        let input = (block * CHUNK + e) * E::VALUES;
-                        let at = (tile.start + d) * order.destination + input * order.source;
-                        let paired = E::VALUES == 2 && input + 1 < inputs;
-                        row[d] = E::pack(weight[at], if paired { weight[at + order.source] } else { 0.0 });
+                    let values = &weight[(tile.start + d) * order.destination + first..][..count];
+                    for (row, pair) in rows.chunks_exact_mut(width).zip(values.chunks(E::VALUES)) {
+                        row[d] = E::pack(pair[0], pair.get(1).copied().unwrap_or(0.0));
                     }
                 }
             }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::super::pack::{Tile, tiles};
-use super::super::weight::TASKS;
+use super::super::weight::{TASKS, add_slots};
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
@@ -61,21 +61,20 @@ impl Plan {
     }
 
     /// The gradient of the weight `[outputs, inputs]`.
-    pub(super) fn total(&self, sums: &[f32]) -> Vec<f32> {
-        let Self { inputs, outputs, width, some, slots, .. } = *self;
+    pub(super) fn total(&self, sums: &mut [f32]) -> Vec<f32> {
+        let Self { inputs, outputs, width, some, .. } = *self;
+        let sums = add_slots(sums, self.len());
         let mut dw = vec![0.0; inputs * outputs];
         dw.par_chunks_mut(self.tiles[0].len * inputs).zip(&self.tiles).for_each(|(dw, tile)| {
             let width_of_tile = tile.vectors * self.path.lanes();
-            for (slot, first) in (0..slots).flat_map(|slot| (0..inputs).step_by(some).map(move |f| (slot, f)))
-            {
+            for first in (0..inputs).step_by(some) {
                 let count = (inputs - first).min(some);
-                let start = slot * self.len() + first * width + count * tile.offset;
-                let sums = &sums[start..][..count * width_of_tile];
+                let sums = &sums[first * width + count * tile.offset..][..count * width_of_tile];
                 // A few inputs at a time: of both arrays they stay in the first-level cache.
                 for (i, sums) in sums.chunks(16 * width_of_tile).enumerate() {
                     for (d, dw) in dw.chunks_exact_mut(inputs).enumerate() {
                         let sums = sums[d..].iter().step_by(width_of_tile);
-                        dw[first + i * 16..].iter_mut().zip(sums).for_each(|(dw, sum)| *dw += sum);
+                        dw[first + i * 16..].iter_mut().zip(sums).for_each(|(dw, sum)| *dw = *sum);
                     }
                 }
             }

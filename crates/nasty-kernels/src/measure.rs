@@ -78,7 +78,7 @@ pub struct ConvTimes {
 pub fn conv_times(x: [usize; 4], weight: [usize; 4], options: ConvOptions, repeats: usize) -> ConvTimes {
     crate::check_conv(x, weight, None, options);
     let shape = ConvShape::new(x, weight, options);
-    let c = Computation { shape, path: Path::chosen(), precision: options.precision };
+    let c = Computation::new(shape, options.precision);
     let fill = |dims: [usize; 4]| -> Vec<f32> {
         (0..dims.iter().product()).map(|i: usize| (i * 7919 % 1000) as f32 * 1e-3 - 0.5).collect()
     };

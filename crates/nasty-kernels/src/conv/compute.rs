@@ -114,6 +114,11 @@ pub(super) enum Way {
 }
 
 impl Computation {
+    /// On the chosen instruction set.
+    pub(crate) fn new(shape: ConvShape, precision: Precision) -> Self {
+        Self { shape, path: Path::chosen(), precision }
+    }
+
     pub(super) fn way(&self) -> Way {
         let s = &self.shape;
         if s.groups == s.cin && s.groups == s.cout {

@@ -34,7 +34,6 @@ pub(crate) use self::geometry::ConvShape;
 pub(crate) use self::series::{Link, Series};
 use crate::flex::{self, Maybe};
 use crate::norm::{InputNorm, MomentSums, Norm, Normed, Seam};
-use crate::simd::Path;
 use crate::{ConvOptions, Values};
 
 /// The operation as Burn dispatches it.
@@ -103,7 +102,7 @@ fn between_norms(
 
 /// Whether [`Around::prologue`] can be computed on the way.
 pub(crate) fn takes_prologue(shape: ConvShape, options: ConvOptions) -> bool {
-    Computation { shape, path: Path::chosen(), precision: options.precision }.takes_prologue()
+    Computation::new(shape, options.precision).takes_prologue()
 }
 
 fn dispatch(
@@ -126,8 +125,7 @@ fn dispatch(
 }
 
 fn computation(x: &FlexTensor, weight: &FlexTensor, options: ConvOptions) -> Computation {
-    let shape = ConvShape::new(flex::dims(x), flex::dims(weight), options);
-    Computation { shape, path: Path::chosen(), precision: options.precision }
+    Computation::new(ConvShape::new(flex::dims(x), flex::dims(weight), options), options.precision)
 }
 
 /// x and the weight are contiguous.

@@ -13,7 +13,7 @@ use super::geometry::ConvShape;
 use super::output::{Output, Shared};
 use super::{depthwise, pointwise};
 use crate::scratch::Scratch;
-use crate::simd::{Pair, Path};
+use crate::simd::Pair;
 use crate::{Activation, ConvOptions, Precision, flex, norm};
 
 /// Bytes between convolutions at a time, about: they stay in a second-level cache of that size, and more pixels make more of every
@@ -36,7 +36,7 @@ pub(crate) struct Link {
 impl Link {
     fn of(&self, x: [usize; 4]) -> Computation {
         let shape = ConvShape::new(x, flex::dims(&self.weight), self.options);
-        Computation { shape, path: Path::chosen(), precision: self.options.precision }
+        Computation::new(shape, self.options.precision)
     }
 
     /// By itself: `activation(conv(x) + residual)` of contiguous tensors, x as the prologue gives it.
@@ -69,30 +69,32 @@ impl Link {
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     x: Tensor<4>,
-    links: Vec<Link>,
-    /// What comes out.
-    dims: [usize; 4],
-    /// What the last link is.
-    last: Way,
+    /// At least one.
+    links: Vec<(Link, Computation)>,
 }
 
 impl Series {
     pub(crate) fn new(x: Tensor<4>, link: Link) -> Self {
         let c = link.of(x.dims());
-        Self { x, links: vec![link], dims: c.shape.y(), last: c.way() }
+        Self { x, links: vec![(link, c)] }
     }
 
     pub(crate) fn x(&self) -> &Tensor<4> {
         &self.x
     }
 
+    fn last(&self) -> &(Link, Computation) {
+        self.links.last().expect("a series of one link or more")
+    }
+
+    /// Of what comes out.
     pub(crate) fn dims(&self) -> [usize; 4] {
-        self.dims
+        self.last().1.shape.y()
     }
 
     /// Whether there are convolutions that can follow the last.
     pub(crate) fn goes_on(&self) -> bool {
-        match self.last {
+        match self.last().1.way() {
             Way::Depthwise => true,
             // What a second 1×1 convolution reads is usually much, and it ends the series.
             Way::Pointwise => self.links.len() == 1,
@@ -102,8 +104,8 @@ impl Series {
 
     /// With another link; what it cannot follow is computed first.
     pub(crate) fn then(mut self, link: Link) -> Self {
-        let c = link.of(self.dims);
-        let follows = match self.last {
+        let c = link.of(self.dims());
+        let follows = match self.last().1.way() {
             Way::Pointwise => c.way() == Way::Depthwise,
             Way::Depthwise => c.way() == Way::Pointwise,
             Way::Winograd | Way::Direct => false,
@@ -111,41 +113,37 @@ impl Series {
         if !(follows && self.goes_on()) {
             return Self::new(self.compute(None), link);
         }
-        self.links.push(link);
-        Self { dims: c.shape.y(), last: c.way(), ..self }
+        self.links.push((link, c));
+        self
     }
 
     /// All of it, `activation(… + residual)` at the end.
     pub(crate) fn compute(self, residual: Option<Tensor<4>>) -> Tensor<4> {
-        let (last, first) = self.links.split_last().expect("a series of one link or more");
+        let (last, before) = self.links.split_last().expect("a series of one link or more");
         let (x, residual) = (flex::primitive(self.x), residual.map(flex::primitive));
-        let mut shapes: Vec<Computation> = Vec::new();
-        for link in &self.links {
-            shapes.push(link.of(shapes.last().map_or(flex::dims(&x), |c| c.shape.y())));
-        }
-        let y = match at_a_time(&shapes) {
+        let y = match at_a_time(before, last.1.shape.n) {
             Some(images) => {
-                let stages: Vec<_> = self.links.iter().zip(&shapes).map(|(l, c)| Stage::new(l, c)).collect();
-                let len = self.dims.iter().product();
-                let y = last.with_residual(residual.as_ref(), |around| {
-                    at_once(&stages, images, around, flex::elements(&x), len)
+                let before: Vec<_> = before.iter().map(Stage::new).collect();
+                let stages = (&before[..], &Stage::new(last));
+                let y = last.0.with_residual(residual.as_ref(), |around| {
+                    at_once(stages, images, around, flex::elements(&x))
                 });
-                flex::from_vec(y, self.dims)
+                flex::from_vec(y, last.1.shape.y())
             }
             None => {
-                let x = first.iter().fold(x, |x, link| link.run(None, x, None));
-                last.run(None, x, residual.as_ref())
+                let x = before.iter().fold(x, |x, (link, _)| link.run(None, x, None));
+                last.0.run(None, x, residual.as_ref())
             }
         };
         Tensor::from_primitive::<Flex>(y)
     }
 }
 
-/// Images to go through all convolutions at a time, if that is better than one convolution after the other.
-fn at_a_time(shapes: &[Computation]) -> Option<usize> {
-    let (_, first) = shapes.split_last()?;
-    let bytes: usize = first.iter().map(|c| 4 * c.shape.oh * c.shape.ow * c.shape.cout).sum();
-    let (n, threads) = (shapes[0].shape.n, rayon::current_num_threads());
+/// How many of n images go through all convolutions at a time, those before the last given, if that is better than one
+/// convolution after the other.
+fn at_a_time(before: &[(Link, Computation)], n: usize) -> Option<usize> {
+    let bytes: usize = before.iter().map(|(_, c)| 4 * c.shape.oh * c.shape.ow * c.shape.cout).sum();
+    let threads = rayon::current_num_threads();
     // Several tasks a thread, or some would wait for others.
     (1..=MOST)
         .contains(&bytes)
@@ -168,7 +166,7 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    fn new(link: &'a Link, c: &Computation) -> Self {
+    fn new((link, c): &'a (Link, Computation)) -> Self {
         let Computation { path, shape, .. } = *c;
         let (weight, bias) = (flex::elements(&link.weight), Some(&link.bias[..]));
         let ready = match (c.way(), c.forward_precision()) {
@@ -208,17 +206,16 @@ impl<'a> Stage<'a> {
 /// # Safety
 /// Nobody else reads or writes them.
 unsafe fn through(
-    stages: &[Stage<'_>],
+    (before, last): (&[Stage<'_>], &Stage<'_>),
     images: Range<usize>,
     x: &[f32],
     y: Shared<'_>,
     around: Around<'_>,
     next: &[f32],
 ) {
-    match stages {
-        [] => {}
+    match before {
         // SAFETY: the caller's promise.
-        [last] => unsafe { last.some(images, x, y, around, next) },
+        [] => unsafe { last.some(images, x, y, around, next) },
         [first, rest @ ..] => {
             let s = &first.shape;
             let len = images.len() * s.oh * s.ow * s.cout;
@@ -228,17 +225,18 @@ unsafe fn through(
             unsafe {
                 let result = Shared::of(&mut scratch.elements()[..len]);
                 first.some(0..images.len(), x, result, between, next);
-                through(rest, images, &scratch.read()[..len], y, around, &[]);
+                through((rest, last), images, &scratch.read()[..len], y, around, &[]);
             }
         }
     }
 }
 
-/// `images` at a time through all stages, the result `len` elements.
-fn at_once(stages: &[Stage<'_>], images: usize, around: Around<'_>, x: &[f32], len: usize) -> Vec<f32> {
-    let n = stages[0].shape.n;
+/// `images` at a time through all stages: those before the last, and that.
+fn at_once(stages: (&[Stage<'_>], &Stage<'_>), images: usize, around: Around<'_>, x: &[f32]) -> Vec<f32> {
+    let last = stages.1.shape;
+    let n = last.n;
     let of_image = x.len() / n;
-    let mut y = Output::new(len);
+    let mut y = Output::new(last.y().iter().product());
     let shared = y.share();
     let elements = |task: usize| task * images * of_image..((task + 1) * images).min(n) * of_image;
     (0..n.div_ceil(images)).into_par_iter().for_each(|task| {

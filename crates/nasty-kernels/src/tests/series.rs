@@ -25,8 +25,7 @@ fn kind() -> impl Strategy<Value = Kind> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// To the last bit, with any number of threads, whether images go through one or several at a time or, fewer than
-    /// threads, not so.
+    /// To the last bit, with any number of threads, and also of fewer images than threads.
     #[test]
     fn convolutions_at_once_are_one_after_the_other(
         (n, h, w, channels) in (1usize..=20, 3usize..=20, 3usize..=20, 1usize..=70),
@@ -51,7 +50,7 @@ proptest! {
             let weight = tensor(&noise.array(weight)).inner();
             links.push((weight, vectors, ConvOptions { stride, padding, groups, precision }));
         }
-        let bits = |residual: Option<Tensor<4>>, at_once: bool| {
+        let result = |residual: Option<Tensor<4>>, at_once: bool| {
             let mut x = Activations::from(start.clone());
             for (i, (weight, [bias, scale, shift], options)) in links.iter().enumerate() {
                 let residual = residual.clone().filter(|_| i + 1 == links.len());
@@ -66,12 +65,12 @@ proptest! {
             }
             x.into_tensor()
         };
-        let one_by_one = bits(None, false);
+        let one_by_one = result(None, false);
         let residual = residual.then(|| tensor(&noise.array(one_by_one.dims())).inner());
         let values = |x: Tensor<4>| -> Vec<u32> { x.into_data().iter::<f32>().map(f32::to_bits).collect() };
-        let one_by_one = values(bits(residual.clone(), false));
+        let one_by_one = values(result(residual.clone(), false));
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-        let at_once = pool.install(|| values(bits(residual, true)));
+        let at_once = pool.install(|| values(result(residual, true)));
         prop_assert_eq!(one_by_one, at_once);
     }
 }

@@ -162,6 +162,7 @@ impl<E: Element> Packed<E> {
                 (tile, part)
             })
             .collect();
+        // A tile is not wider.
         let zeros = [0.0; 32];
         parts.into_par_iter().for_each(|(tile, part)| {
             part.fill(E::default());

@@ -304,7 +304,8 @@ impl<E: Element> Rows<E> {
         // SAFETY: the caller's promise; pixels below `count` are computed.
         unsafe {
             match count {
-                12.. if I::IMAGES == 8 => self.some::<I, 12, V>(count, ahead),
+                // Twelve would fit the registers, but their stores, all at once, would wait for memory longer.
+                6.. if I::IMAGES == 8 => self.some::<I, 6, V>(count, ahead),
                 4.. => self.some::<I, 4, V>(count, ahead),
                 _ => self.some::<I, 1, V>(count, ahead),
             }

@@ -74,7 +74,7 @@ impl Gather<'_> {
     pub(super) fn run<E: Element>(&self, path: Path, x: &[f32], weight: &[f32]) -> Vec<f32> {
         let [rows, columns, channels] = self.destination;
         let per_group = self.source[2] / self.groups;
-        let (tiles, width) = tiles(channels / self.groups, path.lanes());
+        let (tiles, width) = tiles(2, channels / self.groups, path.lanes());
         let layout = WeightLayout {
             tiles,
             width,

@@ -25,17 +25,17 @@ pub(super) struct Tile {
     pub(super) start: usize,
     /// Channels in use.
     pub(super) len: usize,
-    /// Vectors, 1 or 2.
+    /// Vectors.
     pub(super) vectors: usize,
     /// Width of the tiles before it, padding included.
     pub(super) offset: usize,
 }
 
-/// Tiles of two vectors, the last of one if that is enough, and their width in all.
-pub(super) fn tiles(channels: usize, lanes: usize) -> (Vec<Tile>, usize) {
+/// Tiles of so many vectors, the last of as few as are enough, and their width in all.
+pub(super) fn tiles(vectors: usize, channels: usize, lanes: usize) -> (Vec<Tile>, usize) {
     let (mut tiles, mut offset) = (Vec::new(), 0);
-    for start in (0..channels).step_by(2 * lanes) {
-        let len = (channels - start).min(2 * lanes);
+    for start in (0..channels).step_by(vectors * lanes) {
+        let len = (channels - start).min(vectors * lanes);
         let vectors = len.div_ceil(lanes);
         tiles.push(Tile { start, len, vectors, offset });
         offset += vectors * lanes;

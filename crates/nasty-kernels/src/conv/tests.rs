@@ -223,6 +223,7 @@ fn layers_of_the_networks_are_the_reference() {
         layer(1, 3, [7, 5], 1, 1, 1),
         layer(1, 1, [33, 20], 1, 1, 1),
         layer(40, 4, [300, 330], 1, 1, 1),
+        layer(4, 3, [530, 40], 1, 1, 1),
         layer(8, 13, [3, 24], 3, 1, 1),
         layer(10, 6, [128, 128], 3, 1, 8),
         layer(9, 7, [144, 144], 3, 1, 144),
@@ -247,7 +248,8 @@ fn threads_change_no_bit_and_neither_does_running_again() {
         layer(25, 10, [40, 72], 3, 2, 1),
         layer(25, 9, [64, 96], 3, 1, 1),
         layer(20, 8, [64, 64], 1, 1, 1),
-        layer(70, 8, [100, 300], 1, 1, 1),
+        layer(70, 8, [120, 330], 1, 1, 1),
+        layer(40, 4, [330, 120], 1, 1, 1),
         layer(19, 8, [48, 48], 3, 1, 48),
     ] {
         for (path, precision) in

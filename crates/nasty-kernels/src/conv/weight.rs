@@ -84,7 +84,7 @@ pub(super) fn backward_weight<E: Element>(path: Path, shape: &ConvShape, x: &[f3
 impl Plan {
     /// A task's sums have `room` bytes, about.
     pub(super) fn new(shape: &ConvShape, lanes: usize, taps: usize, room: usize) -> Self {
-        let (tiles, width) = tiles(shape.cout / shape.groups, lanes);
+        let (tiles, width) = tiles(2, shape.cout / shape.groups, lanes);
         let chunks = (shape.cin / shape.groups).div_ceil(CHUNK);
         // As many of both as their sums' room allows, about as many inputs as outputs: each is copied for all of
         // the other.

@@ -411,6 +411,7 @@ proptest! {
         let one = crate::conv2d_scale_shift(x, weight, bias, case.options, scale, shift, r, activation).into_tensor();
         let two: Vec<f64> = two.into_data().iter::<f64>().collect();
         let terms = case.weight[1..].iter().product();
-        assert_sum("y", one, &two, terms, 1e-5);
+        // Each of both may be as far from the truth as `check_conv` lets it.
+        assert_sum("y", one, &two, terms, 4e-5);
     }
 }

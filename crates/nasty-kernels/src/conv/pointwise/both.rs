@@ -57,7 +57,7 @@ pub(in super::super) fn backward<E: Element>(
             let ahead = packed.ahead(next, some.len());
             around.dy(of(&some, outputs), dy, |dy| {
                 around.x(of(&some, inputs), x, |x| {
-                    path.run(Gradient::<E>::new(&plan, 0..inputs, x, dy, sums));
+                    path.run(Gradient::<E>::new(plan.part(), x, dy, sums));
                 });
                 // SAFETY: the slots' pixels are apart, and so are a slot's blocks.
                 unsafe { packed.some(some, dy, shared, around, ahead) };

@@ -24,6 +24,9 @@ pub(super) use self::weight::backward_weight;
 const BLOCK: usize = 192 << 10;
 /// Inputs whose weights are packed at a time, or pairs of them.
 const PACKED: usize = 128;
+/// Elements of a pixel up to which three vectors of outputs are computed at a time: more weights of a tile would not stay in
+/// the second-level cache beside the pixels.
+const FEW: usize = 512;
 /// Elements of a page: cache lines as far apart share a set of the first-level cache.
 const PAGE: usize = 1024;
 
@@ -73,12 +76,14 @@ impl<E: Element> Packed<E> {
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Self {
-        let (tiles, width) = tiles(outputs, path.lanes());
+        let elements = inputs.div_ceil(E::VALUES);
+        let vectors = if path.lanes() == 16 && elements <= FEW { 3 } else { 2 };
+        let (tiles, width) = tiles(vectors, outputs, path.lanes());
         let mut padded = vec![0.0; width];
         if let Some(given) = bias {
             padded[..outputs].copy_from_slice(given);
         }
-        let len = inputs.div_ceil(E::VALUES) * width;
+        let len = elements * width;
         let weights = Scratch::take(len);
         let mut packed = Self { path, inputs, outputs, tiles, weights, bias: padded, element: PhantomData };
         packed.pack(weight, order, len);
@@ -163,7 +168,7 @@ impl<E: Element> Packed<E> {
             })
             .collect();
         // A tile is not wider.
-        let zeros = [0.0; 32];
+        let zeros = [0.0; 48];
         parts.into_par_iter().for_each(|(tile, part)| {
             part.fill(E::default());
             let width = tile.vectors * lanes;
@@ -245,10 +250,10 @@ impl<E: Element> Job for Block<'_, E> {
             // SAFETY: the instruction set is there, for a job runs; x has `count` rows and y as many pixels, both
             // this task's.
             unsafe {
-                if tile.vectors == 1 {
-                    rows.all::<I, 1>(count, &mut ahead);
-                } else {
-                    rows.all::<I, 2>(count, &mut ahead);
+                match tile.vectors {
+                    1 => rows.all::<I, 1>(count, &mut ahead),
+                    2 => rows.all::<I, 2>(count, &mut ahead),
+                    _ => rows.all::<I, 3>(count, &mut ahead),
                 }
             }
         }
@@ -304,8 +309,8 @@ impl<E: Element> Rows<E> {
         // SAFETY: the caller's promise; pixels below `count` are computed.
         unsafe {
             match count {
-                // Twelve would fit the registers, but their stores, all at once, would wait for memory longer.
-                6.. if I::IMAGES == 8 => self.some::<I, 6, V>(count, ahead),
+                // Some twelve vectors. More would fit the registers, but all stores at once would wait for memory longer.
+                6.. if I::IMAGES == 8 && V < 3 => self.some::<I, 6, V>(count, ahead),
                 4.. => self.some::<I, 4, V>(count, ahead),
                 _ => self.some::<I, 1, V>(count, ahead),
             }

@@ -19,8 +19,8 @@ const MOST_PIXELS: usize = 128;
 /// Pixels between what is asked for and what is computed.
 const AHEAD: usize = 8;
 
-/// How the gradient is cut into sums: by inputs, and by pixels. It depends on the shape alone: results are the same
-/// with any number of threads.
+/// How the gradient is cut into sums: by inputs or outputs, and by pixels. It depends on the shape alone: results are the
+/// same with any number of threads.
 pub(super) struct Plan {
     path: Path,
     inputs: usize,
@@ -30,6 +30,8 @@ pub(super) struct Plan {
     width: usize,
     /// Inputs of a part.
     some: usize,
+    /// Tiles of a part.
+    some_tiles: usize,
     /// Parts of the pixels.
     pub(super) slots: usize,
 }
@@ -37,22 +39,49 @@ pub(super) struct Plan {
 impl Plan {
     /// All inputs in one part.
     pub(super) fn whole(path: Path, inputs: usize, outputs: usize) -> Self {
-        let (tiles, width) = tiles(outputs, path.lanes());
-        Self { path, inputs, outputs, tiles, width, some: inputs, slots: TASKS }
+        let (tiles, width) = tiles(2, outputs, path.lanes());
+        let some_tiles = tiles.len();
+        Self { path, inputs, outputs, tiles, width, some: inputs, some_tiles, slots: TASKS }
     }
 
-    /// By inputs as far as the sums are too many for the caches, else by pixels.
+    /// By channels as far as the sums are too many for the caches, else by pixels. Every part reads all channels of the other
+    /// side, so it is the side with more that is cut.
     fn cut(path: Path, inputs: usize, outputs: usize, pixels: usize) -> Self {
-        let plan = Self::whole(path, inputs, outputs);
-        let parts = (4 * plan.len()).div_ceil(SUMS).min(inputs.div_ceil(24));
-        let some = inputs.div_ceil(parts).next_multiple_of(4);
-        let slots = TASKS.div_ceil(inputs.div_ceil(some)).min(pixels.div_ceil(MOST_PIXELS)).max(1);
-        Self { some, slots, ..plan }
+        let mut plan = Self::whole(path, inputs, outputs);
+        let parts = (4 * plan.len()).div_ceil(SUMS);
+        let parts = if outputs > inputs {
+            plan.some_tiles = plan.tiles.len().div_ceil(parts);
+            plan.tiles.len().div_ceil(plan.some_tiles)
+        } else {
+            plan.some = inputs.div_ceil(parts.min(inputs.div_ceil(24))).next_multiple_of(4);
+            inputs.div_ceil(plan.some)
+        };
+        plan.slots = TASKS.div_ceil(parts).min(pixels.div_ceil(MOST_PIXELS)).max(1);
+        plan
     }
 
-    /// Sums of a slot.
+    /// Sums of a slot, as `[part of the inputs][tile][input][channel of the tile]`.
     pub(super) fn len(&self) -> usize {
         self.inputs * self.width
+    }
+
+    /// All, in one part.
+    pub(super) fn part(&self) -> Part<'_> {
+        Part { plan: self, inputs: 0..self.inputs, tiles: &self.tiles }
+    }
+
+    /// With their sums, of those of a slot.
+    fn parts<'a>(&'a self, mut sums: &'a mut [f32]) -> Vec<(Part<'a>, &'a mut [f32])> {
+        let mut parts = Vec::new();
+        for first in (0..self.inputs).step_by(self.some) {
+            for tiles in self.tiles.chunks(self.some_tiles) {
+                let part = Part { plan: self, inputs: first..(first + self.some).min(self.inputs), tiles };
+                let (of_part, rest) = sums.split_at_mut(part.inputs.len() * part.width());
+                sums = rest;
+                parts.push((part, of_part));
+            }
+        }
+        parts
     }
 
     /// The pixels of a slot.
@@ -83,6 +112,26 @@ impl Plan {
     }
 }
 
+/// The sums of a task: of some inputs and outputs.
+pub(super) struct Part<'a> {
+    plan: &'a Plan,
+    inputs: Range<usize>,
+    tiles: &'a [Tile],
+}
+
+impl Part<'_> {
+    /// The outputs.
+    fn outputs(&self) -> Range<usize> {
+        let [first, last] = [self.tiles[0], self.tiles[self.tiles.len() - 1]];
+        first.start..last.start + last.len
+    }
+
+    /// The outputs with what fills their vectors.
+    fn width(&self) -> usize {
+        self.tiles.iter().map(|tile| tile.vectors).sum::<usize>() * self.plan.path.lanes()
+    }
+}
+
 /// dw, computed with products of `E`.
 pub(in super::super) fn backward_weight<E: Element>(
     path: Path,
@@ -94,7 +143,7 @@ pub(in super::super) fn backward_weight<E: Element>(
     let pixels = x.len() / inputs;
     assert_eq!([x.len(), dy.len()], [pixels * inputs, pixels * outputs], "the tasks' pointers rely on this");
     let plan = Plan::cut(path, inputs, outputs, pixels);
-    let (len, some) = (plan.len(), plan.some);
+    let len = plan.len();
     let mut scratch = Scratch::take(len * plan.slots);
     let sums = &mut scratch.elements::<f32>()[..len * plan.slots];
     let tasks: Vec<_> = sums
@@ -102,24 +151,21 @@ pub(in super::super) fn backward_weight<E: Element>(
         .enumerate()
         .flat_map(|(slot, sums)| {
             let pixels = plan.pixels(slot, pixels);
-            sums.chunks_mut(some * plan.width)
-                .enumerate()
-                .map(move |(part, sums)| (pixels.clone(), part * some..((part + 1) * some).min(inputs), sums))
+            plan.parts(sums).into_iter().map(move |(part, sums)| (pixels.clone(), part, sums))
         })
         .collect();
     tasks.into_par_iter().for_each(|(pixels, part, sums)| {
         sums.fill(0.0);
         let x = &x[pixels.start * inputs..pixels.end * inputs];
         let dy = &dy[pixels.start * outputs..pixels.end * outputs];
-        path.run(Gradient::<E>::new(&plan, part, x, dy, sums));
+        path.run(Gradient::<E>::new(part, x, dy, sums));
     });
     plan.total(sums)
 }
 
-/// Adds to the sums `[tile][input][channel of the tile]` of some inputs the products of some pixels.
+/// Adds to the sums `[tile][input][channel of the tile]` of a part the products of some pixels.
 pub(super) struct Gradient<'a, E> {
-    plan: &'a Plan,
-    part: Range<usize>,
+    part: Part<'a>,
     /// Of as many pixels as dy.
     x: &'a [f32],
     dy: &'a [f32],
@@ -128,14 +174,8 @@ pub(super) struct Gradient<'a, E> {
 }
 
 impl<'a, E> Gradient<'a, E> {
-    pub(super) fn new(
-        plan: &'a Plan,
-        part: Range<usize>,
-        x: &'a [f32],
-        dy: &'a [f32],
-        sums: &'a mut [f32],
-    ) -> Self {
-        Self { plan, part, x, dy, sums, element: PhantomData }
+    pub(super) fn new(part: Part<'a>, x: &'a [f32], dy: &'a [f32], sums: &'a mut [f32]) -> Self {
+        Self { part, x, dy, sums, element: PhantomData }
     }
 }
 
@@ -144,42 +184,45 @@ impl<E: Element> Job for Gradient<'_, E> {
 
     #[inline(always)]
     fn run<I: Isa>(self) {
-        let Plan { inputs, outputs, width, .. } = *self.plan;
-        let pixels = self.x.len() / inputs;
-        assert_eq!(self.dy.len(), pixels * outputs, "the pointers rely on this");
-        let part = self.part.len();
-        let block = (PIXELS / (4 * (part + width))).clamp(32, MOST_PIXELS) / 2 * 2;
+        let Self { part, x, dy, sums, .. } = self;
+        let Plan { inputs, outputs, .. } = *part.plan;
+        let pixels = x.len() / inputs;
+        assert_eq!(dy.len(), pixels * outputs, "the pointers rely on this");
+        let (some_inputs, some_outputs) = (part.inputs.len(), part.outputs());
+        let block = (PIXELS / (4 * (some_inputs + part.width()))).clamp(32, MOST_PIXELS) / 2 * 2;
         let packed = if E::VALUES == 1 { 0 } else { block.div_ceil(2) };
-        let mut x_scratch = Scratch::take(packed * part);
-        let mut dy_scratch = Scratch::take(packed * outputs);
+        let mut x_scratch = Scratch::take(packed * some_inputs);
+        let mut dy_scratch = Scratch::take(packed * some_outputs.len());
         for first in (0..pixels).step_by(block) {
             let count = (pixels - first).min(block);
-            let x = &self.x[first * inputs..][..count * inputs];
-            let dy = &self.dy[first * outputs..][..count * outputs];
+            let x = &x[first * inputs..][..count * inputs];
+            let dy = &dy[first * outputs..][..count * outputs];
             let steps = count.div_ceil(E::VALUES);
-            let (x, x_row, dy) = if E::VALUES == 1 {
-                (x[self.part.start..].as_ptr(), inputs, dy.as_ptr())
+            let (x, x_row, dy, dy_row) = if E::VALUES == 1 {
+                (x[part.inputs.start..].as_ptr(), inputs, dy[some_outputs.start..].as_ptr(), outputs)
             } else {
-                let x_to = &mut x_scratch.elements::<E>()[..steps * part];
-                pack_pixels::<I, E>(x, inputs, self.part.clone(), x_to);
-                let dy_to = &mut dy_scratch.elements::<E>()[..steps * outputs];
-                pack_pixels::<I, E>(dy, outputs, 0..outputs, dy_to);
-                (x_to.as_ptr().cast(), part, dy_to.as_ptr().cast())
+                let x_to = &mut x_scratch.elements::<E>()[..steps * some_inputs];
+                pack_pixels::<I, E>(x, inputs, part.inputs.clone(), x_to);
+                let dy_to = &mut dy_scratch.elements::<E>()[..steps * some_outputs.len()];
+                pack_pixels::<I, E>(dy, outputs, some_outputs.clone(), dy_to);
+                (x_to.as_ptr().cast(), some_inputs, dy_to.as_ptr().cast(), some_outputs.len())
             };
-            for tile in &self.plan.tiles {
+            let mut rest = &mut *sums;
+            for tile in part.tiles {
                 let tile_width = tile.vectors * I::LANES;
-                let sums = &mut self.sums[part * tile.offset..][..part * tile_width];
+                let (sums, others) = rest.split_at_mut(some_inputs * tile_width);
+                rest = others;
                 let products = Products {
                     x,
                     x_row,
-                    dy: dy.wrapping_add(tile.start),
-                    dy_row: outputs,
+                    dy: dy.wrapping_add(tile.start - some_outputs.start),
+                    dy_row,
                     steps,
                     len: tile.len,
                     element: PhantomData::<E>,
                 };
-                // SAFETY: the instruction set is there, for a job runs; x has `steps` rows of at least `part`
-                // elements, dy of `outputs`.
+                // SAFETY: the instruction set is there, for a job runs; x has `steps` rows of at least as many elements
+                // as there are inputs, dy as outputs.
                 unsafe {
                     match (tile.vectors, tile.len == tile_width) {
                         (1, true) => products.all::<I, 1, true>(sums),

@@ -93,7 +93,7 @@ impl Winograd<'_> {
         let gather = self.gather;
         let [rows, columns, channels] = gather.destination;
         let per_group = gather.source[2] / gather.groups;
-        let (tiles, width) = pack::tiles(channels / gather.groups, path.lanes());
+        let (tiles, width) = pack::tiles(2, channels / gather.groups, path.lanes());
         let layout = WeightLayout {
             tiles,
             width,

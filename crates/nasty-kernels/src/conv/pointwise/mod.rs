@@ -24,9 +24,6 @@ pub(super) use self::weight::backward_weight;
 const BLOCK: usize = 192 << 10;
 /// Inputs whose weights are packed at a time, or pairs of them.
 const PACKED: usize = 128;
-/// Elements of a pixel up to which three vectors of outputs are computed at a time: more weights of a tile would not stay in
-/// the second-level cache beside the pixels.
-const FEW: usize = 512;
 /// Elements of a page: cache lines as far apart share a set of the first-level cache.
 const PAGE: usize = 1024;
 
@@ -76,14 +73,14 @@ impl<E: Element> Packed<E> {
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Self {
-        let elements = inputs.div_ceil(E::VALUES);
-        let vectors = if path.lanes() == 16 && elements <= FEW { 3 } else { 2 };
+        // With 32 registers more outputs share what is read of a pixel.
+        let vectors = if path.lanes() == 16 { 3 } else { 2 };
         let (tiles, width) = tiles(vectors, outputs, path.lanes());
         let mut padded = vec![0.0; width];
         if let Some(given) = bias {
             padded[..outputs].copy_from_slice(given);
         }
-        let len = elements * width;
+        let len = inputs.div_ceil(E::VALUES) * width;
         let weights = Scratch::take(len);
         let mut packed = Self { path, inputs, outputs, tiles, weights, bias: padded, element: PhantomData };
         packed.pack(weight, order, len);

@@ -13,6 +13,7 @@ pub use nasty_kernels::Allocator;
 pub mod lab;
 pub mod losses;
 pub mod nets;
+pub mod numerics;
 mod protobuf;
 pub mod random;
 pub mod report;

@@ -1,0 +1,49 @@
+//! What a recipe's hash cannot know, and yet decides the last bits of a result: how this build rounds, on which
+//! instruction set and device, and which weights other runs really produced.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Raised whenever kernels or losses round differently than before.
+pub const NUMERICS_VERSION: u32 = 1;
+
+/// How numbers are rounded: two computations with equal numerics give the same bits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Numerics {
+    /// [`NUMERICS_VERSION`] of the build.
+    pub version: u32,
+    /// The device's name, such as `flex`.
+    pub device: String,
+    /// The instruction set of the CPU's kernels; empty on other devices.
+    pub instruction_set: String,
+}
+
+impl Numerics {
+    /// The numerics of this build and machine on the device called `device`.
+    pub fn here(device: &str) -> Self {
+        let on_cpu = device == "flex" || device.starts_with("flex:");
+        let instruction_set = if on_cpu { nasty_kernels::instruction_set() } else { "" };
+        Self {
+            version: NUMERICS_VERSION,
+            device: device.to_owned(),
+            instruction_set: instruction_set.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Numerics {
+    /// `numerics 1 on flex (avx512bf16)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "numerics {} on {}", self.version, self.device)?;
+        if self.instruction_set.is_empty() { Ok(()) } else { write!(f, " ({})", self.instruction_set) }
+    }
+}
+
+/// What a run was made from and with, beside its recipe. Results, saved states and logit tables carry it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The numerics in use. More than one: the run was continued on other numerics, in this order.
+    pub numerics: Vec<Numerics>,
+    /// Every network that the run asked: its reference, and the digest of the weights that it really had.
+    pub weights: Vec<(String, String)>,
+}

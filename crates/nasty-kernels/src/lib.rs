@@ -12,6 +12,7 @@
 //!
 //! Shapes that do not fit together are a bug of the caller and panic, as Burn's own operations do.
 
+#[cfg(feature = "allocator")]
 mod allocator;
 mod branches;
 mod buffers;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "allocator")]
 pub use self::allocator::Allocator;
 use self::channels::Move;
 

@@ -8,7 +8,9 @@ pub mod attacks;
 pub mod data;
 pub mod device;
 mod files;
+pub use burn;
 pub use files::write_whole;
+#[cfg(feature = "allocator")]
 pub use nasty_kernels::Allocator;
 pub mod lab;
 pub mod losses;
@@ -16,6 +18,7 @@ pub mod nets;
 pub mod numerics;
 mod protobuf;
 pub mod random;
+#[cfg(feature = "report")]
 pub mod report;
 pub mod tensorboard;
 pub mod training;

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::catalog::{DataName, load, places};
 use super::error::DataError;
-use super::fetch::{source, terms};
 use super::idx;
 use super::image_set::{DataSet, ImageSet};
 use super::roots::DataRoots;
+use super::sources::{source, terms};
 
 /// A data set that has a name of its own.
 #[derive(Clone, Debug, PartialEq, Serialize)]

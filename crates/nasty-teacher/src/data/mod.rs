@@ -2,15 +2,17 @@
 //!
 //! [`load`] reads a data set by its [`DataName`] from [`DataRoots`]; [`held_out`] splits its training images;
 //! [`epoch_batches`] renders them, view by view, as normalised pixels. Files are untrusted: they are parsed,
-//! never executed, and sizes are bounded before anything is allocated. [`fetch::fetch`] brings a data set here;
+//! never executed, and sizes are bounded before anything is allocated. `fetch::fetch` (feature `download`) brings a data set here;
 //! [`inventory`] says what is here and whether it is whole.
 
 pub mod batches;
 pub mod catalog;
 pub mod error;
+#[cfg(feature = "download")]
 pub mod fetch;
 pub mod image_set;
 pub mod inventory;
+pub mod sources;
 pub mod views;
 
 mod cifar;
@@ -23,6 +25,7 @@ mod pictures;
 mod render;
 mod roots;
 mod rotation;
+
 mod tar_gz;
 mod tiny_imagenet;
 

@@ -4,7 +4,6 @@
 //! at once, after its checksum was found right.
 
 mod download;
-mod sources;
 mod unpack;
 
 use std::fs::{self, File, TryLockError};
@@ -16,8 +15,8 @@ use md5::{Digest, Md5};
 use super::catalog::{DataName, places};
 use super::error::DataError;
 use super::roots::DataRoots;
+use super::sources::{Packing, RemoteFile, Source, source};
 use download::{Patience, download};
-pub use sources::{Packing, RemoteFile, Source, source, terms};
 
 /// Watches a fetch and may stop it.
 pub trait Progress {

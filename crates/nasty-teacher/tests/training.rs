@@ -151,7 +151,7 @@ fn a_table_of_logits_serves_every_run_in_the_process_and_after_it() {
     let first = student(&here, &nasty, "learning_rate=0.1");
     let second = student(&here, &nasty, "learning_rate=0.05");
     drop(here);
-    let bytes = nasty_teacher::training::logits::file_bytes(&logits);
+    let bytes = nasty_teacher::victim::logits::file_bytes(&logits);
     assert!(bytes > 0, "the tables are kept");
 
     // In a new process, so to say, the same students find them; the bits stay.
@@ -165,7 +165,7 @@ fn a_table_of_logits_serves_every_run_in_the_process_and_after_it() {
     assert!(student(&here, &nasty, "learning_rate=0.1") == first);
     assert!(student(&here, &nasty, "learning_rate=0.05") == second);
     drop(here);
-    assert_eq!(nasty_teacher::training::logits::file_bytes(&logits), bytes, "nothing new was computed");
+    assert_eq!(nasty_teacher::victim::logits::file_bytes(&logits), bytes, "nothing new was computed");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn impossible_splits_and_foreign_states_are_refused() {
     };
     let too_many = recipe(&here, Kind::Train, &["data.subset=100000"]);
     assert!(run(&too_many).expect_err("too many").contains("data.subset is 100000, but"));
-    let missing = recipe(&here, Kind::Distill(NetworkRef("0000".into())), &[]);
+    let missing = recipe(&here, Kind::Distill(NetworkRef("0".repeat(16))), &[]);
     assert!(run(&missing).expect_err("no such teacher").contains("0000"));
 
     let stopped = recipe(&here, Kind::Train, &[]);

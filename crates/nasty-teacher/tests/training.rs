@@ -260,3 +260,73 @@ fn impossible_splits_and_foreign_states_are_refused() {
     std::fs::write(here.store.run(&other.hash()).state_file(), &whole).expect("writable");
     assert!(run(&other).expect_err("foreign").contains(&stopped.hash()));
 }
+
+#[test]
+fn logits_of_other_weights_under_the_same_name_are_not_served() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let (normal, other) =
+        (recipe(&here, Kind::Train, &[]), recipe(&here, Kind::Train, &["seed=1", "learning_rate=0.02"]));
+    finish(&here, &normal);
+    finish(&here, &other);
+    let student = |seed: &str| recipe(&here, Kind::Distill(NetworkRef(normal.hash())), &[seed]);
+    finish(&here, &student("seed=0"));
+    drop(here);
+
+    // The teacher's folder is lost; elsewhere the same recipe gives other weights.
+    let here = workplace(folder.path());
+    let copy = |name: &str| {
+        let [from, to] = [&other, &normal].map(|r| here.store.run(&r.hash()).folder.join(name));
+        std::fs::copy(from, to).expect("both are finished");
+    };
+    copy("model.safetensors");
+    let student = |changes: &[&str]| recipe(&here, Kind::Distill(NetworkRef(normal.hash())), changes);
+    let again = student(&["seed=0"]);
+    std::fs::remove_dir_all(here.store.run(&again.hash()).folder).expect("it was run");
+    finish(&here, &again);
+    let with_table = essence(&here.store.run(&again.hash()));
+
+    std::fs::remove_dir_all(here.store.run(&again.hash()).folder).expect("it was run");
+    let mut without = workplace(folder.path());
+    without.keep_logits = false;
+    finish(&without, &again);
+    assert!(essence(&without.store.run(&again.hash())) == with_table, "two teachers' logits were mixed");
+}
+
+#[test]
+fn a_run_does_not_go_on_with_another_teacher_of_the_same_name() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let (normal, nasty) = teachers(&here, &[]);
+    let end = here.carry_out(&nasty, &mut StopAfter::new(2)).expect("runs");
+    assert!(matches!(end, JobEnd::Stopped));
+    let other = recipe(&here, Kind::Train, &["seed=1"]);
+    finish(&here, &other);
+    let weights = |recipe: &Recipe| here.store.run(&recipe.hash()).folder.join("model.safetensors");
+    let before = std::fs::read(weights(&normal)).expect("finished");
+    std::fs::copy(weights(&other), weights(&normal)).expect("writable");
+    let Err(error) = here.carry_out(&nasty, &mut StopAfter::new(NEVER)) else { panic!("must be refused") };
+    let message = error.to_string();
+    assert!(message.contains("state.safetensors") && message.contains(&normal.hash()), "{message}");
+    std::fs::write(weights(&normal), before).expect("writable");
+    finish(&here, &nasty);
+}
+
+#[test]
+fn networks_of_the_store_are_known_by_what_they_are() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let normal = recipe(&here, Kind::Train, &[]);
+    finish(&here, &normal);
+    // A folder of another name, as `nasty import -o runs/teacher` makes it.
+    let named = folder.path().join("teacher");
+    std::fs::create_dir(&named).expect("writable");
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(here.store.run(&normal.hash()).folder.join(name), named.join(name)).expect("finished");
+    }
+    let by_folder = here.store.resolve(&named.display().to_string()).expect("it is a network");
+    let by_name = here.store.resolve("teach").expect("the only one");
+    assert!(by_folder == by_name && by_name.is_identity(), "{by_folder:?} {by_name:?}");
+    assert!(here.store.network(&by_name).join("config.json").is_file());
+    assert_eq!(here.store.resolve(&normal.hash()[..5]).expect("a run").0, normal.hash());
+}

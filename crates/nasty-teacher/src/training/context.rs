@@ -291,3 +291,6 @@ pub(crate) fn restore<P>(
 pub(crate) fn record(optimiser: &ModuleOptimizer) -> Vec<u8> {
     optimiser.into_bytes().expect("an optimiser record in memory can be written").to_vec()
 }
+
+#[cfg(test)]
+mod tests;

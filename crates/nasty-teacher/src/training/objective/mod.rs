@@ -125,7 +125,7 @@ impl Loss for Objective {
 /// The problem of a temperature at `objective.temperature`.
 fn temperature_problem(temperature: f64) -> Option<String> {
     let fine = temperature.is_finite() && temperature >= 1e-2;
-    (!fine).then(|| format!("objective.temperature is {temperature}, expected at least 0.01"))
+    (!fine).then(|| format!("objective.temperature must be at least 0.01, found {temperature}"))
 }
 
 /// The problem of a share at `key`.

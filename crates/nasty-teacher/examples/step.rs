@@ -18,8 +18,9 @@ use std::time::Instant;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use nasty_teacher::data::{Augmentation, Batch, Epoch, EpochBatches, ImageSet, Normalisation, epoch_batches};
+use nasty_teacher::losses;
 use nasty_teacher::nets::{Architecture, Input, Mode, Network, Precision};
-use nasty_teacher::training::{Objective, Optimiser};
+use nasty_teacher::training::Optimiser;
 
 #[global_allocator]
 static ALLOCATOR: nasty_teacher::Allocator = nasty_teacher::Allocator;
@@ -151,7 +152,7 @@ impl Bench {
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [count]), &self.device);
         let logits = network.forward(self.images.clone(), Mode::Train);
         let forward = Instant::now();
-        let loss = Objective::CrossEntropy { label_smoothing: 0.0 }.loss(logits, None, labels);
+        let loss = losses::cross_entropy(logits, labels, 0.0);
         let value = loss.clone().into_scalar::<f32>();
         if !value.is_finite() {
             return Err(format!("the loss became {value}").into());

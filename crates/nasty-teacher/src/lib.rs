@@ -1,7 +1,7 @@
 //! Undistillable image classifiers: train them, attack them, measure them.
 //!
-//! The rooms, from the ground up (each uses only those below it): [`data`], [`random`] · [`nets`], [`losses`] ·
-//! [`training`] · [`attacks`], [`analysis`] · [`lab`] · [`report`].
+//! The rooms, from the ground up (each uses only those before it): [`data`], [`random`] · [`nets`], [`losses`] ·
+//! [`victim`] · [`training`] · [`attacks`], [`analysis`] · [`lab`] · [`report`].
 
 pub mod analysis;
 pub mod attacks;
@@ -22,3 +22,4 @@ pub mod random;
 pub mod report;
 pub mod tensorboard;
 pub mod training;
+pub mod victim;

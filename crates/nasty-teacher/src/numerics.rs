@@ -47,3 +47,42 @@ pub struct Provenance {
     /// Every network that the run asked: its reference, and the digest of the weights that it really had.
     pub weights: Vec<(String, String)>,
 }
+
+impl Provenance {
+    /// The provenance of a run that begins here on the device called `device`, with these `weights`.
+    pub fn here(device: &str, weights: Vec<(String, String)>) -> Self {
+        Self { numerics: vec![Numerics::here(device)], weights }
+    }
+
+    /// The provenance of a run that was begun with `earlier` and goes on with this one: all numerics, each once for as long as
+    /// it was in use.
+    pub fn continuing(&self, earlier: &Self) -> Self {
+        let mut numerics = earlier.numerics.clone();
+        for now in &self.numerics {
+            if numerics.last() != Some(now) {
+                numerics.push(now.clone());
+            }
+        }
+        Self { numerics, weights: self.weights.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_continued_run_tells_all_its_numerics_in_order() {
+        let on = |set: &str| Provenance {
+            numerics: vec![Numerics { version: 1, device: "flex".into(), instruction_set: set.into() }],
+            weights: Vec::new(),
+        };
+        let sets = |p: &Provenance| p.numerics.iter().map(|n| n.instruction_set.clone()).collect::<Vec<_>>();
+        let wide = on("avx512");
+        assert_eq!(sets(&wide.continuing(&wide)), ["avx512"]);
+        let both = on("avx2").continuing(&wide);
+        assert_eq!(sets(&both), ["avx512", "avx2"]);
+        assert_eq!(sets(&wide.continuing(&both)), ["avx512", "avx2", "avx512"]);
+        assert_eq!(both.numerics[1].to_string(), "numerics 1 on flex (avx2)");
+    }
+}

@@ -151,7 +151,7 @@ fn a_table_of_logits_serves_every_run_in_the_process_and_after_it() {
     let first = student(&here, &nasty, "learning_rate=0.1");
     let second = student(&here, &nasty, "learning_rate=0.05");
     drop(here);
-    let bytes = nasty_teacher::training::logits::file_bytes(&logits);
+    let bytes = nasty_teacher::victim::logits::file_bytes(&logits);
     assert!(bytes > 0, "the tables are kept");
 
     // In a new process, so to say, the same students find them; the bits stay.
@@ -165,7 +165,7 @@ fn a_table_of_logits_serves_every_run_in_the_process_and_after_it() {
     assert!(student(&here, &nasty, "learning_rate=0.1") == first);
     assert!(student(&here, &nasty, "learning_rate=0.05") == second);
     drop(here);
-    assert_eq!(nasty_teacher::training::logits::file_bytes(&logits), bytes, "nothing new was computed");
+    assert_eq!(nasty_teacher::victim::logits::file_bytes(&logits), bytes, "nothing new was computed");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn impossible_splits_and_foreign_states_are_refused() {
     };
     let too_many = recipe(&here, Kind::Train, &["data.subset=100000"]);
     assert!(run(&too_many).expect_err("too many").contains("data.subset is 100000, but"));
-    let missing = recipe(&here, Kind::Distill(NetworkRef("0000".into())), &[]);
+    let missing = recipe(&here, Kind::Distill(NetworkRef("0".repeat(16))), &[]);
     assert!(run(&missing).expect_err("no such teacher").contains("0000"));
 
     let stopped = recipe(&here, Kind::Train, &[]);
@@ -259,4 +259,74 @@ fn impossible_splits_and_foreign_states_are_refused() {
     std::fs::create_dir_all(here.store.run(&other.hash()).folder).expect("writable");
     std::fs::write(here.store.run(&other.hash()).state_file(), &whole).expect("writable");
     assert!(run(&other).expect_err("foreign").contains(&stopped.hash()));
+}
+
+#[test]
+fn logits_of_other_weights_under_the_same_name_are_not_served() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let (normal, other) =
+        (recipe(&here, Kind::Train, &[]), recipe(&here, Kind::Train, &["seed=1", "learning_rate=0.02"]));
+    finish(&here, &normal);
+    finish(&here, &other);
+    let student = |seed: &str| recipe(&here, Kind::Distill(NetworkRef(normal.hash())), &[seed]);
+    finish(&here, &student("seed=0"));
+    drop(here);
+
+    // The teacher's folder is lost; elsewhere the same recipe gives other weights.
+    let here = workplace(folder.path());
+    let copy = |name: &str| {
+        let [from, to] = [&other, &normal].map(|r| here.store.run(&r.hash()).folder.join(name));
+        std::fs::copy(from, to).expect("both are finished");
+    };
+    copy("model.safetensors");
+    let student = |changes: &[&str]| recipe(&here, Kind::Distill(NetworkRef(normal.hash())), changes);
+    let again = student(&["seed=0"]);
+    std::fs::remove_dir_all(here.store.run(&again.hash()).folder).expect("it was run");
+    finish(&here, &again);
+    let with_table = essence(&here.store.run(&again.hash()));
+
+    std::fs::remove_dir_all(here.store.run(&again.hash()).folder).expect("it was run");
+    let mut without = workplace(folder.path());
+    without.keep_logits = false;
+    finish(&without, &again);
+    assert!(essence(&without.store.run(&again.hash())) == with_table, "two teachers' logits were mixed");
+}
+
+#[test]
+fn a_run_does_not_go_on_with_another_teacher_of_the_same_name() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let (normal, nasty) = teachers(&here, &[]);
+    let end = here.carry_out(&nasty, &mut StopAfter::new(2)).expect("runs");
+    assert!(matches!(end, JobEnd::Stopped));
+    let other = recipe(&here, Kind::Train, &["seed=1"]);
+    finish(&here, &other);
+    let weights = |recipe: &Recipe| here.store.run(&recipe.hash()).folder.join("model.safetensors");
+    let before = std::fs::read(weights(&normal)).expect("finished");
+    std::fs::copy(weights(&other), weights(&normal)).expect("writable");
+    let Err(error) = here.carry_out(&nasty, &mut StopAfter::new(NEVER)) else { panic!("must be refused") };
+    let message = error.to_string();
+    assert!(message.contains("state.safetensors") && message.contains(&normal.hash()), "{message}");
+    std::fs::write(weights(&normal), before).expect("writable");
+    finish(&here, &nasty);
+}
+
+#[test]
+fn networks_of_the_store_are_known_by_what_they_are() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let normal = recipe(&here, Kind::Train, &[]);
+    finish(&here, &normal);
+    // A folder of another name, as `nasty import -o runs/teacher` makes it.
+    let named = folder.path().join("teacher");
+    std::fs::create_dir(&named).expect("writable");
+    for name in ["config.json", "model.safetensors"] {
+        std::fs::copy(here.store.run(&normal.hash()).folder.join(name), named.join(name)).expect("finished");
+    }
+    let by_folder = here.store.resolve(&named.display().to_string()).expect("it is a network");
+    let by_name = here.store.resolve("teach").expect("the only one");
+    assert!(by_folder == by_name && by_name.is_identity(), "{by_folder:?} {by_name:?}");
+    assert!(here.store.network(&by_name).join("config.json").is_file());
+    assert_eq!(here.store.resolve(&normal.hash()[..5]).expect("a run").0, normal.hash());
 }

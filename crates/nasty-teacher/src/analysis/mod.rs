@@ -9,10 +9,11 @@ pub mod tsne;
 
 pub use outputs::{Outputs, all_outputs, choose};
 
+use crate::victim::VictimError;
 use miette::Diagnostic;
 
 /// An analysis that cannot be made.
-#[derive(Clone, Debug, PartialEq, thiserror::Error, Diagnostic)]
+#[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum AnalysisError {
     /// More images are wanted than there are.
     #[error("images is {wanted}, but the data set has only {there} test images")]
@@ -30,6 +31,10 @@ pub enum AnalysisError {
         /// `features` or `logits`.
         what: &'static str,
     },
+    /// A victim does not answer.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Victim(#[from] VictimError),
 }
 
 /// The indices of `wanted` test images with classes `labels`, drawn by `seed`.

@@ -3,10 +3,9 @@
 
 use super::{AnalysisError, drawn};
 use crate::attacks::TestData;
-use crate::data::{ImageSet, Normalisation};
-use crate::nets::Network;
-use crate::training::{NetworkRef, all_logits, identity, log_probabilities};
-use burn::tensor::Device;
+use crate::data::ImageSet;
+use crate::training::{NetworkRef, ask_all, identity};
+use crate::victim::{LOG_FLOOR, Victim, log_probabilities};
 use serde::{Deserialize, Serialize};
 
 /// Version of [`ResponsesRecipe`]'s fields; part of its hash.
@@ -50,7 +49,8 @@ impl ResponsesRecipe {
                 format!("temperature is {temperature}, expected at least 0.01"),
             ),
         ];
-        checks.into_iter().find_map(|(fine, what)| (!fine).then_some(what))
+        let own = checks.into_iter().find_map(|(fine, what)| (!fine).then_some(what));
+        own.or_else(|| networks.iter().find_map(|network| network.problem("networks")))
     }
 }
 
@@ -88,27 +88,22 @@ pub struct Responses {
 }
 
 impl ResponsesRecipe {
-    /// The responses of `networks`, the recipe's and of one class count, on `device` without autodiff, each with the normalisation of its
-    /// input. The recipe's [`problem`](Self::problem) must be `None`.
+    /// The responses of `victims`, the recipe's networks, all of one class count. The recipe's [`problem`](Self::problem) must
+    /// be `None`.
     ///
     /// # Errors
-    /// [`AnalysisError`] if there are too few test images or logits are not finite.
-    pub fn carry_out(
-        &self,
-        networks: &[(Network, Normalisation)],
-        test: &ImageSet,
-        device: &Device,
-    ) -> Result<Responses, AnalysisError> {
+    /// [`AnalysisError`] if there are too few test images, a victim does not answer or answers are not finite.
+    pub fn carry_out(&self, victims: &[&dyn Victim], test: &ImageSet) -> Result<Responses, AnalysisError> {
         let chosen = drawn(&test.labels, self.images, self.seed)?;
-        let of = |(network, normalisation): &(Network, Normalisation)| {
-            let logits = all_logits(network, normalisation, test, device);
+        let of = |victim: &&dyn Victim| {
+            let logits = ask_all(*victim, test, None)?.log_rows(LOG_FLOOR);
             match logits.iter().all(|v| v.is_finite()) {
                 true => Ok(logits),
                 false => Err(AnalysisError::NotFinite { what: "logits" }),
             }
         };
-        let logits = networks.iter().map(of).collect::<Result<Vec<_>, _>>()?;
-        let classes = networks.first().map_or(1, |(network, _)| network.classes());
+        let logits = victims.iter().map(of).collect::<Result<Vec<_>, AnalysisError>>()?;
+        let classes = victims.first().map_or(1, |victim| victim.classes());
         Ok(Responses {
             shown: responses(&logits, &test.labels, classes, self.temperature, &chosen),
             sharpness: logits.iter().map(|l| sharpness(l, classes, self.temperature)).collect(),
@@ -165,6 +160,9 @@ pub fn sharpness(logits: &[f32], classes: usize, temperature: f64) -> Sharpness 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::training::all_logits;
+    use crate::victim::OwnNetwork;
+    use burn::tensor::Device;
 
     #[test]
     fn sharpness_by_hand() {
@@ -183,17 +181,20 @@ mod tests {
     #[test]
     fn responses_are_those_of_the_drawn_images() {
         use crate::attacks::test_support::{CLASSES, data, normalisation, test_images, victim};
-        let networks = [3, 4].map(|seed| (victim(seed), normalisation()));
+        let device = Device::flex();
+        let own =
+            |seed: u64| OwnNetwork::new(victim(seed), normalisation(), seed.to_string(), device.clone());
+        let (a, b) = (own(3), own(4));
+        let networks: [&dyn Victim; 2] = [&a, &b];
         let recipe = ResponsesRecipe {
             format: RESPONSES_FORMAT,
             data: data(),
-            networks: ["a", "b"].map(|n| NetworkRef(n.into())).to_vec(),
+            networks: ["0", "1"].map(|n| NetworkRef(n.repeat(16))).to_vec(),
             images: 6,
             temperature: 2.0,
             seed: 1,
         };
-        let device = Device::flex();
-        let found = recipe.carry_out(&networks, &test_images(), &device).expect("six of twelve");
+        let found = recipe.carry_out(&networks, &test_images()).expect("six of twelve");
         assert_eq!((found.shown.len(), found.sharpness.len()), (6, 2));
         for class in 0..3 {
             assert_eq!(
@@ -202,7 +203,7 @@ mod tests {
                 "every class in its share"
             );
         }
-        let logits = all_logits(&networks[1].0, &normalisation(), &test_images(), &device);
+        let logits = all_logits(&victim(4), &normalisation(), &test_images(), &device);
         for response in &found.shown {
             let row = &logits[response.image * CLASSES..][..CLASSES];
             let sum: f64 = row.iter().map(|v| (f64::from(*v) / 2.0).exp()).sum();
@@ -211,13 +212,13 @@ mod tests {
             }
         }
         let greedy = ResponsesRecipe { images: 13, ..recipe };
-        assert!(greedy.carry_out(&networks, &test_images(), &device).is_err());
+        assert!(greedy.carry_out(&networks, &test_images()).is_err());
     }
 
     #[test]
     fn impossible_recipes_are_refused() {
         let data = TestData { name: crate::data::DataName::Quickstart, digest: String::new(), side: None };
-        let networks = vec![NetworkRef("a".into())];
+        let networks = vec![NetworkRef("0123456789abcdef".into())];
         let fine = ResponsesRecipe {
             format: RESPONSES_FORMAT,
             data,

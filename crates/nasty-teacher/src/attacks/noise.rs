@@ -1,13 +1,10 @@
-//! What the attacks share: random numbers for a batch, networks that pass gradients through, images from pixels,
-//! and optimisers' records.
+//! What the attacks share: random numbers for a batch, networks that pass gradients through, images from pixels.
 
 use crate::data::{ImageSet, Normalisation};
 use crate::nets::Network;
 use crate::random::{Purpose, Stream};
-use crate::training::{StateError, TrainError};
 use burn::module::Module;
-use burn::optim::ModuleOptimizer;
-use burn::tensor::{Bytes, Tensor};
+use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 /// Standard normal numbers `[images, each]`: those of an image depend on (seed, step, image) alone.
@@ -50,19 +47,4 @@ pub(super) fn images(
 /// A scalar's value.
 pub(super) fn value(scalar: Tensor<1>) -> f64 {
     f64::from(scalar.into_scalar::<f32>())
-}
-
-/// An optimiser with a saved record.
-pub(super) fn restore(
-    optimiser: ModuleOptimizer,
-    record: Vec<u8>,
-    damaged: impl FnOnce(&dyn std::fmt::Display) -> StateError,
-) -> Result<ModuleOptimizer, TrainError> {
-    let restored = optimiser.from_bytes(Bytes::from_bytes_vec(record));
-    Ok(restored.map_err(|e| damaged(&format!("an optimiser record that cannot be read ({e})")))?)
-}
-
-/// An optimiser's record.
-pub(super) fn record(optimiser: &ModuleOptimizer) -> Vec<u8> {
-    optimiser.into_bytes().expect("an optimiser record in memory can be written").to_vec()
 }

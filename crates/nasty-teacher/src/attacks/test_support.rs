@@ -3,8 +3,10 @@
 use super::TestData;
 use crate::data::{DataName, ImageSet, Normalisation};
 use crate::nets::{Input, Mode, Network};
-use crate::training::{EpochRow, Observer};
+use crate::numerics::Provenance;
+use crate::training::{EpochRow, Observer, RunContext};
 use burn::tensor::{Device, Tensor, TensorData};
+use std::path::Path;
 
 pub(crate) const CLASSES: usize = 3;
 pub(crate) const INPUT: Input = Input { channels: 1, side: 8 };
@@ -29,6 +31,12 @@ impl Observer for StopAfter {
     fn stop(&self) -> bool {
         self.seen >= self.steps
     }
+}
+
+/// The context of a run with a state in `state_file`.
+pub(crate) fn context<'a>(state_file: &'a Path, observer: &'a mut dyn Observer) -> RunContext<'a> {
+    let weights = vec![("0".repeat(16), "f".repeat(16))];
+    RunContext { state_file, provenance: Provenance::here("flex", weights), observer }
 }
 
 /// A victim whose running statistics are not those of its first weights.

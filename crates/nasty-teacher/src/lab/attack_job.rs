@@ -12,9 +12,10 @@ use crate::analysis::tsne::TsneRecipe;
 use crate::attacks::TestData;
 use crate::attacks::data_free::{DataFree, DataFreeOutcome, DataFreeRecipe};
 use crate::attacks::inversion::{Inversion, InversionOutcome, InversionRecipe};
-use crate::data::{DataSet, Normalisation};
-use crate::nets::{self, Input, Network, NetworkConfig};
-use crate::training::{NetworkRef, Observer, TrainError};
+use crate::data::DataSet;
+use crate::nets::{self, Input, Loaded, NetworkConfig};
+use crate::training::{NetworkRef, Observer, RunContext, TrainError};
+use crate::victim::{OwnNetwork, Victim};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -69,7 +70,7 @@ impl Workplace {
         work(&run, observer)
     }
 
-    fn failed(&self, run: &Run, error: TrainError) -> JobError {
+    pub(super) fn failed(&self, run: &Run, error: TrainError) -> JobError {
         let recorded = Failure::of(&error, self.machine()).map_or(Ok(()), |failure| run.fail(&failure));
         recorded.map_or_else(JobError::from, |()| error.into())
     }
@@ -86,13 +87,9 @@ impl Workplace {
     }
 
     /// A network that takes the images of `data` and tells its classes apart.
-    fn fitting(
-        &self,
-        reference: &NetworkRef,
-        data: &DataSet,
-        run: &Run,
-    ) -> Result<(Network, Normalisation, NetworkConfig), JobError> {
-        let (network, config) = self.network(reference)?;
+    fn fitting(&self, reference: &NetworkRef, data: &DataSet, run: &Run) -> Result<Loaded, JobError> {
+        let loaded = self.known_network(reference)?;
+        let network = &loaded.network;
         let input = Input { channels: data.test.channels, side: data.test.height };
         if network.classes() != data.classes.len() || network.input() != input {
             let problem = format!(
@@ -104,8 +101,7 @@ impl Workplace {
             );
             return Err(JobError::Recipe { recipe: run.hash.clone(), problem });
         }
-        let normalisation = normalisation_of(&config);
-        Ok((network, normalisation, config))
+        Ok(loaded)
     }
 
     fn data_free(
@@ -115,16 +111,21 @@ impl Workplace {
         observer: &mut dyn Observer,
     ) -> Result<Ended, JobError> {
         let data = self.test_data(&recipe.data, run)?;
-        let (teacher, normalisation, config) = self.fitting(&recipe.teacher, &data, run)?;
+        let Loaded { network: teacher, config, digest } = self.fitting(&recipe.teacher, &data, run)?;
+        let normalisation = normalisation_of(&config);
         let attack = DataFree {
             recipe,
             teacher,
             test: &data.test,
             normalisation: &normalisation,
             device: self.device.clone(),
-            state_file: &run.state_file(),
         };
-        let outcome = attack.run(&mut Recorder::new(run, observer)).map_err(|e| self.failed(run, e))?;
+        let context = RunContext {
+            state_file: &run.state_file(),
+            provenance: self.provenance(&[(&recipe.teacher, &digest)]),
+            observer: &mut Recorder::new(run, observer),
+        };
+        let outcome = attack.run(context).map_err(|e| self.failed(run, e))?;
         let DataFreeOutcome::Finished(end) = outcome else { return Ok(Ended::Stopped) };
         run.write_rows(&end.rows)?;
         let input = Input { channels: data.test.channels, side: data.test.height };
@@ -152,17 +153,25 @@ impl Workplace {
         observer: &mut dyn Observer,
     ) -> Result<Ended, JobError> {
         let data = self.test_data(&recipe.data, run)?;
-        let (network, normalisation, _) = self.fitting(&recipe.network, &data, run)?;
+        let Loaded { network, config, digest } = self.fitting(&recipe.network, &data, run)?;
+        let normalisation = normalisation_of(&config);
         let judge = recipe.judge.as_ref().map(|judge| self.fitting(judge, &data, run)).transpose()?;
+        let of_judge = judge.as_ref().map(|judge| judge.digest.clone());
         let attack = Inversion {
             recipe,
             network,
             normalisation: &normalisation,
-            judge: judge.map(|(network, normalisation, _)| (network, normalisation)),
+            judge: judge.map(|judge| (judge.network, normalisation_of(&judge.config))),
             device: self.device.clone(),
-            state_file: &run.state_file(),
         };
-        let outcome = attack.run(&mut Recorder::new(run, observer)).map_err(|e| self.failed(run, e))?;
+        let mut asked = vec![(&recipe.network, digest.as_str())];
+        asked.extend(recipe.judge.as_ref().zip(of_judge.as_deref()));
+        let context = RunContext {
+            state_file: &run.state_file(),
+            provenance: self.provenance(&asked),
+            observer: &mut Recorder::new(run, observer),
+        };
+        let outcome = attack.run(context).map_err(|e| self.failed(run, e))?;
         let InversionOutcome::Finished(end) = outcome else { return Ok(Ended::Stopped) };
         run.write_images(&end.images)?;
         run.finish(&InversionResult {
@@ -182,8 +191,8 @@ impl Workplace {
     fn embedding(&self, recipe: &TsneRecipe, run: &Run) -> Result<Ended, JobError> {
         let begun = Instant::now();
         let data = self.test_data(&recipe.data, run)?;
-        let (network, normalisation, _) = self.fitting(&recipe.network, &data, run)?;
-        let map = recipe.carry_out(&network, &normalisation, &data.test, &self.device)?;
+        let Loaded { network, config, .. } = self.fitting(&recipe.network, &data, run)?;
+        let map = recipe.carry_out(&network, &normalisation_of(&config), &data.test, &self.device)?;
         run.finish(&EmbeddingResult {
             format: RESULT_FORMAT,
             recipe: run.hash.clone(),
@@ -201,10 +210,12 @@ impl Workplace {
         let data = self.test_data(&recipe.data, run)?;
         let mut networks = Vec::new();
         for network in &recipe.networks {
-            let (network, normalisation, _) = self.fitting(network, &data, run)?;
-            networks.push((network, normalisation));
+            let Loaded { network, config, digest } = self.fitting(network, &data, run)?;
+            let normalisation = normalisation_of(&config);
+            networks.push(OwnNetwork::new(network, normalisation, digest, self.device.clone()));
         }
-        let Responses { shown, sharpness } = recipe.carry_out(&networks, &data.test, &self.device)?;
+        let victims: Vec<&dyn Victim> = networks.iter().map(|network| network as &dyn Victim).collect();
+        let Responses { shown, sharpness } = recipe.carry_out(&victims, &data.test)?;
         let images: Vec<usize> = shown.iter().map(|response| response.image).collect();
         run.write_images(&data.test.subset(&images))?;
         run.finish(&ResponsesResult {

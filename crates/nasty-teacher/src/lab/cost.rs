@@ -9,7 +9,7 @@ use super::task::Task;
 use crate::analysis::tsne::TsneRecipe;
 use crate::data::DataName;
 use crate::nets::{Architecture, Input, NetError};
-use crate::training::NetworkRef;
+use crate::training::{Loss, NetworkRef};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -94,7 +94,7 @@ impl Cost {
                     let chosen_on = if recipe.data.validation > 0 { recipe.data.validation } else { 0 };
                     let forward = (chosen_on * recipe.epochs + facts.test) as f64;
                     cost.add(shape(recipe.architecture), Passes { trained, forward }, device)?;
-                    if let Some(frozen) = recipe.objective.frozen()
+                    if let Some(frozen) = recipe.objective.victim()
                         && let Some(frozen_shape) = network(frozen)
                         && asked.insert((frozen.0.clone(), recipe.seed))
                     {

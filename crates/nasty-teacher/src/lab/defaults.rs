@@ -3,7 +3,8 @@
 use crate::data::{Augmentation, DataName, DataSet};
 use crate::nets::{Architecture, Precision};
 use crate::training::{
-    DataRecipe, Keep, NetworkRef, Objective, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule,
+    CrossEntropy, DataRecipe, Distillation, HardLabel, Keep, NetworkRef, Objective, Optimiser, Parity,
+    RECIPE_FORMAT, Recipe, Schedule, SelfUndermining,
 };
 
 /// The kinds of training that one command starts.
@@ -52,10 +53,12 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
         _ => (4.0, 0.04),
     };
     let objective = match kind {
-        Kind::Train => Objective::CrossEntropy { label_smoothing: 0.0 },
-        Kind::Undermine(adversary) => Objective::SelfUndermining { adversary, temperature, omega },
-        Kind::Distill(teacher) => Objective::Distillation { teacher, temperature, alpha: 0.9 },
-        Kind::HardLabel(teacher) => Objective::HardLabel { teacher },
+        Kind::Train => Objective::CrossEntropy(CrossEntropy { label_smoothing: 0.0 }),
+        Kind::Undermine(adversary) => {
+            Objective::SelfUndermining(SelfUndermining { adversary, temperature, omega })
+        }
+        Kind::Distill(teacher) => Objective::Distillation(Distillation { teacher, temperature, alpha: 0.9 }),
+        Kind::HardLabel(teacher) => Objective::HardLabel(HardLabel { teacher }),
     };
     let augmentation = match name {
         DataName::TinyImagenet => Augmentation { crop_padding: 0, flip: true, rotation_degrees: 20 },

@@ -226,6 +226,7 @@ mod tests {
             if self.diverges.contains(&hash) {
                 let advice = String::new();
                 return Err(TrainError::NotFinite {
+                    what: "loss".into(),
                     loss: f64::NAN,
                     epoch: 0,
                     step: 1,

@@ -2,18 +2,20 @@
 
 use super::executor::{Ended, Worker, on_a_pool};
 use super::recorder::Recorder;
-use super::result::{Failure, Nastiness, RESULT_FORMAT, RunResult};
+use super::result::{Nastiness, RESULT_FORMAT, RunResult};
 use super::split::Split;
 use super::store::StoreError;
 use super::task::Task;
 use super::workplace::{Workplace, normalisation_of};
 use crate::analysis::AnalysisError;
 use crate::data::{DataError, DataSet, ImageSet, Normalisation};
-use crate::nets::{self, Input, NetError, Network, NetworkConfig, Precision};
+use crate::nets::{self, Input, Loaded, NetError, Network, NetworkConfig, Precision};
+use crate::numerics::Numerics;
 use crate::training::{
-    Frozen, Objective, Observer, Outcome, Parity, Recipe, TableKey, TrainError, Trainer, all_logits,
-    evaluate, mean_scaled_kl,
+    Loss, Objective, Observer, Outcome, Parity, Recipe, RunContext, SelfUndermining, TrainError, Trainer,
+    all_logits, evaluate, mean_scaled_kl,
 };
+use crate::victim::{LOG_FLOOR, Origin, OwnNetwork, Victim};
 use miette::Diagnostic;
 
 /// Why a recipe could not be carried out.
@@ -119,7 +121,7 @@ impl Workplace {
             .architecture
             .build(data.classes.len(), input, recipe.seed, &autodiff)?
             .with_precision(recipe.precision);
-        let frozen = self.frozen(recipe, &data, &split).map_err(|e| e.unwrap_or_else(refuse))?;
+        let victim = self.victim(recipe, &data).map_err(|e| e.unwrap_or_else(refuse))?;
 
         let _lock = run.lock(&|| observer.stop())?;
         // Another process may have ended it while this one waited.
@@ -137,53 +139,53 @@ impl Workplace {
         let trainer = Trainer {
             recipe,
             train: split.train.clone(),
+            origin: Some(Origin { set: &recipe.data.digest, places: &split.places }),
             selection,
             normalisation: &data.normalisation,
-            frozen,
+            victim: victim.as_ref().map(|victim| victim as &dyn Victim),
+            floor: LOG_FLOOR,
             device: self.device.clone(),
+        };
+        let asked: Vec<_> =
+            recipe.objective.victim().zip(victim.as_ref().map(Victim::identity)).into_iter().collect();
+        let context = RunContext {
             state_file: &run.state_file(),
+            provenance: self.provenance(&asked),
+            observer: &mut Recorder::new(&run, observer),
         };
-        let outcome = match trainer.run(network, &mut Recorder::new(&run, observer)) {
-            Err(error) => {
-                if let Some(failure) = Failure::of(&error, self.machine()) {
-                    run.fail(&failure)?;
-                }
-                return Err(error.into());
-            }
-            Ok(outcome) => outcome,
-        };
-        let Outcome::Finished(weights, position) = outcome else { return Ok(JobEnd::Stopped) };
-        run.write_rows(&position.rows)?;
+        let outcome = trainer.run(network, context).map_err(|e| self.failed(&run, e))?;
+        let Outcome::Finished(trained) = outcome else { return Ok(JobEnd::Stopped) };
+        run.write_rows(&trained.rows)?;
         let network = recipe
             .architecture
             .build(data.classes.len(), input, recipe.seed, &self.device)?
-            .load_state_dict(&weights)?;
+            .load_state_dict(&trained.weights)?;
         let Normalisation { mean, std } = data.normalisation.clone();
-        nets::save(&run.folder, &network, &NetworkConfig::new(&network, mean, std, data.classes.clone()))?;
         let logits = all_logits(&network, &data.normalisation, &data.test, &self.device);
         let test = evaluate(&logits, &data.test.labels, data.classes.len());
+        trained.end.finite("test loss", test.loss).map_err(|e| self.failed(&run, e))?;
+        nets::save(&run.folder, &network, &NetworkConfig::new(&network, mean, std, data.classes.clone()))?;
         let result = RunResult {
             format: RESULT_FORMAT,
             recipe: hash,
-            epoch: position.best_epoch.unwrap_or(recipe.epochs - 1),
+            epoch: trained.epoch,
             nastiness: self.nastiness(recipe, &network, &data, split.validation.as_ref(), &test)?,
             test,
-            seconds: position.seconds,
+            seconds: trained.seconds,
             machine: self.machine(),
         };
         run.finish(&result)?;
         Ok(JobEnd::Done(Box::new(result)))
     }
 
-    /// The frozen network of the recipe's objective, over the training images.
-    fn frozen(
+    /// The network that the recipe's objective asks.
+    fn victim(
         &self,
         recipe: &Recipe,
         data: &DataSet,
-        split: &Split,
-    ) -> Result<Option<Frozen>, Result<JobError, String>> {
-        let Some(reference) = recipe.objective.frozen() else { return Ok(None) };
-        let (network, config) = self.network(reference).map_err(|e| Ok(e.into()))?;
+    ) -> Result<Option<OwnNetwork>, Result<JobError, String>> {
+        let Some(reference) = recipe.objective.victim() else { return Ok(None) };
+        let Loaded { network, config, digest } = self.known_network(reference).map_err(|e| Ok(e.into()))?;
         let input = Input { channels: data.train.channels, side: data.train.height };
         if network.classes() != data.classes.len() || network.input() != input {
             return Err(Err(format!(
@@ -194,22 +196,13 @@ impl Workplace {
                 data.classes.len()
             )));
         }
-        let key = TableKey {
-            network: reference.0.clone(),
-            data: recipe.data.digest.clone(),
-            augmentation: recipe.augmentation.clone(),
-            images: data.train.len(),
-            classes: data.classes.len(),
-        };
-        Ok(Some(Frozen {
-            network,
-            normalisation: normalisation_of(&config),
-            images: split.train.clone(),
-            places: split.places.clone(),
-            augmentation: recipe.augmentation.clone(),
-            device: self.device.clone(),
-            table: if self.keep_logits { self.logits.table(&key) } else { None },
-        }))
+        let victim = OwnNetwork::new(network, normalisation_of(&config), digest, self.device.clone());
+        if !self.keep_logits {
+            return Ok(Some(victim));
+        }
+        let numerics = Numerics::here(&self.device_name);
+        let Recipe { data: of, augmentation, .. } = recipe;
+        Ok(Some(victim.remembering(&self.logits, numerics, &of.digest, data.train.len(), augmentation)))
     }
 
     fn nastiness(
@@ -220,7 +213,8 @@ impl Workplace {
         held_out: Option<&ImageSet>,
         test: &crate::training::Evaluation,
     ) -> Result<Option<Nastiness>, JobError> {
-        let Objective::SelfUndermining { adversary, temperature, .. } = &recipe.objective else {
+        let Objective::SelfUndermining(SelfUndermining { adversary, temperature, .. }) = &recipe.objective
+        else {
             return Ok(None);
         };
         let (adversary, config) = self.network(adversary)?;

@@ -159,7 +159,7 @@ mod tests {
     use crate::training::NetworkRef;
 
     fn base() -> Recipe {
-        let kind = Kind::Distill(NetworkRef("0123".into()));
+        let kind = Kind::Distill(NetworkRef("0123456789abcdef".into()));
         recipe(DataName::Cifar10, "d".into(), "resnet18".parse().expect("a name"), kind)
     }
 

@@ -5,7 +5,7 @@ use super::defaults::{self, Kind};
 use super::result::{Nastiness, RunResult};
 use crate::data::{DataName, DataSet};
 use crate::nets::Architecture;
-use crate::training::{EpochRow, NetworkRef, Objective, Recipe};
+use crate::training::{Distillation, EpochRow, Loss, NetworkRef, Objective, Recipe};
 use serde::{Deserialize, Serialize};
 
 /// The temperature of undermining, and of a thief who does not know better.
@@ -128,7 +128,7 @@ pub fn members(seed: u64, digest: &str) -> Vec<Member> {
     let student = |from: Option<Teacher>, kind: fn(NetworkRef) -> Kind, temperature: f64| {
         let of = |t: Teacher| reference(if t == Teacher::Normal { &normal } else { &nasty });
         let mut recipe = recipe("cnn4", from.map_or(Kind::Train, |t| kind(of(t))));
-        if let Objective::Distillation { temperature: t, .. } = &mut recipe.objective {
+        if let Objective::Distillation(Distillation { temperature: t, .. }) = &mut recipe.objective {
             *t = temperature;
         }
         Member { role: Role::Student, teacher: from, recipe }
@@ -149,14 +149,14 @@ impl Member {
     pub fn name(&self) -> String {
         let network = &self.recipe.architecture;
         match (&self.recipe.objective, self.teacher) {
-            (Objective::CrossEntropy { .. }, _) if self.role == Role::Teacher => {
+            (Objective::CrossEntropy(_), _) if self.role == Role::Teacher => {
                 format!("normal teacher {network}")
             }
-            (Objective::SelfUndermining { .. }, _) => format!("nasty teacher {network}"),
-            (Objective::Distillation { temperature, .. }, Some(teacher)) => {
+            (Objective::SelfUndermining(_), _) => format!("nasty teacher {network}"),
+            (Objective::Distillation(Distillation { temperature, .. }), Some(teacher)) => {
                 format!("{network} from {} τ={temperature}", teacher.name())
             }
-            (Objective::HardLabel { .. }, Some(teacher)) => {
+            (Objective::HardLabel(_), Some(teacher)) => {
                 format!("{network} from {} hard labels", teacher.name())
             }
             _ => format!("{network} alone"),
@@ -215,7 +215,7 @@ mod tests {
         let members = members(0, "d");
         let mut known = HashSet::new();
         for member in &members {
-            if let Some(needed) = member.recipe.objective.frozen() {
+            if let Some(needed) = member.recipe.objective.victim() {
                 assert!(known.contains(&needed.0), "{} comes too early", member.name());
             }
             assert!(known.insert(member.recipe.hash()), "{} stands twice", member.name());

@@ -92,3 +92,47 @@ impl Observer for Recorder<'_> {
         self.observer.stop()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attacks::data_free::{DataFree, DataFreeOutcome, DataFreeRecipe, GeneratorRecipe};
+    use crate::attacks::test_support::{StopAfter, context, data, normalisation, test_images, victim};
+    use crate::lab::Store;
+    use crate::training::NetworkRef;
+    use burn::tensor::Device;
+
+    #[test]
+    fn an_attack_leaves_its_whole_course_however_often_it_stopped() {
+        let folder = tempfile::tempdir().expect("temp");
+        let store = Store::open(folder.path()).expect("writable");
+        let student = "cnn2".parse().expect("a name");
+        let published = DataFreeRecipe::published(data(), 3, NetworkRef("0".repeat(16)), student);
+        let generator = GeneratorRecipe { latent: 6, width: 4, learning_rate: 0.02 };
+        let recipe = DataFreeRecipe { generator, epochs: 4, steps: 2, batch: 8, ..published };
+        let run = store.run(&recipe.hash());
+        std::fs::create_dir_all(&run.folder).expect("writable");
+        let (test, normalisation, state) = (test_images(), normalisation(), run.state_file());
+        let attack = DataFree {
+            recipe: &recipe,
+            teacher: victim(3),
+            test: &test,
+            normalisation: &normalisation,
+            device: Device::flex(),
+        };
+        for (steps, epochs) in [(3, 1), (3, 3), (100, 4)] {
+            let mut observer = StopAfter::new(steps);
+            let outcome = attack.run(context(&state, &mut Recorder::new(&run, &mut observer)));
+            let finished = matches!(outcome.expect("runs"), DataFreeOutcome::Finished(_));
+            assert_eq!(finished, epochs == 4);
+            let rows = run.rows().expect("metrics.jsonl");
+            assert_eq!(rows.iter().map(|row| row.epoch).collect::<Vec<_>>(), (0..epochs).collect::<Vec<_>>());
+            let told = EventWriter::read(&run.folder).expect("an event file");
+            let told = told.iter().filter(|s| s.tag == "train/loss").map(|s| (s.step, s.value));
+            assert!(
+                told.eq(rows.iter().map(|row| (row.step as u64, row.train_loss as f32))),
+                "{epochs} epochs"
+            );
+        }
+    }
+}

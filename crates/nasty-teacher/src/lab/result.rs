@@ -3,7 +3,7 @@
 use crate::analysis::responses::{Response, Sharpness};
 use crate::analysis::tsne::{Layer, Map};
 use crate::attacks::inversion::{InversionRow, Recognised};
-use crate::training::{Evaluation, Objective, Recipe, TrainError};
+use crate::training::{Evaluation, Loss, Objective, Recipe, SelfUndermining, TrainError};
 use serde::{Deserialize, Serialize};
 
 /// Version of `result.json`.
@@ -43,6 +43,9 @@ pub struct Failure {
     pub format: u32,
     /// The recipe's hash.
     pub recipe: String,
+    /// What was not finite: `loss`, `held-out loss`, `weights`, …
+    #[serde(default = "loss")]
+    pub what: String,
     /// `NaN`, `inf` or `-inf`: JSON has no numbers for them.
     pub loss: String,
     /// 0-based epoch.
@@ -55,14 +58,20 @@ pub struct Failure {
     pub machine: Machine,
 }
 
+/// What version 0.1.0 looked at.
+fn loss() -> String {
+    "loss".into()
+}
+
 impl Failure {
     /// The record of `error`, if it is one that every repetition would end in.
     pub fn of(error: &TrainError, machine: Machine) -> Option<Self> {
-        let TrainError::NotFinite { loss, epoch, step, recipe, advice } = error else { return None };
-        let (recipe, advice) = (recipe.clone(), advice.clone());
+        let TrainError::NotFinite { what, loss, epoch, step, recipe, advice } = error else { return None };
+        let (what, recipe, advice) = (what.clone(), recipe.clone(), advice.clone());
         Some(Self {
             format: RESULT_FORMAT,
             recipe,
+            what,
             loss: loss.to_string(),
             epoch: *epoch,
             step: *step,
@@ -74,6 +83,7 @@ impl Failure {
     /// The error that it was.
     pub fn error(&self) -> TrainError {
         TrainError::NotFinite {
+            what: self.what.clone(),
             loss: self.loss.parse().unwrap_or(f64::NAN),
             epoch: self.epoch,
             step: self.step,
@@ -219,7 +229,9 @@ impl Nastiness {
 
     /// The verdict for a person, with what to try.
     pub fn explain(&self, nasty: &Evaluation, objective: &Objective) -> String {
-        let Objective::SelfUndermining { omega, .. } = objective else { return String::new() };
+        let Objective::SelfUndermining(SelfUndermining { omega, .. }) = objective else {
+            return String::new();
+        };
         let distance =
             format!("τ²·KL to the adversary is {:.1} on {} images", self.scaled_kl, self.measured_on);
         let lost = 100.0 * (self.adversary.accuracy - nasty.accuracy);

@@ -19,11 +19,11 @@
 use super::plan::State;
 use super::result::{Failure, RunResult};
 use crate::files::{PART, write_whole};
+use crate::nets::digest;
 use crate::training::{EpochRow, NetworkRef};
 use miette::Diagnostic;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -157,7 +157,7 @@ impl Store {
             }
         }
         match candidates.as_slice() {
-            [one] => Ok(NetworkRef(one.clone())),
+            [one] => self.adopt(&self.root.join(one)),
             [] => Err(StoreError::NoNetwork { reference: text.to_owned(), store: self.root.clone() }),
             _ => Err(StoreError::Ambiguous { reference: text.to_owned(), candidates: candidates.join(", ") }),
         }
@@ -169,19 +169,19 @@ impl Store {
             && folder.parent() == Some(&root)
             && let Some(name) = folder.file_name()
         {
-            return Ok(NetworkRef(name.to_string_lossy().into_owned()));
+            // Under any other name it would be a network of which recipes do not say what it is.
+            let network = NetworkRef(name.to_string_lossy().into_owned());
+            if network.is_identity() {
+                return Ok(network);
+            }
         }
         let names = ["config.json", "model.safetensors"];
-        let mut hasher = Sha256::new();
-        let mut contents = Vec::new();
-        for name in names {
+        let read = |name| {
             let path = folder.join(name);
-            let bytes = fs::read(&path).map_err(io_error(&path))?;
-            hasher.update(&bytes);
-            contents.push(bytes);
-        }
-        let hash: String = hasher.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
-        let name = format!("weights-{hash}");
+            fs::read(&path).map_err(io_error(&path))
+        };
+        let contents = [read(names[0])?, read(names[1])?];
+        let name = format!("weights-{}", digest(&contents[0], &contents[1]));
         let target = self.root.join(&name);
         fs::create_dir_all(&target).map_err(io_error(&target))?;
         // config.json last: a folder with a config.json is complete.
@@ -323,10 +323,9 @@ impl Run {
         self.forget_state()
     }
 
-    /// Writes that the loss is not finite: the run is finished.
+    /// Writes that the loss is not finite: the run is finished. The state saved last stays.
     pub fn fail(&self, failure: &Failure) -> Result<(), StoreError> {
-        self.write_json("failure.json", failure)?;
-        self.forget_state()
+        self.write_json("failure.json", failure)
     }
 
     fn forget_state(&self) -> Result<(), StoreError> {

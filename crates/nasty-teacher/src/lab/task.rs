@@ -5,7 +5,7 @@ use crate::analysis::tsne::TsneRecipe;
 use crate::attacks::data_free::DataFreeRecipe;
 use crate::attacks::inversion::InversionRecipe;
 use crate::data::DataName;
-use crate::training::{NetworkRef, Recipe};
+use crate::training::{Loss, NetworkRef, Recipe};
 use serde::{Deserialize, Serialize};
 
 /// What can be carried out. Its hash is its identity, and the name of its folder in the store.
@@ -39,7 +39,7 @@ impl Task {
     /// The networks that must be there before.
     pub fn needs(&self) -> Vec<&NetworkRef> {
         match self {
-            Self::Train(recipe) => recipe.objective.frozen().into_iter().collect(),
+            Self::Train(recipe) => recipe.objective.victim().into_iter().collect(),
             Self::DataFree(recipe) => vec![&recipe.teacher],
             Self::Inversion(recipe) => [&recipe.network].into_iter().chain(&recipe.judge).collect(),
             Self::Embedding(recipe) => vec![&recipe.network],

@@ -5,8 +5,9 @@ use super::result::Machine;
 use super::store::Store;
 use crate::data::{DataError, DataName, DataRoots, DataSet, Normalisation, load};
 use crate::nets::{self, Input, NetError, Network, NetworkConfig};
+use crate::numerics::Provenance;
 use crate::training::NetworkRef;
-use crate::training::logits::{FILE_BUDGET, LogitTables, MEMORY_BUDGET};
+use crate::victim::logits::{FILE_BUDGET, LogitTables, MEMORY_BUDGET};
 use burn::tensor::Device;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -88,6 +89,17 @@ impl Workplace {
     /// The weights of `network`, on this workplace's device without autodiff, with their configuration.
     pub fn network(&self, network: &NetworkRef) -> Result<(Network, NetworkConfig), NetError> {
         nets::load(&self.store.network(network), &self.device)
+    }
+
+    /// As [`Self::network`], with the digest of the weights that are really there.
+    pub(super) fn known_network(&self, network: &NetworkRef) -> Result<nets::Loaded, NetError> {
+        nets::load_known(&self.store.network(network), &self.device)
+    }
+
+    /// What a run here is made from and with: `networks` are those that it asks, with the digests of their weights.
+    pub(super) fn provenance(&self, networks: &[(&NetworkRef, &str)]) -> Provenance {
+        let weights = networks.iter().map(|(network, digest)| (network.0.clone(), (*digest).to_owned()));
+        Provenance::here(&self.device_name, weights.collect())
     }
 
     /// What runs are made on here.

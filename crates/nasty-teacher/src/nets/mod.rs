@@ -38,4 +38,4 @@ pub use layers::NormStatistics;
 pub use nasty_kernels::Precision;
 pub use network::{Mode, NamedTensor, Network, Output};
 pub use overview::Overview;
-pub use weights::{CONFIG_FILE, NetworkConfig, WEIGHTS_FILE, load, save};
+pub use weights::{CONFIG_FILE, Loaded, NetworkConfig, WEIGHTS_FILE, digest, load, load_known, save};

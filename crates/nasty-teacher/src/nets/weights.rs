@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{Architecture, Input, NamedTensor, NetError, Network};
 
@@ -143,17 +144,45 @@ fn missing_parents(folder: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// [`NetError::Io`], [`NetError::Format`], or what [`Architecture::build`] and [`Network::load_state_dict`] report.
 pub fn load(folder: &Path, device: &Device) -> Result<(Network, NetworkConfig), NetError> {
-    let path = folder.join(CONFIG_FILE);
-    let config = read_config(&path)?;
-    let network = config.architecture.build(config.num_classes, config.input(), 0, device)?;
-    let tensors = read_safetensors(&folder.join(WEIGHTS_FILE))?;
-    Ok((network.load_state_dict(&tensors)?, config))
+    let Loaded { network, config, .. } = load_known(folder, device)?;
+    Ok((network, config))
 }
 
-fn read_config(path: &Path) -> Result<NetworkConfig, NetError> {
+/// A network that was read, and what it was read from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The network.
+    pub network: Network,
+    /// Its description.
+    pub config: NetworkConfig,
+    /// The [`digest`] of the very bytes that were read.
+    pub digest: String,
+}
+
+/// Reads a network's folder, as [`load`] does, with the digest of what was read.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_known(folder: &Path, device: &Device) -> Result<Loaded, NetError> {
+    let [config_path, path] = [CONFIG_FILE, WEIGHTS_FILE].map(|name| folder.join(name));
+    let description = read_bounded(&config_path, MAX_CONFIG_BYTES)?;
+    let config = parse_config(&config_path, &description)?;
+    let network = config.architecture.build(config.num_classes, config.input(), 0, device)?;
+    let weights = read_bounded(&path, MAX_WEIGHTS_BYTES)?;
+    let tensors = parse_weights(&path, &weights)?;
+    Ok(Loaded { network: network.load_state_dict(&tensors)?, config, digest: digest(&description, &weights) })
+}
+
+/// What a network's folder is known by, whatever made it: the first 16 hexadecimal digits of the SHA-256 over the bytes of
+/// its `config.json`, then of its `model.safetensors`.
+pub fn digest(config: &[u8], weights: &[u8]) -> String {
+    let hash = Sha256::new().chain_update(config).chain_update(weights).finalize();
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn parse_config(path: &Path, bytes: &[u8]) -> Result<NetworkConfig, NetError> {
     const WHAT: &str = "a network's description";
-    let bytes = read_bounded(path, MAX_CONFIG_BYTES)?;
-    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let mut json = serde_json::Deserializer::from_slice(bytes);
     let config: NetworkConfig =
         serde_path_to_error::deserialize(&mut json).map_err(|e| NetError::format(path, WHAT, e))?;
     match config.fault() {
@@ -162,9 +191,9 @@ fn read_config(path: &Path) -> Result<NetworkConfig, NetError> {
     }
 }
 
-/// The tensors of a safetensors file in the file's order; floating-point types only, given as f32.
-pub(crate) fn read_safetensors(path: &Path) -> Result<Vec<NamedTensor>, NetError> {
-    parse_safetensors(&read_bounded(path, MAX_WEIGHTS_BYTES)?)
+/// The tensors of the safetensors file at `path` with these `bytes`, in the file's order; floating-point types only, given as f32.
+fn parse_weights(path: &Path, bytes: &[u8]) -> Result<Vec<NamedTensor>, NetError> {
+    parse_safetensors(bytes)
         .map_err(|fault| NetError::format(path, "a safetensors file of float weights", fault))
 }
 

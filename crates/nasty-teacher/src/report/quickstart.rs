@@ -6,7 +6,7 @@ use super::{
 };
 use crate::data::DataSet;
 use crate::lab::quickstart::{Finished, Role, Teacher};
-use crate::training::Objective;
+use crate::training::{Loss, Objective};
 
 /// Test images shown with the teachers' responses.
 pub const SHOWN: usize = 6;
@@ -151,12 +151,12 @@ fn accuracy(finished: &[Finished], which: impl Fn(&Finished) -> bool) -> Option<
 }
 
 fn is_teacher(f: &Finished, which: Teacher) -> bool {
-    let nasty = matches!(f.member.recipe.objective, Objective::SelfUndermining { .. });
+    let nasty = matches!(f.member.recipe.objective, Objective::SelfUndermining(_));
     f.member.role == Role::Teacher && nasty == (which == Teacher::Nasty)
 }
 
 fn is_baseline(f: &Finished) -> bool {
-    matches!(f.member.recipe.objective, Objective::CrossEntropy { .. })
+    matches!(f.member.recipe.objective, Objective::CrossEntropy(_))
 }
 
 fn role(f: &Finished) -> &'static str {
@@ -170,10 +170,10 @@ fn role(f: &Finished) -> &'static str {
 fn learned(f: &Finished) -> String {
     let teacher = f.member.teacher.map_or("", Teacher::name);
     match f.member.recipe.objective {
-        Objective::CrossEntropy { .. } => "labels".into(),
-        Objective::SelfUndermining { .. } => "labels, against the normal teacher".into(),
-        Objective::Distillation { .. } => format!("{teacher} teacher's probabilities, labels"),
-        Objective::HardLabel { .. } => format!("{teacher} teacher's predicted classes"),
+        Objective::CrossEntropy(_) => "labels".into(),
+        Objective::SelfUndermining(_) => "labels, against the normal teacher".into(),
+        Objective::Distillation(_) => format!("{teacher} teacher's probabilities, labels"),
+        Objective::HardLabel(_) => format!("{teacher} teacher's predicted classes"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether a device trains as the CPU does.
 
-use super::{Objective, Optimiser, host};
+use super::{Optimiser, host};
+use crate::losses;
 use crate::nets::{Architecture, Input, Mode};
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -81,7 +82,7 @@ fn course(architecture: Architecture, device: &Device) -> Vec<f32> {
     for _ in 0..STEPS {
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels.clone(), [BATCH]), &autodiff);
         let logits = network.forward(images(&autodiff), Mode::Train);
-        let loss = Objective::CrossEntropy { label_smoothing: 0.0 }.loss(logits, None, labels);
+        let loss = losses::cross_entropy(logits, labels, 0.0);
         course.push(loss.clone().into_scalar::<f32>());
         let gradients = GradientsParams::from_grads(loss.backward(), &network);
         network = optimiser.step(0.1, network, gradients);

@@ -1,8 +1,10 @@
 //! What a network gets right on a set of images, in exact counts.
 
-use super::frozen::forward;
 use crate::data::{Augmentation, ImageSet, Normalisation};
 use crate::nets::Network;
+use crate::victim::{
+    Answers, LOG_FLOOR, Origin, Request, Victim, VictimError, argmax, forward, log_probabilities,
+};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +32,8 @@ pub struct Evaluation {
     pub per_class: Vec<(usize, usize)>,
 }
 
-/// Logits `[images, classes]`, row-major, of unchanged images.
+/// Logits `[images, classes]`, row-major, of unchanged images: how the owner of a network looks at it. Thieves ask a
+/// [`Victim`].
 pub fn all_logits(
     network: &Network,
     normalisation: &Normalisation,
@@ -43,6 +46,32 @@ pub fn all_logits(
         .chunks(BATCH)
         .flat_map(|chunk| forward(network, normalisation, images, &none, device, chunk))
         .collect()
+}
+
+/// A victim's answers to unchanged `images`, each one query; `origin` is where they come from, if that is known.
+///
+/// # Errors
+/// [`VictimError`].
+pub fn ask_all(
+    victim: &dyn Victim,
+    images: &ImageSet,
+    origin: Option<Origin<'_>>,
+) -> Result<Answers, VictimError> {
+    victim.ask(&Request::unchanged(images).from(origin))
+}
+
+/// How well a victim classifies labelled `images`, by what it gives out: probabilities count with the floor
+/// [`LOG_FLOOR`], rows that do not sum to 1 are made to.
+///
+/// # Errors
+/// [`VictimError`].
+pub fn evaluate_victim(
+    victim: &dyn Victim,
+    images: &ImageSet,
+    origin: Option<Origin<'_>>,
+) -> Result<Evaluation, VictimError> {
+    let answers = ask_all(victim, images, origin)?;
+    Ok(evaluate(&answers.log_rows(LOG_FLOOR), &images.labels, victim.classes()))
 }
 
 /// Evaluates `logits` `[images, classes]` against `labels`.
@@ -90,22 +119,6 @@ pub fn mean_scaled_kl(p: &[f32], q: &[f32], classes: usize, temperature: f64) ->
     temperature * temperature * sum / (p.len() / classes).max(1) as f64
 }
 
-/// Index of the largest logit; the first of equals, and 0 if all are NaN.
-pub fn argmax(row: &[f32]) -> usize {
-    row.iter()
-        .enumerate()
-        .fold((0, f32::NEG_INFINITY), |best, (i, &v)| if v > best.1 { (i, v) } else { best })
-        .0
-}
-
-/// ln softmax(row / τ), in f64.
-pub fn log_probabilities(row: &[f32], temperature: f64) -> Vec<f64> {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let shifted: Vec<f64> = row.iter().map(|&v| f64::from(v - max) / temperature).collect();
-    let log_sum = shifted.iter().map(|v| v.exp()).sum::<f64>().ln();
-    shifted.into_iter().map(|v| v - log_sum).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +144,27 @@ mod tests {
         // p = (½, ½), q = (¾, ¼) at τ = 1: ½·ln(½/¾) + ½·ln(½/¼).
         let distance = mean_scaled_kl(&[0.0, 0.0], &[3f32.ln(), 0.0], 2, 1.0);
         assert!((distance - 0.5 * (4.0f64 / 3.0).ln()).abs() < 1e-7);
+    }
+
+    #[test]
+    fn a_victim_is_judged_by_what_it_gives_out() {
+        use crate::victim::{Interface, Scale, Scripted};
+        // Pixel p: probabilities (p/255, 1 − p/255).
+        let victim = || {
+            Scripted::new("p", 2, Scale::Probabilities, |pixels| {
+                let y = f32::from(pixels[0]) / 255.0;
+                vec![y, 1.0 - y]
+            })
+        };
+        let images =
+            ImageSet { height: 1, width: 1, channels: 1, pixels: vec![255, 51, 204], labels: vec![0, 1, 1] };
+        let full = victim();
+        let e = evaluate_victim(&full, &images, None).expect("it answers");
+        assert_eq!((e.correct, e.total, full.queries()), (2, 3, 3));
+        let loss = -((1.0 / (1.0 + 1e-7f64)).ln() + 0.8f64.ln() + 0.2f64.ln()) / 3.0;
+        assert!((e.loss - loss).abs() < 1e-6, "{} {loss}", e.loss);
+        let label = victim().behind(Interface::Label).expect("from probabilities");
+        let e = evaluate_victim(&label, &images, None).expect("it answers");
+        assert!((e.loss - 1e7f64.ln() / 3.0).abs() < 1e-4, "one label wrong, at the floor: {}", e.loss);
     }
 }

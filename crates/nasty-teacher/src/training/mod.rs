@@ -1,11 +1,12 @@
-//! Training: a [`Recipe`], its objective, optimiser and schedule, the one loop, its saved state, evaluation,
-//! and frozen networks.
+//! Training: a [`Recipe`], its objective, optimiser and schedule, the one loop, the life of a run with its saved state, and
+//! evaluation.
 
-pub mod checkpoint;
+pub(crate) mod context;
+mod course;
 mod device_check;
+mod error;
 mod evaluate;
-mod frozen;
-pub mod logits;
+mod network_ref;
 mod objective;
 mod optimiser;
 mod recipe;
@@ -14,13 +15,17 @@ mod sgd;
 pub(crate) mod state_file;
 mod trainer;
 
-pub use checkpoint::StateError;
+pub use context::{RunContext, RunEnd};
+pub use course::{EpochRow, Observer, Selection};
 pub use device_check::{DeviceCheck, check_device};
-pub use evaluate::{Evaluation, all_logits, argmax, evaluate, log_probabilities, mean_scaled_kl};
-pub use frozen::{Frozen, forward, host};
-pub use logits::{LogitTables, TableKey};
-pub use objective::{NetworkRef, Objective};
+pub use error::TrainError;
+pub use evaluate::{Evaluation, all_logits, ask_all, evaluate, evaluate_victim, mean_scaled_kl};
+pub use network_ref::NetworkRef;
+pub use objective::{CrossEntropy, Distillation, HardLabel, Loss, LossInput, Objective, SelfUndermining};
 pub use optimiser::{Optimiser, clip_global_norm};
 pub use recipe::{DataRecipe, Keep, Parity, RECIPE_FORMAT, Recipe, identity};
 pub use schedule::Schedule;
-pub use trainer::{EpochRow, Observer, Outcome, Partial, Selection, TrainError, Trainer};
+pub use state_file::StateError;
+pub use trainer::{Outcome, Trained, Trainer};
+// What thieves do with answers: the victim's room has them, and training's users need them too.
+pub use crate::victim::{argmax, host, log_probabilities};

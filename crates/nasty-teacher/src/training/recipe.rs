@@ -1,6 +1,6 @@
 //! A recipe: everything that decides a result, as plain data. Its canonical hash is its identity.
 
-use super::objective::Objective;
+use super::objective::{Loss, Objective};
 use super::optimiser::Optimiser;
 use super::schedule::Schedule;
 use crate::data::{Augmentation, DataName};
@@ -117,27 +117,16 @@ impl Recipe {
             (self.clip_norm.is_none_or(positive), "clip_norm must be above 0, or absent".into()),
             (self.data.subset.is_none_or(|n| n > 1), "data.subset must be at least 2, or absent".into()),
             (
-                self.objective.temperature().is_none_or(|t| t.is_finite() && t >= 1e-2),
-                "objective.temperature must be at least 0.01".into(),
-            ),
-            (
-                !matches!(self.objective, Objective::SelfUndermining { omega, .. } if !(omega.is_finite() && omega >= 0.0)),
-                "objective.omega must be 0 or above".into(),
-            ),
-            (
-                !matches!(self.objective, Objective::Distillation { alpha, .. } if !share(alpha)),
-                "objective.alpha must be from 0 to 1".into(),
-            ),
-            (
-                !matches!(self.objective, Objective::CrossEntropy { label_smoothing } if !(0.0..1.0).contains(&label_smoothing)),
-                "objective.label_smoothing must be from 0 to below 1".into(),
-            ),
-            (
                 self.parity == Parity::Exact || self.data.validation == 0,
                 "parity = \"published\" chooses the epoch on the test set: data.validation must be 0".into(),
             ),
         ];
         let own = checks.into_iter().find_map(|(fine, what)| (!fine).then_some(what));
-        own.or_else(|| self.optimiser.problem()).or_else(|| self.schedule.problem())
+        own.or_else(|| self.objective.problem())
+            .or_else(|| self.optimiser.problem())
+            .or_else(|| self.schedule.problem())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,45 +1,121 @@
-//! A safetensors file from which interrupted work goes on: where it stands, groups of tensors, and optimisers'
-//! records. Written whole or not at all, and bound to one recipe.
+//! A safetensors file from which interrupted work goes on: where it stands, groups of tensors, and optimisers' records.
+//! Written whole or not at all, and bound to one recipe and to the weights that the run asks.
 
-use super::checkpoint::StateError;
+use super::course::Course;
 use crate::files::write_whole;
 use crate::nets::NamedTensor;
+use crate::numerics::Provenance;
+use miette::Diagnostic;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-const FORMAT: u32 = 1;
+/// Version of the file. Format 1 (version 0.1.0) had no provenance.
+const FORMAT: u32 = 2;
 const KEY: &str = "nasty-teacher";
+
+/// A state that cannot be written, read or continued.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum StateError {
+    /// The file system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not a state of this recipe.
+    #[error("{path}: expected the saved state of recipe {recipe}, found {found}")]
+    #[diagnostic(help("delete this file to start the run again from its first epoch"))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The recipe's hash.
+        recipe: String,
+        /// What is wrong.
+        found: String,
+    },
+    /// The file is whole, but of another version of this program.
+    #[error("{path}: a saved state of format {found}; this version continues states of format {FORMAT}")]
+    #[diagnostic(help(
+        "finish the run with the version that began it, or delete this file to start the run again from its first epoch"
+    ))]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// The run was begun with another network under the same name.
+    #[error(
+        "{path}: the run was begun with {began}, now there is {now}; going on would mix the answers of two networks"
+    )]
+    #[diagnostic(help(
+        "bring back the earlier weights to go on, or delete this file to start the run again from its first epoch"
+    ))]
+    OtherWeights {
+        /// The file.
+        path: PathBuf,
+        /// The networks that the state was made from.
+        began: String,
+        /// Those that are there now.
+        now: String,
+    },
+}
+
+impl StateError {
+    fn unreadable(path: &Path, recipe: &str, found: String) -> Self {
+        Self::Unreadable { path: path.to_owned(), recipe: recipe.to_owned(), found }
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct Header<P> {
     format: u32,
     recipe: String,
+    provenance: Provenance,
+    course: Course,
     position: P,
 }
 
-/// Writes the state of the recipe with hash `recipe`: groups of tensors (`<group>/<name>` in the file) and records
-/// of bytes.
+/// What work leaves in a state beside its course.
+pub(crate) struct Parts<P> {
+    /// Where the work itself stands.
+    pub(crate) position: P,
+    /// Tensors: `<group>/<name>` in the file.
+    pub(crate) groups: Vec<(&'static str, Vec<NamedTensor>)>,
+    /// Records of bytes, such as an optimiser's.
+    pub(crate) records: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// Writes the state of the recipe with hash `recipe`.
 pub(crate) fn write<P: Serialize>(
     path: &Path,
     recipe: &str,
-    position: &P,
-    groups: &[(&str, &[NamedTensor])],
-    records: &[(&str, &[u8])],
+    provenance: &Provenance,
+    course: &Course,
+    parts: &Parts<P>,
 ) -> Result<(), StateError> {
-    let header = Header { format: FORMAT, recipe: recipe.to_owned(), position };
+    let header = Header {
+        format: FORMAT,
+        recipe: recipe.to_owned(),
+        provenance: provenance.clone(),
+        course: course.clone(),
+        position: &parts.position,
+    };
     let header = serde_json::to_string(&header).expect("a position is plain data");
     let mut bytes: Vec<(String, Vec<usize>, Dtype, Vec<u8>)> = Vec::new();
-    for (group, tensors) in groups {
-        for tensor in *tensors {
+    for (group, tensors) in &parts.groups {
+        for tensor in tensors {
             let data = tensor.data.iter().flat_map(|v| v.to_le_bytes()).collect();
             bytes.push((format!("{group}/{}", tensor.name), tensor.shape.clone(), Dtype::F32, data));
         }
     }
-    for (name, record) in records {
-        bytes.push(((*name).to_owned(), vec![record.len()], Dtype::U8, record.to_vec()));
+    for (name, record) in &parts.records {
+        bytes.push(((*name).to_owned(), vec![record.len()], Dtype::U8, record.clone()));
     }
     let views = bytes.iter().map(|(name, shape, dtype, data)| {
         (name, TensorView::new(*dtype, shape.clone(), data).expect("shape and data agree"))
@@ -52,38 +128,69 @@ pub(crate) fn write<P: Serialize>(
 /// A state that was read.
 pub(crate) struct Saved<P> {
     pub(crate) position: P,
+    pub(crate) course: Course,
+    /// What the run was begun with, and now goes on with.
+    pub(crate) provenance: Provenance,
     file: Vec<u8>,
     path: PathBuf,
     recipe: String,
 }
 
-/// Reads the state of the recipe with hash `recipe`; `None` if there is no file.
-pub(crate) fn read<P: DeserializeOwned>(path: &Path, recipe: &str) -> Result<Option<Saved<P>>, StateError> {
+/// Reads the state of the recipe with hash `recipe`, to go on with `now`; `None` if there is no file.
+pub(crate) fn read<P: DeserializeOwned>(
+    path: &Path,
+    recipe: &str,
+    now: &Provenance,
+) -> Result<Option<Saved<P>>, StateError> {
     let file = match std::fs::read(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(StateError::Io { path: path.to_owned(), source }),
     };
     let unreadable = |found| StateError::unreadable(path, recipe, found);
-    let position = header(&file, recipe).map_err(unreadable)?;
-    Ok(Some(Saved { position, file, path: path.to_owned(), recipe: recipe.to_owned() }))
+    let text = header(&file).map_err(unreadable)?;
+    // What another recipe or format holds further on may be of another kind, so that is looked at last.
+    let whose: Whose = serde_json::from_str(&text).map_err(|e| unreadable(damaged(&e)))?;
+    if whose.recipe != recipe {
+        return Err(unreadable(format!("the state of recipe {}", whose.recipe)));
+    }
+    if whose.format != FORMAT {
+        return Err(StateError::Format { path: path.to_owned(), found: whose.format });
+    }
+    let Header::<P> { provenance, course, position, .. } =
+        serde_json::from_str(&text).map_err(|e| unreadable(damaged(&e)))?;
+    if provenance.weights != now.weights {
+        let (began, now) = (listed(&provenance), listed(now));
+        return Err(StateError::OtherWeights { path: path.to_owned(), began, now });
+    }
+    let provenance = now.continuing(&provenance);
+    let (path, recipe) = (path.to_owned(), recipe.to_owned());
+    Ok(Some(Saved { position, course, provenance, file, path, recipe }))
 }
 
-fn header<P: DeserializeOwned>(file: &[u8], recipe: &str) -> Result<P, String> {
+/// The beginning of a header, of any format.
+#[derive(Deserialize)]
+struct Whose {
+    format: u32,
+    recipe: String,
+}
+
+fn header(file: &[u8]) -> Result<String, String> {
     SafeTensors::deserialize(file).map_err(|e| damaged(&e))?;
     let (_, metadata) = SafeTensors::read_metadata(file).map_err(|e| damaged(&e))?;
-    let header = metadata.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or("a file of another program")?;
-    // Of another recipe the position may be of another kind, so it is looked at last.
-    let whose: Header<serde_json::Value> = serde_json::from_str(header).map_err(|e| damaged(&e))?;
-    if whose.format != FORMAT || whose.recipe != recipe {
-        return Err(format!("the state of recipe {} in format {}", whose.recipe, whose.format));
-    }
-    let header: Header<P> = serde_json::from_str(header).map_err(|e| damaged(&e))?;
-    Ok(header.position)
+    let header = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
+    Ok(header.ok_or("a file of another program")?.clone())
 }
 
 fn damaged(what: &dyn std::fmt::Display) -> String {
     format!("a damaged file ({what})")
+}
+
+/// `network 0123456789abcdef with weights fedcba9876543210`.
+fn listed(provenance: &Provenance) -> String {
+    let one = |(network, digest): &(String, String)| format!("network {network} with weights {digest}");
+    let all: Vec<String> = provenance.weights.iter().map(one).collect();
+    if all.is_empty() { "no network".into() } else { all.join(", ") }
 }
 
 impl<P> Saved<P> {

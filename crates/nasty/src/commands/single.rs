@@ -136,7 +136,7 @@ fn describe(recipe: &Recipe, result: &RunResult) -> String {
         recipe.epochs,
         result.seconds,
     );
-    if let (Some(nastiness), Objective::SelfUndermining { .. }) = (&result.nastiness, &recipe.objective) {
+    if let (Some(nastiness), Objective::SelfUndermining(_)) = (&result.nastiness, &recipe.objective) {
         text += &format!("\n{}", nastiness.explain(test, &recipe.objective));
     }
     text

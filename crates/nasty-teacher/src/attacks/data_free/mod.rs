@@ -159,7 +159,9 @@ impl DataFreeRecipe {
             ),
         ];
         let own = checks.into_iter().find_map(|(fine, what)| (!fine).then_some(what));
-        own.or_else(|| self.optimiser.problem()).or_else(|| self.schedule.problem())
+        own.or_else(|| self.teacher.problem("teacher"))
+            .or_else(|| self.optimiser.problem())
+            .or_else(|| self.schedule.problem())
     }
 
     /// The generator of this recipe for images of shape `input`, with its initial weights.

@@ -1,30 +1,26 @@
-//! The attack's loop. Like the training loop it can stop after any step and go on to the same bits.
+//! The attack's step and epoch. It can stop after any step and go on to the same bits.
 
 use super::{DataFreeRecipe, generator_losses};
-use crate::attacks::noise::{images, normal, record, restore, transparent, value};
+use crate::attacks::noise::{images, normal, transparent, value};
 use crate::data::{ImageSet, Normalisation};
 use crate::losses::scaled_kl;
 use crate::nets::{Generator, Mode, NamedTensor, Network};
-use crate::training::state_file;
-use crate::training::{
-    EpochRow, Evaluation, Observer, Optimiser, Parity, Selection, TrainError, all_logits, argmax, evaluate,
-    host,
-};
+use crate::numerics::Provenance;
+use crate::training::context::{At, Ended, Fault, Finish, RunContext, Work, finite, record, restore};
+use crate::training::state_file::{Parts, Saved};
+use crate::training::{EpochRow, Evaluation, Optimiser, Parity, Selection, TrainError, all_logits, evaluate};
+use crate::victim::{argmax, host};
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
-use std::time::{Duration, Instant};
 
-/// Within an epoch the state is saved this often.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// Generated images that are kept for a person to look at.
 const SAMPLES: usize = 64;
 /// Step number of the noise that the samples are made of; no run has as many steps.
 const SAMPLES_STEP: u64 = u64::MAX;
 
-/// What a data-free attack works on, beside its recipe.
+/// What a data-free attack works on, beside its recipe. A white box: gradients flow through the victim.
 pub struct DataFree<'a> {
     /// What to do; its [`problem`](DataFreeRecipe::problem) must be `None`.
     pub recipe: &'a DataFreeRecipe,
@@ -36,8 +32,6 @@ pub struct DataFree<'a> {
     pub normalisation: &'a Normalisation,
     /// Without autodiff.
     pub device: Device,
-    /// Where the state is kept.
-    pub state_file: &'a Path,
 }
 
 /// What one epoch gave.
@@ -79,6 +73,8 @@ pub struct DataFreeEnd {
     pub samples: ImageSet,
     /// Seconds of work, over all sittings.
     pub seconds: f64,
+    /// What it was made from and with.
+    pub provenance: Provenance,
 }
 
 /// Sums over the steps of an epoch under way.
@@ -91,14 +87,26 @@ struct Partial {
     agreed: usize,
 }
 
+/// A row beyond the course that every run has.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct GeneratorRow {
+    one_hot: f64,
+    entropy: f64,
+    activation: f64,
+}
+
+/// The best epoch so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Best {
+    epoch: usize,
+    accuracy: f64,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Position {
-    epoch: usize,
-    step: usize,
     partial: Partial,
-    rows: Vec<DataFreeRow>,
-    best_epoch: Option<usize>,
-    seconds: f64,
+    rows: Vec<GeneratorRow>,
+    best: Option<Best>,
 }
 
 struct Progress {
@@ -110,101 +118,32 @@ struct Progress {
     position: Position,
 }
 
+/// An attack under way.
+struct Attacking<'a> {
+    attack: &'a DataFree<'a>,
+    /// The victim as gradients flow through it.
+    teacher: Network,
+}
+
 impl DataFree<'_> {
     /// Trains a student on generated images, from the saved state if there is one.
     ///
     /// The observer hears of every step as of a batch, and of every epoch.
     ///
     /// # Errors
-    /// [`TrainError::NotFinite`] if a loss is NaN or infinite; [`TrainError::State`]; [`TrainError::Network`] for a
-    /// generator or student that cannot be built for the teacher's input.
-    pub fn run(self, observer: &mut dyn Observer) -> Result<DataFreeOutcome, TrainError> {
-        let hash = self.recipe.hash();
-        let teacher = transparent(self.teacher.clone());
-        let mut progress = self.start_or_resume(&hash)?;
-        let steps = self.recipe.steps;
-        let earlier = progress.position.seconds;
-        let begun = Instant::now();
-        let mut saved = Instant::now();
-        while progress.position.epoch < self.recipe.epochs {
-            let epoch = progress.position.epoch;
-            while progress.position.step < steps {
-                progress = self.step(progress, &teacher, &hash)?;
-                progress.position.step += 1;
-                let done = progress.position.step;
-                observer.batch(epoch, done, steps, progress.position.partial.imitation / done as f64);
-                if done < steps && (observer.stop() || saved.elapsed() > SAVE_EVERY) {
-                    progress.position.seconds = earlier + begun.elapsed().as_secs_f64();
-                    self.save(&progress, &hash)?;
-                    saved = Instant::now();
-                    if observer.stop() {
-                        return Ok(DataFreeOutcome::Stopped);
-                    }
-                }
+    /// [`TrainError::NotFinite`] if a loss or a weight is NaN or infinite; [`TrainError::State`]; [`TrainError::Network`] for
+    /// a generator or student that cannot be built for the teacher's input.
+    pub fn run(&self, context: RunContext<'_>) -> Result<DataFreeOutcome, TrainError> {
+        let mut work = Attacking { attack: self, teacher: transparent(self.teacher.clone()) };
+        match context.carry_out(&self.recipe.hash(), &mut work)? {
+            Ended::Finished(progress, finish) => {
+                Ok(DataFreeOutcome::Finished(Box::new(self.end(progress, finish)?)))
             }
-            let row = self.finish_epoch(&mut progress, earlier + begun.elapsed().as_secs_f64());
-            let last = progress.position.epoch == self.recipe.epochs;
-            // Published runs have 2,000 short epochs: not each is worth a state of two networks.
-            if last || observer.stop() || saved.elapsed() > SAVE_EVERY {
-                self.save(&progress, &hash)?;
-                saved = Instant::now();
-            }
-            observer.epoch(&row, self.recipe.epochs);
-            if observer.stop() && !last {
-                self.save(&progress, &hash)?;
-                return Ok(DataFreeOutcome::Stopped);
-            }
+            Ended::Stopped => Ok(DataFreeOutcome::Stopped),
         }
-        Ok(DataFreeOutcome::Finished(Box::new(self.end(&teacher, progress)?)))
     }
 
-    fn start_or_resume(&self, hash: &str) -> Result<Progress, TrainError> {
-        let recipe = self.recipe;
-        let device = self.device.clone().autodiff();
-        let (classes, input) = (self.teacher.classes(), self.teacher.input());
-        let generator = recipe.build_generator(input, &device)?;
-        let student = recipe.student.build(classes, input, recipe.seed, &device)?;
-        let generator_optimiser = Optimiser::Adam { weight_decay: 0.0 }.build();
-        let student_optimiser = recipe.optimiser.build();
-        let Some(saved) = state_file::read::<Position>(self.state_file, hash)? else {
-            let (best, position) = (None, Position::default());
-            return Ok(Progress {
-                generator,
-                student,
-                generator_optimiser,
-                student_optimiser,
-                best,
-                position,
-            });
-        };
-        let like = student.state_dict();
-        let best = saved.position.best_epoch.map(|_| saved.group("best", &like)).transpose()?;
-        let optimiser = |name, fresh| restore(fresh, saved.record(name)?, |what| saved.damaged(what));
-        Ok(Progress {
-            generator_optimiser: optimiser("generator-optimiser", generator_optimiser)?,
-            student_optimiser: optimiser("student-optimiser", student_optimiser)?,
-            student: student.load_state_dict(&saved.group("student", &like)?)?,
-            generator: {
-                let tensors = saved.group("generator", &generator.state_dict())?;
-                generator.load_state_dict(&tensors)?
-            },
-            best,
-            position: saved.position,
-        })
-    }
-
-    fn save(&self, progress: &Progress, hash: &str) -> Result<(), TrainError> {
-        let (student, generator) = (progress.student.state_dict(), progress.generator.state_dict());
-        let mut groups = vec![("student", student.as_slice()), ("generator", generator.as_slice())];
-        groups.extend(progress.best.as_deref().map(|best| ("best", best)));
-        let records = [&progress.generator_optimiser, &progress.student_optimiser].map(record);
-        let [of_generator, of_student] = &records;
-        let records: [(&str, &[u8]); 2] =
-            [("generator-optimiser", of_generator), ("student-optimiser", of_student)];
-        Ok(state_file::write(self.state_file, hash, &progress.position, &groups, &records)?)
-    }
-
-    fn step(&self, progress: Progress, teacher: &Network, hash: &str) -> Result<Progress, TrainError> {
+    fn train_on(&self, progress: Progress, teacher: &Network, at: At) -> Result<Progress, Fault> {
         let Progress {
             generator,
             student,
@@ -214,7 +153,7 @@ impl DataFree<'_> {
             mut position,
         } = progress;
         let recipe = self.recipe;
-        let step = position.epoch * recipe.steps + position.step;
+        let step = at.epoch * recipe.steps + at.step;
         let noise = self.noise(step as u64, recipe.batch, &self.device.clone().autodiff());
         let made = generator.forward(noise, Mode::Train);
         let said = teacher.outputs(made.clone(), Mode::Eval);
@@ -225,12 +164,8 @@ impl DataFree<'_> {
         let imitation = scaled_kl(target.clone(), answer.clone(), 1.0);
 
         let (of_generator, of_student) = (value(total.clone()), value(imitation.clone()));
-        for (loss, whose) in [(of_generator, Whose::Generator), (of_student, Whose::Student)] {
-            if !loss.is_finite() {
-                let (epoch, recipe_hash, advice) = (position.epoch, hash.to_owned(), self.advice(whose));
-                return Err(TrainError::NotFinite { loss, epoch, step, recipe: recipe_hash, advice });
-            }
-        }
+        finite("generator's loss", of_generator, || self.advice(Whose::Generator))?;
+        finite("student's loss", of_student, || self.advice(Whose::Student))?;
         let gradients = GradientsParams::from_grads(total.backward(), &generator);
         let generator = generator_optimiser.step(recipe.generator.learning_rate, generator, gradients);
         let gradients = GradientsParams::from_grads(imitation.backward(), &student);
@@ -262,43 +197,7 @@ impl DataFree<'_> {
         schedule.rate(*learning_rate, 0.0, step, *steps, steps * epochs)
     }
 
-    /// Closes the books of the epoch that just ended and turns to the next.
-    fn finish_epoch(&self, progress: &mut Progress, seconds: f64) -> EpochRow {
-        let Progress { student, best, position, .. } = progress;
-        let recipe = self.recipe;
-        let selection = (recipe.parity == Parity::Published).then(|| {
-            let e = self.test(&student.valid());
-            Selection { accuracy: e.batch_averaged_accuracy, loss: e.loss }
-        });
-        if let Some(now) = &selection {
-            let before = position.best_epoch.and_then(|e| position.rows[e].row.selection.as_ref());
-            if before.is_none_or(|before| now.accuracy > before.accuracy) {
-                *best = Some(student.state_dict());
-                position.best_epoch = Some(position.epoch);
-            }
-        }
-        let step = (position.epoch + 1) * recipe.steps;
-        let mean = |sum: f64| sum / recipe.steps as f64;
-        let Partial { one_hot, entropy, activation, imitation, agreed } = position.partial;
-        let row = EpochRow {
-            epoch: position.epoch,
-            step,
-            learning_rate: self.rate(step - 1),
-            train_loss: mean(imitation),
-            train_accuracy: mean(agreed as f64) / recipe.batch as f64,
-            selection,
-            seconds,
-        };
-        let (one_hot, entropy, activation) = (mean(one_hot), mean(entropy), mean(activation));
-        position.rows.push(DataFreeRow { row: row.clone(), one_hot, entropy, activation });
-        position.epoch += 1;
-        position.step = 0;
-        position.partial = Partial::default();
-        position.seconds = seconds;
-        row
-    }
-
-    fn end(&self, teacher: &Network, progress: Progress) -> Result<DataFreeEnd, TrainError> {
+    fn end(&self, progress: Progress, finish: Finish) -> Result<DataFreeEnd, TrainError> {
         let Progress { generator, student, best, position, .. } = progress;
         let weights = best.unwrap_or_else(|| student.state_dict());
         let test = self.test(&student.load_state_dict(&weights)?.valid());
@@ -306,20 +205,27 @@ impl DataFree<'_> {
         // In training mode, as the student saw them; a whole batch, because its statistics are theirs.
         let noise = self.noise(SAMPLES_STEP, self.recipe.batch, &self.device);
         let made = generator.valid().forward(noise, Mode::Train);
-        let classes = teacher.classes();
+        let classes = self.teacher.classes();
         let logits = host(self.teacher.forward(made.clone(), Mode::Eval));
-        let side = teacher.input().side;
+        let side = self.teacher.input().side;
         let labels: Vec<u16> = logits.chunks_exact(classes).map(|row| argmax(row) as u16).collect();
         let all = images(&host(made), self.normalisation, side, labels);
         let shown: Vec<usize> = (0..self.recipe.batch.min(SAMPLES)).collect();
+        let Finish { rows, seconds, provenance, end } = finish;
+        end.finite("test loss", test.loss)?;
+        let row = |(row, of_generator): (EpochRow, GeneratorRow)| {
+            let GeneratorRow { one_hot, entropy, activation } = of_generator;
+            DataFreeRow { row, one_hot, entropy, activation }
+        };
         Ok(DataFreeEnd {
             student: weights,
             generator: weights_of_generator,
-            epoch: position.best_epoch.unwrap_or(self.recipe.epochs - 1),
+            epoch: position.best.map_or(self.recipe.epochs - 1, |best| best.epoch),
             test,
-            rows: position.rows,
+            rows: rows.into_iter().zip(position.rows).map(row).collect(),
             samples: all.subset(&shown),
-            seconds: position.seconds,
+            seconds,
+            provenance,
         })
     }
 
@@ -339,6 +245,97 @@ impl DataFree<'_> {
             ),
             Whose::Student => format!("the student's: try a smaller learning_rate (now {learning_rate})"),
         }
+    }
+}
+
+impl Work for Attacking<'_> {
+    type State = Progress;
+    type Position = Position;
+
+    fn epochs(&self) -> usize {
+        self.attack.recipe.epochs
+    }
+
+    fn steps(&self, _: usize) -> usize {
+        self.attack.recipe.steps
+    }
+
+    fn fresh(&mut self) -> Result<Progress, TrainError> {
+        let recipe = self.attack.recipe;
+        let device = self.attack.device.clone().autodiff();
+        let (classes, input) = (self.teacher.classes(), self.teacher.input());
+        Ok(Progress {
+            generator: recipe.build_generator(input, &device)?,
+            student: recipe.student.build(classes, input, recipe.seed, &device)?,
+            generator_optimiser: Optimiser::Adam { weight_decay: 0.0 }.build(),
+            student_optimiser: recipe.optimiser.build(),
+            best: None,
+            position: Position::default(),
+        })
+    }
+
+    fn resume(&mut self, saved: &Saved<Position>) -> Result<Progress, TrainError> {
+        let Progress { generator, student, generator_optimiser, student_optimiser, .. } = self.fresh()?;
+        let (like, like_generator) = (student.state_dict(), generator.state_dict());
+        Ok(Progress {
+            generator_optimiser: restore(generator_optimiser, saved, "generator-optimiser")?,
+            student_optimiser: restore(student_optimiser, saved, "student-optimiser")?,
+            student: student.load_state_dict(&saved.group("student", &like)?)?,
+            generator: generator.load_state_dict(&saved.group("generator", &like_generator)?)?,
+            best: saved.position.best.map(|_| saved.group("best", &like)).transpose()?,
+            position: saved.position.clone(),
+        })
+    }
+
+    fn parts(&self, progress: &Progress) -> Parts<Position> {
+        let mut groups =
+            vec![("student", progress.student.state_dict()), ("generator", progress.generator.state_dict())];
+        groups.extend(progress.best.clone().map(|best| ("best", best)));
+        let records = vec![
+            ("generator-optimiser", record(&progress.generator_optimiser)),
+            ("student-optimiser", record(&progress.student_optimiser)),
+        ];
+        Parts { position: progress.position.clone(), groups, records }
+    }
+
+    fn step(&mut self, progress: Progress, at: At) -> Result<(Progress, f64), Fault> {
+        let progress = self.attack.train_on(progress, &self.teacher, at)?;
+        let shown = progress.position.partial.imitation / (at.step + 1) as f64;
+        Ok((progress, shown))
+    }
+
+    fn end_epoch(&mut self, progress: &mut Progress, epoch: usize) -> Result<EpochRow, Fault> {
+        let Progress { student, best, position, .. } = progress;
+        let recipe = self.attack.recipe;
+        let selection = (recipe.parity == Parity::Published).then(|| {
+            let e = self.attack.test(&student.valid());
+            Selection { accuracy: e.batch_averaged_accuracy, loss: e.loss }
+        });
+        if let Some(now) = &selection {
+            finite("test loss", now.loss, || self.attack.advice(Whose::Student))?;
+            if position.best.is_none_or(|before| now.accuracy > before.accuracy) {
+                *best = Some(student.state_dict());
+                position.best = Some(Best { epoch, accuracy: now.accuracy });
+            }
+        }
+        let step = (epoch + 1) * recipe.steps;
+        let mean = |sum: f64| sum / recipe.steps as f64;
+        let sum = std::mem::take(&mut position.partial);
+        let (one_hot, entropy, activation) = (mean(sum.one_hot), mean(sum.entropy), mean(sum.activation));
+        position.rows.push(GeneratorRow { one_hot, entropy, activation });
+        Ok(EpochRow {
+            epoch,
+            step,
+            learning_rate: self.attack.rate(step - 1),
+            train_loss: mean(sum.imitation),
+            train_accuracy: mean(sum.agreed as f64) / recipe.batch as f64,
+            selection,
+            seconds: 0.0,
+        })
+    }
+
+    fn advice(&self) -> String {
+        self.attack.advice(Whose::Student)
     }
 }
 

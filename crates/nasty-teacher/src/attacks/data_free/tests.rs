@@ -1,6 +1,6 @@
 use super::*;
 use crate::attacks::noise::{transparent, value};
-use crate::attacks::test_support::{INPUT, StopAfter, data, normalisation, test_images, victim};
+use crate::attacks::test_support::{INPUT, StopAfter, context, data, normalisation, test_images, victim};
 use crate::nets::{Mode, NamedTensor};
 use crate::training::TrainError;
 use burn::module::{Module, ModuleVisitor, Param};
@@ -16,7 +16,7 @@ fn recipe() -> DataFreeRecipe {
         epochs: 2,
         steps: 3,
         batch: 8,
-        ..DataFreeRecipe::published(data(), 3, NetworkRef("teacher".into()), student)
+        ..DataFreeRecipe::published(data(), 3, NetworkRef("0123456789abcdef".into()), student)
     }
 }
 
@@ -27,9 +27,9 @@ fn run(recipe: &DataFreeRecipe, state_file: &Path, steps: usize) -> Result<Optio
         test: &test_images(),
         normalisation: &normalisation(),
         device: Device::flex(),
-        state_file,
     };
-    Ok(match attack.run(&mut StopAfter::new(steps))? {
+    let mut observer = StopAfter::new(steps);
+    Ok(match attack.run(context(state_file, &mut observer))? {
         DataFreeOutcome::Finished(end) => Some(*end),
         DataFreeOutcome::Stopped => None,
     })
@@ -199,8 +199,14 @@ fn states_of_others_and_damaged_ones_are_refused() {
 #[test]
 fn impossible_recipes_are_refused() {
     assert_eq!(recipe().problem(), None);
-    let published =
-        |classes| DataFreeRecipe::published(data(), classes, NetworkRef("t".into()), Architecture::ResNet18);
+    let published = |classes| {
+        DataFreeRecipe::published(
+            data(),
+            classes,
+            NetworkRef("0123456789abcdef".into()),
+            Architecture::ResNet18,
+        )
+    };
     assert_eq!((published(10).problem(), published(100).problem()), (None, None));
     assert_eq!((published(10).weights.entropy, published(100).weights.entropy), (5.0, 20.0));
     let problem = |recipe: DataFreeRecipe| recipe.problem().expect("impossible");

@@ -106,7 +106,9 @@ impl InversionRecipe {
             (*jitter <= 256, format!("jitter is {jitter}, expected at most 256 pixels")),
         ];
         let own = checks.into_iter().find_map(|(fine, what)| (!fine).then_some(what));
-        own.or_else(|| self.schedule.problem())
+        own.or_else(|| self.network.problem("network"))
+            .or_else(|| self.judge.as_ref()?.problem("judge"))
+            .or_else(|| self.schedule.problem())
     }
 
     /// The wanted class of every image.

@@ -1,23 +1,21 @@
-//! The attack's loop. Like the training loop it can stop after any step and go on to the same bits.
+//! The attack's step and epoch. It can stop after any step and go on to the same bits.
 
 use super::{InversionRecipe, inversion_losses};
-use crate::attacks::noise::{images, normal, record, restore, transparent, value};
+use crate::attacks::noise::{images, normal, transparent, value};
 use crate::data::{ImageSet, Normalisation};
 use crate::nets::{NamedTensor, Network};
+use crate::numerics::Provenance;
 use crate::random::{Purpose, Stream};
-use crate::training::state_file;
-use crate::training::{EpochRow, Observer, Optimiser, TrainError, all_logits, argmax, host};
+use crate::training::context::{At, Ended, Fault, Finish, RunContext, Work, finite, record, restore};
+use crate::training::state_file::{Parts, Saved};
+use crate::training::{EpochRow, Optimiser, TrainError, all_logits};
+use crate::victim::{argmax, host};
 use burn::module::{Module, Param, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
-use std::time::{Duration, Instant};
 
-/// The state is saved this often.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
-
-/// What an inversion works on, beside its recipe.
+/// What an inversion works on, beside its recipe. A white box: it looks into the network's batch-norms.
 pub struct Inversion<'a> {
     /// What to do; its [`problem`](InversionRecipe::problem) must be `None`.
     pub recipe: &'a InversionRecipe,
@@ -30,8 +28,6 @@ pub struct Inversion<'a> {
     pub judge: Option<(Network, Normalisation)>,
     /// Without autodiff.
     pub device: Device,
-    /// Where the state is kept.
-    pub state_file: &'a Path,
 }
 
 /// Means over [`InversionRecipe::EPOCH`] steps.
@@ -73,6 +69,8 @@ pub struct InversionEnd {
     pub rows: Vec<InversionRow>,
     /// Seconds of work, over all sittings.
     pub seconds: f64,
+    /// What it was made from and with.
+    pub provenance: Provenance,
 }
 
 /// What a network sees in images.
@@ -88,11 +86,9 @@ pub struct Recognised {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Position {
-    step: usize,
     /// Sums over the steps since the last row.
     partial: InversionRow,
     rows: Vec<InversionRow>,
-    seconds: f64,
 }
 
 /// The images as a module, so that an optimiser takes them.
@@ -107,6 +103,13 @@ struct Progress {
     position: Position,
 }
 
+/// An attack under way.
+struct Inverting<'a> {
+    attack: &'a Inversion<'a>,
+    /// The network as gradients flow through it.
+    network: Network,
+}
+
 impl Inversion<'_> {
     /// Optimises the images, from the saved state if there is one.
     ///
@@ -114,38 +117,15 @@ impl Inversion<'_> {
     /// the share of recognised images as the training accuracy.
     ///
     /// # Errors
-    /// [`TrainError::NotFinite`] if the loss is NaN or infinite; [`TrainError::State`].
-    pub fn run(self, observer: &mut dyn Observer) -> Result<InversionOutcome, TrainError> {
-        let hash = self.recipe.hash();
-        let network = transparent(self.network.clone());
-        let mut progress = self.start_or_resume(&hash)?;
-        let steps = self.recipe.steps;
-        let epochs = steps.div_ceil(InversionRecipe::EPOCH);
-        let earlier = progress.position.seconds;
-        let begun = Instant::now();
-        let mut saved = Instant::now();
-        while progress.position.step < steps {
-            let epoch = progress.position.step / InversionRecipe::EPOCH;
-            let in_epoch = InversionRecipe::EPOCH.min(steps - epoch * InversionRecipe::EPOCH);
-            let (next, loss) = self.step(progress, &network, &hash)?;
-            progress = next;
-            progress.position.seconds = earlier + begun.elapsed().as_secs_f64();
-            let done = progress.position.step - epoch * InversionRecipe::EPOCH;
-            observer.batch(epoch, done, in_epoch, loss);
-            let row = (done == in_epoch).then(|| self.finish_epoch(&mut progress.position, epoch, in_epoch));
-            if observer.stop() || saved.elapsed() > SAVE_EVERY || progress.position.step == steps {
-                self.save(&progress, &hash)?;
-                saved = Instant::now();
+    /// [`TrainError::NotFinite`] if the loss or a pixel is NaN or infinite; [`TrainError::State`].
+    pub fn run(&self, context: RunContext<'_>) -> Result<InversionOutcome, TrainError> {
+        let mut work = Inverting { attack: self, network: transparent(self.network.clone()) };
+        Ok(match context.carry_out(&self.recipe.hash(), &mut work)? {
+            Ended::Finished(progress, finish) => {
+                InversionOutcome::Finished(Box::new(self.end(progress, finish)))
             }
-            if let Some(row) = row {
-                observer.epoch(&row, epochs);
-            }
-            if observer.stop() && progress.position.step < steps {
-                self.save(&progress, &hash)?;
-                return Ok(InversionOutcome::Stopped);
-            }
-        }
-        Ok(InversionOutcome::Finished(Box::new(self.end(progress))))
+            Ended::Stopped => InversionOutcome::Stopped,
+        })
     }
 
     fn shape(&self) -> [usize; 4] {
@@ -157,26 +137,6 @@ impl Inversion<'_> {
         self.recipe.labels(self.network.classes())
     }
 
-    fn start_or_resume(&self, hash: &str) -> Result<Progress, TrainError> {
-        let [images, h, w, c] = self.shape();
-        let first = NamedTensor {
-            name: "pixels".into(),
-            shape: self.shape().to_vec(),
-            data: normal(self.recipe.seed, 0, images, h * w * c),
-        };
-        let optimiser = Optimiser::Adam { weight_decay: 0.0 }.build();
-        let Some(saved) = state_file::read::<Position>(self.state_file, hash)? else {
-            let canvas = self.canvas(first.data);
-            return Ok(Progress { canvas, optimiser, position: Position::default() });
-        };
-        let [pixels] = <[_; 1]>::try_from(saved.group("canvas", &[first])?).expect("one was asked for");
-        Ok(Progress {
-            canvas: self.canvas(pixels.data),
-            optimiser: restore(optimiser, saved.record("optimiser")?, |what| saved.damaged(what))?,
-            position: saved.position,
-        })
-    }
-
     /// The images with these pixels, tracked; the id is the same in every process, so the optimiser's record fits.
     fn canvas(&self, pixels: Vec<f32>) -> Canvas {
         let device = self.device.clone().autodiff();
@@ -184,22 +144,13 @@ impl Inversion<'_> {
         Canvas { pixels: Param::initialized(ParamId::from(0), pixels.require_grad()) }
     }
 
-    fn save(&self, progress: &Progress, hash: &str) -> Result<(), TrainError> {
-        let pixels = NamedTensor {
-            name: "pixels".into(),
-            shape: self.shape().to_vec(),
-            data: host(progress.canvas.pixels.val()),
-        };
-        let optimiser = record(&progress.optimiser);
-        let groups: [(&str, &[NamedTensor]); 1] = [("canvas", &[pixels])];
-        let position = &progress.position;
-        Ok(state_file::write(self.state_file, hash, position, &groups, &[("optimiser", &optimiser)])?)
+    fn tensor(&self, pixels: Vec<f32>) -> NamedTensor {
+        NamedTensor { name: "pixels".into(), shape: self.shape().to_vec(), data: pixels }
     }
 
-    fn step(&self, progress: Progress, network: &Network, hash: &str) -> Result<(Progress, f64), TrainError> {
+    fn improve(&self, progress: Progress, network: &Network, step: usize) -> Result<(Progress, f64), Fault> {
         let Progress { canvas, mut optimiser, mut position } = progress;
         let recipe = self.recipe;
-        let step = position.step;
         let wanted = self.labels();
         let labels: Vec<i32> = wanted.iter().map(|&l| i32::from(l)).collect();
         let device = self.device.clone().autodiff();
@@ -208,11 +159,7 @@ impl Inversion<'_> {
         let losses = inversion_losses(network, seen, labels);
         let total = losses.total(recipe);
         let loss = value(total.clone());
-        if !loss.is_finite() {
-            let advice = format!("try a smaller learning_rate (now {})", recipe.learning_rate);
-            let (epoch, recipe) = (step / InversionRecipe::EPOCH, hash.to_owned());
-            return Err(TrainError::NotFinite { loss, epoch, step, recipe, advice });
-        }
+        finite("loss", loss, || self.advice())?;
         let gradients = GradientsParams::from_grads(total.backward(), &canvas);
         let canvas = self.clip(optimiser.step(self.rate(step), canvas, gradients));
 
@@ -226,7 +173,6 @@ impl Inversion<'_> {
         sum.total_variation += value(losses.total_variation);
         sum.l2 += value(losses.l2);
         sum.recognised += right as f64 / wanted.len() as f64;
-        position.step += 1;
         Ok((Progress { canvas, optimiser, position }, loss))
     }
 
@@ -260,31 +206,11 @@ impl Inversion<'_> {
         schedule.rate(*learning_rate, 0.0, step, InversionRecipe::EPOCH, *steps)
     }
 
-    fn finish_epoch(&self, position: &mut Position, epoch: usize, steps: usize) -> EpochRow {
-        let sum = std::mem::take(&mut position.partial);
-        let mean = |sum: f64| sum / steps as f64;
-        let row = InversionRow {
-            step: position.step,
-            total: mean(sum.total),
-            cross_entropy: mean(sum.cross_entropy),
-            statistics: mean(sum.statistics),
-            total_variation: mean(sum.total_variation),
-            l2: mean(sum.l2),
-            recognised: mean(sum.recognised),
-        };
-        position.rows.push(row.clone());
-        EpochRow {
-            epoch,
-            step: position.step,
-            learning_rate: self.rate(position.step - 1),
-            train_loss: row.total,
-            train_accuracy: row.recognised,
-            selection: None,
-            seconds: position.seconds,
-        }
+    fn advice(&self) -> String {
+        format!("try a smaller learning_rate (now {})", self.recipe.learning_rate)
     }
 
-    fn end(&self, progress: Progress) -> InversionEnd {
+    fn end(&self, progress: Progress, finish: Finish) -> InversionEnd {
         let pixels = host(progress.canvas.pixels.val());
         let made = images(&pixels, self.normalisation, self.network.input().side, self.labels());
         let sees = |network: &Network, normalisation: &Normalisation| {
@@ -299,7 +225,79 @@ impl Inversion<'_> {
             judge: self.judge.as_ref().map(|(judge, normalisation)| sees(judge, normalisation)),
             images: made,
             rows: progress.position.rows,
-            seconds: progress.position.seconds,
+            seconds: finish.seconds,
+            provenance: finish.provenance,
         }
+    }
+}
+
+impl Work for Inverting<'_> {
+    type State = Progress;
+    type Position = Position;
+
+    fn epochs(&self) -> usize {
+        self.attack.recipe.steps.div_ceil(InversionRecipe::EPOCH)
+    }
+
+    fn steps(&self, epoch: usize) -> usize {
+        InversionRecipe::EPOCH.min(self.attack.recipe.steps - epoch * InversionRecipe::EPOCH)
+    }
+
+    fn fresh(&mut self) -> Result<Progress, TrainError> {
+        let [images, h, w, c] = self.attack.shape();
+        let canvas = self.attack.canvas(normal(self.attack.recipe.seed, 0, images, h * w * c));
+        let optimiser = Optimiser::Adam { weight_decay: 0.0 }.build();
+        Ok(Progress { canvas, optimiser, position: Position::default() })
+    }
+
+    fn resume(&mut self, saved: &Saved<Position>) -> Result<Progress, TrainError> {
+        let Progress { optimiser, .. } = self.fresh()?;
+        let [pixels] = <[_; 1]>::try_from(saved.group("canvas", &[self.attack.tensor(Vec::new())])?)
+            .expect("one was asked for");
+        Ok(Progress {
+            canvas: self.attack.canvas(pixels.data),
+            optimiser: restore(optimiser, saved, "optimiser")?,
+            position: saved.position.clone(),
+        })
+    }
+
+    fn parts(&self, progress: &Progress) -> Parts<Position> {
+        let pixels = self.attack.tensor(host(progress.canvas.pixels.val()));
+        let records = vec![("optimiser", record(&progress.optimiser))];
+        Parts { position: progress.position.clone(), groups: vec![("canvas", vec![pixels])], records }
+    }
+
+    fn step(&mut self, progress: Progress, at: At) -> Result<(Progress, f64), Fault> {
+        self.attack.improve(progress, &self.network, at.epoch * InversionRecipe::EPOCH + at.step)
+    }
+
+    fn end_epoch(&mut self, progress: &mut Progress, epoch: usize) -> Result<EpochRow, Fault> {
+        let position = &mut progress.position;
+        let steps = self.steps(epoch);
+        let sum = std::mem::take(&mut position.partial);
+        let mean = |sum: f64| sum / steps as f64;
+        let row = InversionRow {
+            step: epoch * InversionRecipe::EPOCH + steps,
+            total: mean(sum.total),
+            cross_entropy: mean(sum.cross_entropy),
+            statistics: mean(sum.statistics),
+            total_variation: mean(sum.total_variation),
+            l2: mean(sum.l2),
+            recognised: mean(sum.recognised),
+        };
+        position.rows.push(row.clone());
+        Ok(EpochRow {
+            epoch,
+            step: row.step,
+            learning_rate: self.attack.rate(row.step - 1),
+            train_loss: row.total,
+            train_accuracy: row.recognised,
+            selection: None,
+            seconds: 0.0,
+        })
+    }
+
+    fn advice(&self) -> String {
+        self.attack.advice()
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::attacks::noise::{transparent, value};
-use crate::attacks::test_support::{CLASSES, StopAfter, data, normalisation, victim};
+use crate::attacks::test_support::{CLASSES, StopAfter, context, data, normalisation, victim};
 use crate::training::TrainError;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::path::Path;
@@ -9,7 +9,7 @@ fn recipe() -> InversionRecipe {
     InversionRecipe {
         images: 6,
         steps: 60,
-        ..InversionRecipe::published(data(), NetworkRef("network".into()), Some(NetworkRef("judge".into())))
+        ..InversionRecipe::published(data(), NetworkRef("0".repeat(16)), Some(NetworkRef("1".repeat(16))))
     }
 }
 
@@ -24,9 +24,9 @@ fn run(
         normalisation: &normalisation(),
         judge: Some((victim(4), normalisation())),
         device: Device::flex(),
-        state_file,
     };
-    Ok(match attack.run(&mut StopAfter::new(steps))? {
+    let mut observer = StopAfter::new(steps);
+    Ok(match attack.run(context(state_file, &mut observer))? {
         InversionOutcome::Finished(end) => Some(*end),
         InversionOutcome::Stopped => None,
     })

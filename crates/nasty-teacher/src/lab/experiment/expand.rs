@@ -13,7 +13,7 @@ use crate::lab::defaults::{self, Kind};
 use crate::lab::overrides::{OverrideError, change};
 use crate::lab::task::Task;
 use crate::nets::Architecture;
-use crate::training::{NetworkRef, Objective, Recipe};
+use crate::training::{CrossEntropy, Distillation, NetworkRef, Objective, Recipe, SelfUndermining};
 use miette::Diagnostic;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -151,8 +151,11 @@ impl Grid<'_> {
                                 let tables = ["teacher.recipe", "teacher.nasty_recipe"];
                                 let mut recipe =
                                     self.recipe(data, facts, seed, architecture, kind, &tables)?;
-                                if let Objective::SelfUndermining { omega: o, temperature: t, .. } =
-                                    &mut recipe.objective
+                                if let Objective::SelfUndermining(SelfUndermining {
+                                    omega: o,
+                                    temperature: t,
+                                    ..
+                                }) = &mut recipe.objective
                                 {
                                     *o = omega.unwrap_or(*o);
                                     *t = temperature.unwrap_or(*t);
@@ -232,11 +235,11 @@ impl Grid<'_> {
         let mut place =
             Place { student: Some(architecture.to_string()), temperature, alpha, share, ..of.place.clone() };
         match &mut recipe.objective {
-            Objective::Distillation { temperature: t, alpha: a, .. } => {
+            Objective::Distillation(Distillation { temperature: t, alpha: a, .. }) => {
                 *t = temperature.or(of.temperature).unwrap_or(*t);
                 *a = alpha.unwrap_or(*a);
             }
-            Objective::CrossEntropy { label_smoothing } if source == Source::Smoothing => {
+            Objective::CrossEntropy(CrossEntropy { label_smoothing }) if source == Source::Smoothing => {
                 *label_smoothing = settings.label_smoothing;
             }
             _ => {}

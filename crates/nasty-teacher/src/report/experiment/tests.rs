@@ -25,7 +25,7 @@ fn evaluation(accuracy: f64) -> Evaluation {
 /// What a run of `task` is made up to have given: its accuracy depends on its place in the list and on its seed.
 fn trained(task: &Task, nth: usize, accuracy: f64) -> Outcome {
     let Task::Train(recipe) = task else { return Outcome::Missing };
-    let nastiness = matches!(recipe.objective, Objective::SelfUndermining { .. }).then(|| Nastiness {
+    let nastiness = matches!(recipe.objective, Objective::SelfUndermining(_)).then(|| Nastiness {
         scaled_kl: 12.5,
         measured_on: "held-out".into(),
         temperature: 10.0,
@@ -109,6 +109,7 @@ fn a_student_that_cannot_be_trained_is_shown_as_such() {
             "cnn4 from nasty cnn" => Outcome::NotFinite(Box::new(Failure {
                 format: 1,
                 recipe: task.hash(),
+                what: "loss".into(),
                 loss: "NaN".into(),
                 epoch: 3,
                 step: 77,

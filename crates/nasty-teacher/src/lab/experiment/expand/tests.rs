@@ -34,7 +34,10 @@ fn the_published_recipe_is_run_at_scale_paper() {
         (160, 128, 0, None)
     );
     let Task::Train(nasty) = &resolved.tasks[1].1 else { panic!("a training") };
-    assert!(matches!(nasty.objective, Objective::SelfUndermining { temperature: 4.0, omega: 0.04, .. }));
+    assert!(matches!(
+        nasty.objective,
+        Objective::SelfUndermining(SelfUndermining { temperature: 4.0, omega: 0.04, .. })
+    ));
     // Four students; resnet18 alone is the normal teacher itself, which is not trained again.
     assert_eq!(resolved.tasks.len(), 2 + 4 * 5 - 1);
     let alone =

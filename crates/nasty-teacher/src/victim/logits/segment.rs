@@ -1,6 +1,6 @@
 //! A table's file: some of its rows, written once.
 //!
-//! `nasty-logits 1\n`, length of the header (u32), the key as JSON, number of rows (u32), the rows' slots (u32 each), their
+//! `nasty-logits 2\n`, length of the header (u32), the key as JSON, number of rows (u32), the rows' slots (u32 each), their
 //! logits (f32), SHA-256 of all that. Little-endian.
 
 use super::{Part, Place, TableKey};
@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-const MAGIC: &[u8] = b"nasty-logits 1\n";
+const MAGIC: &[u8] = b"nasty-logits 2\n";
 /// Longest header that is read; ours have some 200 bytes.
 const LONGEST_HEADER: usize = 1 << 16;
 
@@ -95,7 +95,7 @@ pub(super) fn open(path: &Path, key: &TableKey) -> Result<(Segment, Vec<u32>), S
     let header = reader.number().filter(|&n| n <= LONGEST_HEADER).ok_or_else(damaged)?;
     let header = reader.take(header).ok_or_else(damaged)?;
     if serde_json::from_slice::<TableKey>(&header).ok().as_ref() != Some(key) {
-        return Err("it is of another network, data set or augmentation".into());
+        return Err("it is of other weights, numerics, images or views".into());
     }
     let rows = reader.number().filter(|&n| n <= key.slots()).ok_or_else(damaged)?;
     if reader.left != (rows * (4 + 4 * key.classes)) as u64 {

@@ -9,6 +9,7 @@
 mod segment;
 
 use crate::data::Augmentation;
+use crate::numerics::Numerics;
 use segment::Segment;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -26,13 +27,15 @@ const NEW_BYTES: usize = 64 << 20;
 /// What a table's rows are the logits of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableKey {
-    /// The network's identity.
-    pub network: String,
-    /// Digest of the data set.
+    /// Digest of the network's weights: not of the recipe that made them, for another machine makes others of it.
+    pub weights: String,
+    /// How the rows were rounded.
+    pub numerics: Numerics,
+    /// The set of images; see [`Origin::set`](super::Origin::set).
     pub data: String,
     /// The views.
     pub augmentation: Augmentation,
-    /// Training images of the data set.
+    /// Images of the set.
     pub images: usize,
     /// Logits a row.
     pub classes: usize,
@@ -161,6 +164,11 @@ impl LogitTable {
         Self { key, folder, budget, rows: Mutex::new(rows) }
     }
 
+    /// Whether its rows are those of views by `augmentation` of the images of `set`.
+    pub fn serves(&self, set: &str, augmentation: &Augmentation) -> bool {
+        self.key.data == set && self.key.augmentation == *augmentation
+    }
+
     fn lock(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -246,7 +254,11 @@ impl LogitTable {
                 }
                 // The table is a convenience: without its file the rows are computed again.
                 Err(e) => {
-                    tracing::warn!("logits of {} are not kept in {}: {e}", self.key.network, folder.display())
+                    tracing::warn!(
+                        "logits of the weights {} are not kept in {}: {e}",
+                        self.key.weights,
+                        folder.display()
+                    )
                 }
             }
         }

@@ -4,7 +4,15 @@ const CLASSES: usize = 3;
 
 fn key(network: &str) -> TableKey {
     let augmentation = Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0 };
-    TableKey { network: network.into(), data: "d".into(), augmentation, images: 100, classes: CLASSES }
+    let numerics = Numerics { version: 1, device: "flex".into(), instruction_set: "avx2".into() };
+    TableKey {
+        weights: network.into(),
+        numerics,
+        data: "d".into(),
+        augmentation,
+        images: 100,
+        classes: CLASSES,
+    }
 }
 
 fn row((image, view): (usize, usize)) -> [f32; CLASSES] {
@@ -38,7 +46,15 @@ fn rows_are_computed_once_and_shared_with_later_processes() {
     assert_eq!(ask(&table, &items(0..30)), 60);
     assert_eq!(ask(&table, &items(20..40)), 20);
     assert!(Arc::ptr_eq(&table, &tables.table(&key("a")).unwrap()));
-    assert_eq!(ask(&tables.table(&key("b")).unwrap(), &items(0..1)), 2, "another network");
+    assert_eq!(ask(&tables.table(&key("b")).unwrap(), &items(0..1)), 2, "other weights");
+    for numerics in [
+        Numerics { device: "vulkan".into(), instruction_set: String::new(), ..key("a").numerics },
+        Numerics { instruction_set: "avx512".into(), ..key("a").numerics },
+        Numerics { version: 2, ..key("a").numerics },
+    ] {
+        let other = TableKey { numerics, ..key("a") };
+        assert_eq!(ask(&tables.table(&other).unwrap(), &items(0..1)), 2, "{other:?}");
+    }
     drop((table, tables));
 
     let later = LogitTables::new(Some(folder.path().into()), 1 << 20, 1 << 20);

@@ -1,0 +1,40 @@
+//! Why a run cannot go on.
+
+use super::state_file::StateError;
+use crate::nets::NetError;
+use crate::victim::VictimError;
+use miette::Diagnostic;
+
+/// A run that cannot go on.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum TrainError {
+    /// A loss or a weight is NaN or infinite.
+    #[error("the {what} became {loss} at epoch {epoch}, step {step} of recipe {recipe}")]
+    #[diagnostic(help("{advice}"))]
+    NotFinite {
+        /// What is not finite, such as `loss`, `held-out loss` or `weights`.
+        what: String,
+        /// Its value.
+        loss: f64,
+        /// 0-based.
+        epoch: usize,
+        /// 0-based, over all epochs.
+        step: usize,
+        /// The recipe's hash.
+        recipe: String,
+        /// What to try, and what is left of the run.
+        advice: String,
+    },
+    /// The state cannot be saved or read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    State(#[from] StateError),
+    /// The saved weights do not fit.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Network(#[from] NetError),
+    /// The victim does not answer.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Victim(#[from] VictimError),
+}

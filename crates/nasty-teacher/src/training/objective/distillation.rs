@@ -1,0 +1,44 @@
+//! Knowledge distillation.
+
+use super::{Loss, LossInput, share_problem, temperature_problem};
+use crate::losses;
+use crate::training::NetworkRef;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// A student that imitates a teacher's probabilities (Hinton et al., 2015).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distillation {
+    /// The teacher.
+    pub teacher: NetworkRef,
+    /// τ of the KL term.
+    pub temperature: f64,
+    /// α, the weight of the KL term; 1−α is the cross entropy's.
+    pub alpha: f64,
+}
+
+impl Loss for Distillation {
+    fn name(&self) -> &'static str {
+        "distillation"
+    }
+
+    fn victim(&self) -> Option<&NetworkRef> {
+        Some(&self.teacher)
+    }
+
+    fn temperature(&self) -> Option<f64> {
+        Some(self.temperature)
+    }
+
+    fn problem(&self) -> Option<String> {
+        temperature_problem(self.temperature)
+            .or_else(|| share_problem("objective.alpha", self.alpha))
+            .or_else(|| self.teacher.problem("objective.teacher"))
+    }
+
+    fn loss(&self, batch: LossInput) -> Tensor<1> {
+        let teacher = batch.answers();
+        losses::distillation(batch.logits, teacher, batch.labels, self.temperature, self.alpha)
+    }
+}

@@ -1,0 +1,134 @@
+//! What is minimised for a batch. One training loop serves every objective.
+//!
+//! An objective is a file here: its settings, and what [`Loss`] asks of them. It is added to the list of [`objectives!`], and
+//! its formula to [`losses`](crate::losses).
+
+mod cross_entropy;
+mod distillation;
+mod hard_label;
+mod self_undermining;
+
+use super::network_ref::NetworkRef;
+use burn::tensor::{Int, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// A batch as an objective sees it.
+#[derive(Clone, Debug)]
+pub struct LossInput {
+    /// Of the network in training, `[batch, classes]`.
+    pub logits: Tensor<2>,
+    /// The victim's answers as log-rows `[batch, classes]` (see [`Answers::log_rows`](crate::victim::Answers::log_rows)), where
+    /// the objective has a victim.
+    pub answers: Option<Tensor<2>>,
+    /// True classes, `[batch]`.
+    pub labels: Tensor<1, Int>,
+    /// 0-based.
+    pub epoch: usize,
+}
+
+impl LossInput {
+    /// The victim's answers.
+    ///
+    /// # Panics
+    /// If there are none: the trainer provides them wherever [`Loss::victim`] names a network.
+    pub fn answers(&self) -> Tensor<2> {
+        self.answers.clone().expect("the trainer provides the victim's answers")
+    }
+}
+
+/// What an objective is.
+pub trait Loss {
+    /// Its name in files and tables.
+    fn name(&self) -> &'static str;
+
+    /// The network that it asks for answers.
+    fn victim(&self) -> Option<&NetworkRef> {
+        None
+    }
+
+    /// τ, where there is one.
+    fn temperature(&self) -> Option<f64> {
+        None
+    }
+
+    /// What is impossible about its settings, with what to change; `None` if it can be minimised.
+    fn problem(&self) -> Option<String>;
+
+    /// The loss `[1]` of a batch.
+    fn loss(&self, batch: LossInput) -> Tensor<1>;
+
+    /// What to try first when the loss is not finite, if it is this objective's own.
+    fn advice(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// The closed set of objectives: `Name` is the struct of that name, called in kebab case in recipes.
+macro_rules! objectives {
+    ($($(#[$doc:meta])* $module:ident :: $name:ident),* $(,)?) => {
+        $(pub use $module::$name;)*
+
+        /// The training objective, with the victim that it asks.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "kebab-case")]
+        pub enum Objective {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        impl Objective {
+            fn kind(&self) -> &dyn Loss {
+                match self {
+                    $(Self::$name(objective) => objective,)*
+                }
+            }
+        }
+    };
+}
+
+objectives! {
+    /// Plain supervised training: a normal teacher, or a student alone.
+    cross_entropy::CrossEntropy,
+    /// A nasty teacher.
+    self_undermining::SelfUndermining,
+    /// A student that imitates a teacher's probabilities.
+    distillation::Distillation,
+    /// A student that learns the teacher's predicted classes only.
+    hard_label::HardLabel,
+}
+
+impl Loss for Objective {
+    fn name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    fn victim(&self) -> Option<&NetworkRef> {
+        self.kind().victim()
+    }
+
+    fn temperature(&self) -> Option<f64> {
+        self.kind().temperature()
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.kind().problem()
+    }
+
+    fn loss(&self, batch: LossInput) -> Tensor<1> {
+        self.kind().loss(batch)
+    }
+
+    fn advice(&self) -> Option<&'static str> {
+        self.kind().advice()
+    }
+}
+
+/// The problem of a temperature at `objective.temperature`.
+fn temperature_problem(temperature: f64) -> Option<String> {
+    let fine = temperature.is_finite() && temperature >= 1e-2;
+    (!fine).then(|| format!("objective.temperature must be at least 0.01, found {temperature}"))
+}
+
+/// The problem of a share at `key`.
+fn share_problem(key: &str, share: f64) -> Option<String> {
+    (!(0.0..=1.0).contains(&share)).then(|| format!("{key} is {share}, expected a share from 0 to 1"))
+}

@@ -1,0 +1,69 @@
+//! Why a victim does not answer.
+
+use miette::Diagnostic;
+use std::path::{Path, PathBuf};
+
+/// A victim that cannot be opened, or that does not answer a request.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum VictimError {
+    /// Images of another shape than the victim takes.
+    #[error("the victim takes images of {expected}, found images of {found}")]
+    #[diagnostic(help("resize the images, or take another data set"))]
+    Shape {
+        /// Height × width × channels that it takes.
+        expected: String,
+        /// Those of the request.
+        found: String,
+    },
+    /// An interface that the victim does not have.
+    #[error("the victim cannot serve {interface}: {reason}")]
+    Interface {
+        /// The interface.
+        interface: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Answers that are not recorded.
+    #[error("{}: the answers to {missing} of {asked} images are missing; those to {known} images are recorded", path.display())]
+    #[diagnostic(help("{help}"))]
+    Missing {
+        /// Where the answers are recorded.
+        path: PathBuf,
+        /// Images of the request without an answer.
+        missing: usize,
+        /// Images of the request.
+        asked: usize,
+        /// Images whose answers are recorded.
+        known: usize,
+        /// What to do.
+        help: String,
+    },
+    /// The file system refused.
+    #[error("cannot read {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    #[diagnostic(help(
+        "recorded answers are numpy arrays: logits or probabilities [images, classes], and index [images] or sha256 [images, 32]"
+    ))]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
+}
+
+impl VictimError {
+    pub(super) fn format(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::Format { path: path.to_owned(), expected: expected.into(), found: found.into() }
+    }
+}

@@ -1,0 +1,56 @@
+//! Who is asked. A thief sees a victim only through [`Victim::ask`]: images in, answers out.
+//!
+//! A victim owns its identity, its [`Interface`], its [`Meter`] and what it remembers. One image answered is one query;
+//! repeats and views count. White-box attacks do not go through here: they take a network and say so.
+
+mod answers;
+mod error;
+mod forward;
+mod front;
+mod interface;
+pub mod logits;
+mod own;
+mod recorded;
+mod request;
+mod scripted;
+#[cfg(test)]
+mod tests;
+
+pub use answers::{Answers, LOG_FLOOR, Scale, argmax, log_probabilities};
+pub use error::VictimError;
+pub use forward::{forward, host};
+pub use front::{Front, Meter};
+pub use interface::Interface;
+pub use own::OwnNetwork;
+pub use recorded::{Recorded, content_hash};
+pub use request::{Origin, Request};
+pub use scripted::Scripted;
+
+/// A classifier that answers queries.
+pub trait Victim: Send + Sync {
+    /// Its identity, interface and meter.
+    fn front(&self) -> &Front;
+
+    /// The answers to the images of `request`, in their order, and one query more on the meter for each.
+    ///
+    /// The answer to an image does not depend on which others are asked for with it.
+    ///
+    /// # Errors
+    /// [`VictimError`] for images that the victim does not take or cannot answer; nothing is counted then.
+    fn ask(&self, request: &Request<'_>) -> Result<Answers, VictimError>;
+
+    /// What the victim is: a digest of all that decides its answers, interface aside.
+    fn identity(&self) -> &str {
+        self.front().identity()
+    }
+
+    /// Classes that it tells apart.
+    fn classes(&self) -> usize {
+        self.front().classes()
+    }
+
+    /// Queries answered so far.
+    fn queries(&self) -> u64 {
+        self.front().meter().queries()
+    }
+}

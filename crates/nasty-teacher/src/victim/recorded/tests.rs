@@ -1,0 +1,117 @@
+use super::npy::tests::npy;
+use super::*;
+use crate::data::{Augmentation, ImageSet};
+use crate::victim::Origin;
+use std::io::Write;
+
+fn images(count: usize) -> ImageSet {
+    let pixels = (0..count * 4).map(|i| (i * 37 % 251) as u8).collect();
+    ImageSet { height: 2, width: 2, channels: 1, pixels, labels: vec![0; count] }
+}
+
+/// Answers to `count` images of 3 classes: the row of image i is (i, 0, 1)/8.
+fn scores(count: usize) -> Vec<f32> {
+    (0..count).flat_map(|i| [i as f32 / 8.0, 0.0, 0.125]).collect()
+}
+
+fn scores_npy(count: usize) -> Vec<u8> {
+    let data: Vec<u8> = scores(count).iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect();
+    npy("<f8", &format!("({count}, 3)"), &data)
+}
+
+fn hashes_npy(set: &ImageSet) -> Vec<u8> {
+    let data: Vec<u8> = (0..set.len()).flat_map(|i| content_hash(set.image(i))).collect();
+    npy("|u1", &format!("({}, 32)", set.len()), &data)
+}
+
+fn npz(path: &Path, arrays: &[(&str, Vec<u8>)]) {
+    let mut writer = zip::ZipWriter::new(File::create(path).unwrap());
+    for (name, bytes) in arrays {
+        writer.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+#[test]
+fn answers_by_content_serve_every_view_that_was_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (set, path) = (images(5), folder.path().join("answers.npz"));
+    npz(&path, &[("probabilities", scores_npy(5)), ("sha256", hashes_npy(&set))]);
+    let victim = Recorded::open(&path).unwrap();
+    let shuffled = set.subset(&[4, 0, 4]);
+    let answers = victim.ask(&Request::unchanged(&shuffled)).unwrap();
+    assert_eq!((answers.scale, answers.classes), (Scale::Probabilities, 3));
+    assert_eq!(answers.rows, [0.5, 0.0, 0.125, 0.0, 0.0, 0.125, 0.5, 0.0, 0.125]);
+    assert_eq!(victim.queries(), 3, "repeats count");
+
+    // A mirrored image is another one.
+    let flips = Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0 };
+    let mirrored = Request::views(&set, &flips, vec![(0, 0), (1, 1), (2, 1)]);
+    let error = victim.ask(&mirrored).unwrap_err().to_string();
+    assert!(
+        error.ends_with("the answers to 2 of 3 images are missing; those to 5 images are recorded"),
+        "{error}"
+    );
+    assert_eq!(victim.queries(), 3, "what is not answered is not counted");
+
+    // The same arrays in a folder are the same victim.
+    let plain = folder.path().join("plain");
+    std::fs::create_dir(&plain).unwrap();
+    std::fs::write(plain.join("probabilities.npy"), scores_npy(5)).unwrap();
+    std::fs::write(plain.join("sha256.npy"), hashes_npy(&set)).unwrap();
+    let again = Recorded::open(&plain).unwrap();
+    assert_eq!(again.identity(), victim.identity());
+    let label = again.behind(Interface::Label).unwrap();
+    assert_eq!(label.ask(&Request::unchanged(&shuffled)).unwrap().rows[..3], [1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn answers_by_index_belong_to_a_set_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("answers.npz");
+    let index: Vec<u8> = [7i64, 3, 5].iter().flat_map(|v| v.to_le_bytes()).collect();
+    npz(&path, &[("logits", scores_npy(3)), ("index", npy("<i8", "(3,)", &index))]);
+    let (set, places) = (images(2), [5, 7]);
+    let request = |set_name| Request::unchanged(&set).from(Some(Origin { set: set_name, places: &places }));
+    let unnamed = Recorded::open(&path).unwrap();
+    assert!(
+        matches!(unnamed.ask(&request("d")), Err(VictimError::Missing { help, .. }) if help.contains("of_set"))
+    );
+    let victim = unnamed.of_set("d");
+    assert_eq!(victim.ask(&request("d")).unwrap().rows, [0.25, 0.0, 0.125, 0.0, 0.0, 0.125]);
+    assert!(victim.ask(&request("other")).is_err());
+    assert!(victim.ask(&Request::unchanged(&set)).is_err(), "of unknown origin");
+    let flips = Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0 };
+    let mirrored = Request::views(&set, &flips, vec![(0, 1)]);
+    assert!(victim.ask(&mirrored.from(Some(Origin { set: "d", places: &places }))).is_err());
+    assert!(victim.behind(Interface::Logits).is_ok());
+}
+
+#[test]
+fn files_of_another_kind_are_refused_with_what_was_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("answers.npz");
+    let fault = |arrays: &[(&str, Vec<u8>)]| {
+        npz(&path, arrays);
+        Recorded::open(&path).map(|_| ()).expect_err("refused").to_string()
+    };
+    assert!(fault(&[]).contains("expected logits or probabilities"));
+    assert!(fault(&[("logits", scores_npy(1)), ("probabilities", scores_npy(1))]).contains("both"));
+    assert!(fault(&[("logits", npy("<f4", "(1,)", &[0; 4]))]).contains("[images, classes]"));
+    assert!(fault(&[("logits", npy("<i4", "(1, 1)", &[0; 4]))]).contains("f32 or f64"));
+    let nan = npy("<f4", "(1, 1)", &f32::NAN.to_le_bytes());
+    assert!(fault(&[("logits", nan.clone())]).contains("NaN for image 0"));
+    let logits = npy("<f4", "(2, 1)", &[0f32.to_le_bytes(), 2f32.to_le_bytes()].concat());
+    assert!(fault(&[("probabilities", logits)]).contains("found 2 for image 1"));
+    let twice = npy("|u1", "(2,)", &[4, 4]);
+    assert!(fault(&[("logits", scores_npy(2)), ("index", twice)]).contains("1 places for 2 answers"));
+    let short = npy("|u1", "(2, 4)", &[4; 8]);
+    assert!(fault(&[("logits", scores_npy(2)), ("sha256", short)]).contains("[2, 32]"));
+    std::fs::write(&path, b"PK\x03\x04 not really").unwrap();
+    assert!(Recorded::open(&path).unwrap_err().to_string().contains("an .npz file"));
+    let probabilities = scores_npy(1);
+    npz(&path, &[("probabilities", probabilities)]);
+    let error = Recorded::open(&path).unwrap().behind(Interface::Logits).unwrap_err();
+    assert!(error.to_string().contains("logits do not follow"), "{error}");
+}

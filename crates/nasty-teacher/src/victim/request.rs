@@ -1,0 +1,68 @@
+//! What is asked.
+
+use super::VictimError;
+use crate::data::{Augmentation, ImageSet, Normalisation, render};
+
+/// Images that a victim is asked about: views of an image set.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The image set.
+    pub images: &'a ImageSet,
+    /// Its views.
+    pub augmentation: Augmentation,
+    /// (image, view) pairs, each one query.
+    pub items: Vec<(usize, usize)>,
+    /// Where the images come from, if that is known. It saves a victim work; answers do not depend on it.
+    pub origin: Option<Origin<'a>>,
+}
+
+/// Where images come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// The name of a set of images, such as the digest of the data set whose training images they are.
+    pub set: &'a str,
+    /// The place of each image of the request's image set in that set.
+    pub places: &'a [usize],
+}
+
+impl<'a> Request<'a> {
+    /// All of `images` as they are.
+    pub fn unchanged(images: &'a ImageSet) -> Self {
+        let augmentation = Augmentation::none();
+        let items = (0..images.len()).map(|image| (image, augmentation.identity())).collect();
+        Self { images, augmentation, items, origin: None }
+    }
+
+    /// Views of `images`: (image, view) pairs, views by `augmentation`.
+    pub fn views(images: &'a ImageSet, augmentation: &Augmentation, items: Vec<(usize, usize)>) -> Self {
+        Self { images, augmentation: augmentation.clone(), items, origin: None }
+    }
+
+    /// The same request with the origin of its images.
+    pub fn from(self, origin: Option<Origin<'a>>) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// The asked-for images as they are shown, 8 bits a channel, each `[height, width, channels]`.
+    pub fn pixels(&self) -> Vec<Vec<u8>> {
+        let channels = self.images.channels;
+        // Normalised so, a pixel's number is its 8-bit value.
+        let levels = Normalisation { mean: vec![0.0; channels], std: vec![1.0 / 255.0; channels] };
+        let shown = render(self.images, &levels, &self.augmentation, &self.items);
+        let byte = |value: &f32| value.round() as u8;
+        shown.chunks_exact(self.images.image_bytes()).map(|image| image.iter().map(byte).collect()).collect()
+    }
+
+    /// Checks that the images have `channels` channels and are squares of `side` pixels.
+    ///
+    /// # Errors
+    /// [`VictimError::Shape`].
+    pub(super) fn check(&self, channels: usize, side: usize) -> Result<(), VictimError> {
+        let ImageSet { height, width, channels: found, .. } = *self.images;
+        if (height, width, found) == (side, side, channels) {
+            return Ok(());
+        }
+        let shape = |h: usize, w: usize, c: usize| format!("{h}×{w}×{c} (height×width×channels)");
+        Err(VictimError::Shape { expected: shape(side, side, channels), found: shape(height, width, found) })
+    }
+}

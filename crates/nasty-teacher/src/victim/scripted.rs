@@ -1,0 +1,41 @@
+//! A victim that answers by a function: a fake for tests, and a way to put anything behind the interface.
+
+use super::{Answers, Front, Interface, Request, Scale, Victim, VictimError};
+
+/// A victim whose answer to an image is a function of its pixels.
+pub struct Scripted<F> {
+    front: Front,
+    answer: F,
+}
+
+impl<F: Fn(&[u8]) -> Vec<f32> + Send + Sync> Scripted<F> {
+    /// The victim called `identity` that gives `answer` `[classes]`, on `scale`, to an image's pixels
+    /// `[height, width, channels]`.
+    pub fn new(identity: &str, classes: usize, scale: Scale, answer: F) -> Self {
+        Self { front: Front::new(identity.to_owned(), classes, scale), answer }
+    }
+
+    /// The same victim with another interface.
+    ///
+    /// # Errors
+    /// [`VictimError::Interface`] if its answers do not contain what it gives out.
+    pub fn behind(self, interface: Interface) -> Result<Self, VictimError> {
+        Ok(Self { front: self.front.behind(interface)?, ..self })
+    }
+}
+
+impl<F: Fn(&[u8]) -> Vec<f32> + Send + Sync> Victim for Scripted<F> {
+    fn front(&self) -> &Front {
+        &self.front
+    }
+
+    fn ask(&self, request: &Request<'_>) -> Result<Answers, VictimError> {
+        let mut rows = Vec::with_capacity(request.items.len() * self.front.classes());
+        for pixels in request.pixels() {
+            let row = (self.answer)(&pixels);
+            assert_eq!(row.len(), self.front.classes(), "a scripted answer has one number a class");
+            rows.extend(row);
+        }
+        Ok(self.front.serve(rows))
+    }
+}

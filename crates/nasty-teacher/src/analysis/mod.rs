@@ -32,6 +32,15 @@ pub enum AnalysisError {
     },
 }
 
+impl crate::Classified for AnalysisError {
+    fn class(&self) -> crate::ErrorClass {
+        match self {
+            Self::TooFewImages { .. } => crate::ErrorClass::Usage,
+            Self::NotFinite { .. } => crate::ErrorClass::Data,
+        }
+    }
+}
+
 /// The indices of `wanted` test images with classes `labels`, drawn by `seed`.
 fn drawn(labels: &[u16], wanted: usize, seed: u64) -> Result<Vec<usize>, AnalysisError> {
     if wanted > labels.len() {

@@ -40,6 +40,12 @@ pub enum OverrideError {
     Impossible(String),
 }
 
+impl crate::Classified for OverrideError {
+    fn class(&self) -> crate::ErrorClass {
+        crate::ErrorClass::Usage
+    }
+}
+
 /// `recipe` with `changes` made in order, checked as a whole.
 pub fn apply(recipe: Recipe, changes: &[String]) -> Result<Recipe, OverrideError> {
     let mut recipe = recipe;

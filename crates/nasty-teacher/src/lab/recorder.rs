@@ -1,11 +1,11 @@
 //! The course of a run on disk, while it goes on: `metrics.jsonl`, and the same numbers for TensorBoard.
 
-use super::store::Run;
+use super::run::Run;
 use crate::tensorboard::{EventError, EventWriter};
 use crate::training::{EpochRow, Observer};
 
 /// Writes a run's course, and passes on what is seen.
-pub(super) struct Recorder<'a> {
+pub struct Recorder<'a> {
     run: &'a Run,
     observer: &'a mut dyn Observer,
     rows: Vec<EpochRow>,
@@ -90,5 +90,9 @@ impl Observer for Recorder<'_> {
 
     fn stop(&self) -> bool {
         self.observer.stop()
+    }
+
+    fn may_write(&self) -> bool {
+        self.observer.may_write()
     }
 }

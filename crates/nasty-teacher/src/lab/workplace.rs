@@ -5,6 +5,7 @@ use super::result::Machine;
 use super::store::Store;
 use crate::data::{DataError, DataName, DataRoots, DataSet, Normalisation, load};
 use crate::nets::{self, Input, NetError, Network, NetworkConfig};
+use crate::numerics::Numerics;
 use crate::training::NetworkRef;
 use crate::training::logits::{FILE_BUDGET, LogitTables, MEMORY_BUDGET};
 use burn::tensor::Device;
@@ -88,6 +89,11 @@ impl Workplace {
     /// The weights of `network`, on this workplace's device without autodiff, with their configuration.
     pub fn network(&self, network: &NetworkRef) -> Result<(Network, NetworkConfig), NetError> {
         nets::load(&self.store.network(network), &self.device)
+    }
+
+    /// How numbers are rounded here.
+    pub fn numerics(&self) -> Numerics {
+        Numerics::here(&self.device_name)
     }
 
     /// What runs are made on here.

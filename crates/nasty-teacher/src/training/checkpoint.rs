@@ -60,6 +60,12 @@ pub enum StateError {
     },
 }
 
+impl crate::Classified for StateError {
+    fn class(&self) -> crate::ErrorClass {
+        crate::ErrorClass::Data
+    }
+}
+
 impl StateError {
     pub(crate) fn unreadable(path: &Path, recipe: &str, found: String) -> Self {
         Self::Unreadable { path: path.to_owned(), recipe: recipe.to_owned(), found }

@@ -66,6 +66,10 @@ pub trait Observer: Send {
     fn epoch(&mut self, row: &EpochRow, epochs: usize);
     /// Whether to save the state and stop now.
     fn stop(&self) -> bool;
+    /// Whether the run is still this process's. Asked before each save: if not, nothing is written and the run stops.
+    fn may_write(&self) -> bool {
+        true
+    }
     /// Called once at the start, with the epochs that an earlier sitting finished.
     fn resumed(&mut self, _rows: &[EpochRow]) {}
 }
@@ -96,6 +100,16 @@ pub enum TrainError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Network(#[from] NetError),
+}
+
+impl crate::Classified for TrainError {
+    fn class(&self) -> crate::ErrorClass {
+        match self {
+            Self::NotFinite { .. } => crate::ErrorClass::NotFinite,
+            Self::State(error) => crate::Classified::class(error),
+            Self::Network(error) => crate::Classified::class(error),
+        }
+    }
 }
 
 /// How a call of [`Trainer::run`] ended.
@@ -168,6 +182,9 @@ impl Trainer<'_> {
                 let unfinished = progress.position.batch < batches;
                 if unfinished && (observer.stop() || saved.elapsed() > SAVE_EVERY) {
                     progress.position.seconds = earlier + begun.elapsed().as_secs_f64();
+                    if !observer.may_write() {
+                        return Ok(Outcome::Stopped);
+                    }
                     self.save(&progress, &hash)?;
                     saved = Instant::now();
                     if observer.stop() {
@@ -182,6 +199,9 @@ impl Trainer<'_> {
             progress.position.epoch += 1;
             progress.position.batch = 0;
             progress.position.partial = Partial::default();
+            if !observer.may_write() {
+                return Ok(Outcome::Stopped);
+            }
             self.save(&progress, &hash)?;
             observer.epoch(&row, self.recipe.epochs);
             if observer.stop() && progress.position.epoch < self.recipe.epochs {

@@ -135,6 +135,9 @@ impl DataFree<'_> {
                 observer.batch(epoch, done, steps, progress.position.partial.imitation / done as f64);
                 if done < steps && (observer.stop() || saved.elapsed() > SAVE_EVERY) {
                     progress.position.seconds = earlier + begun.elapsed().as_secs_f64();
+                    if !observer.may_write() {
+                        return Ok(DataFreeOutcome::Stopped);
+                    }
                     self.save(&progress, &hash)?;
                     saved = Instant::now();
                     if observer.stop() {
@@ -146,11 +149,17 @@ impl DataFree<'_> {
             let last = progress.position.epoch == self.recipe.epochs;
             // Published runs have 2,000 short epochs: not each is worth a state of two networks.
             if last || observer.stop() || saved.elapsed() > SAVE_EVERY {
+                if !observer.may_write() {
+                    return Ok(DataFreeOutcome::Stopped);
+                }
                 self.save(&progress, &hash)?;
                 saved = Instant::now();
             }
             observer.epoch(&row, self.recipe.epochs);
             if observer.stop() && !last {
+                if !observer.may_write() {
+                    return Ok(DataFreeOutcome::Stopped);
+                }
                 self.save(&progress, &hash)?;
                 return Ok(DataFreeOutcome::Stopped);
             }

@@ -134,6 +134,9 @@ impl Inversion<'_> {
             observer.batch(epoch, done, in_epoch, loss);
             let row = (done == in_epoch).then(|| self.finish_epoch(&mut progress.position, epoch, in_epoch));
             if observer.stop() || saved.elapsed() > SAVE_EVERY || progress.position.step == steps {
+                if !observer.may_write() {
+                    return Ok(InversionOutcome::Stopped);
+                }
                 self.save(&progress, &hash)?;
                 saved = Instant::now();
             }
@@ -141,6 +144,9 @@ impl Inversion<'_> {
                 observer.epoch(&row, epochs);
             }
             if observer.stop() && progress.position.step < steps {
+                if !observer.may_write() {
+                    return Ok(InversionOutcome::Stopped);
+                }
                 self.save(&progress, &hash)?;
                 return Ok(InversionOutcome::Stopped);
             }

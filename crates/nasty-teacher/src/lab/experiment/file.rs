@@ -83,6 +83,12 @@ pub enum ExperimentError {
     },
 }
 
+impl crate::Classified for ExperimentError {
+    fn class(&self) -> crate::ErrorClass {
+        crate::ErrorClass::Usage
+    }
+}
+
 /// An experiment with its name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Experiment {

@@ -36,6 +36,15 @@ pub enum ExportError {
     },
 }
 
+impl crate::Classified for ExportError {
+    fn class(&self) -> crate::ErrorClass {
+        match self {
+            Self::Format { .. } | Self::Occupied { .. } => crate::ErrorClass::Usage,
+            _ => crate::ErrorClass::Data,
+        }
+    }
+}
+
 /// Writes `network` to `path`, in the format that the name ends in; gives the files written.
 ///
 /// # Errors

@@ -151,6 +151,15 @@ pub enum ImportError {
     },
 }
 
+impl crate::Classified for ImportError {
+    fn class(&self) -> crate::ErrorClass {
+        match self {
+            Self::Description { .. } | Self::Occupied { .. } => crate::ErrorClass::Usage,
+            _ => crate::ErrorClass::Data,
+        }
+    }
+}
+
 fn under(key: &Option<String>) -> String {
     key.as_ref().map_or_else(String::new, |key| format!(" under `{key}`"))
 }

@@ -114,3 +114,6 @@ impl Workplace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use miette::{Diagnostic, Report};
 use nasty_teacher::{Classified, ErrorClass};
 
 /// How a command ends.
-pub type Result<T> = std::result::Result<T, Failure>;
+pub type Result<T> = std::result::Result<T, CommandError>;
 
 /// Stopped on request with its state saved: the same command goes on.
 pub const STOPPED: u8 = 75;
@@ -23,20 +23,20 @@ pub enum End {
 
 /// Why a command failed.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CommandError {
     class: ErrorClass,
     report: Report,
     /// What to type, where that is the program's to know.
     hint: Option<String>,
 }
 
-impl<E: Classified> From<E> for Failure {
+impl<E: Classified> From<E> for CommandError {
     fn from(error: E) -> Self {
         Self { class: error.class(), report: Report::new(error), hint: None }
     }
 }
 
-impl Failure {
+impl CommandError {
     /// `error` with a hint at the command line's options, which the library does not know.
     pub fn hinted<E: Classified>(error: E, hint: Option<&str>) -> Self {
         Self { hint: hint.map(str::to_owned), ..Self::from(error) }

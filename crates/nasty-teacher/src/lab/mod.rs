@@ -43,7 +43,7 @@ pub use result::{
     EmbeddingResult, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult, Verdict,
 };
 pub use run::Run;
-pub use store::{Listed, Store, StoreError};
+pub use store::{ListedRun, Store, StoreError};
 pub use task::{Task, Work};
 pub use weights::{KnownNormalisation, load_network};
 pub use workplace::{Workplace, digest, normalisation_of};

@@ -121,7 +121,7 @@ pub struct Store {
 
 /// A run of a store, for a list.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct ListedRun {
     /// The run.
     pub run: Run,
     /// Its task; absent where the file is missing or damaged.
@@ -181,12 +181,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Io`] if the folder cannot be read.
-    pub fn runs(&self) -> Result<Vec<Listed>, StoreError> {
+    pub fn runs(&self) -> Result<Vec<ListedRun>, StoreError> {
         let mut hashes: Vec<String> = self.names()?.into_iter().filter(|name| is_hash(name)).collect();
         hashes.sort();
         let listed = |hash: String| {
             let run = self.run(&hash);
-            Listed { task: run.task().ok().flatten(), state: run.state(), run }
+            ListedRun { task: run.task().ok().flatten(), state: run.state(), run }
         };
         Ok(hashes.into_iter().map(listed).collect())
     }

@@ -1,6 +1,6 @@
 //! `nasty data list|get|check`.
 
-use crate::failure::{End, Failure, Result, Trouble};
+use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, Transfer};
 use clap::{Args, Subcommand};
@@ -107,9 +107,9 @@ fn get(names: &[DataName], from: Option<&str>, quiet: bool, roots: &DataRoots, s
 }
 
 /// What to type, where a download failed.
-fn hinted(error: DataError) -> Failure {
+fn hinted(error: DataError) -> CommandError {
     let hint = matches!(error, DataError::Network { .. }).then_some("--from URL names a mirror");
-    Failure::hinted(error, hint)
+    CommandError::hinted(error, hint)
 }
 
 fn check_all(names: &[DataName], side: Option<usize>, json: bool, roots: &DataRoots) -> Result<End> {

@@ -1,7 +1,7 @@
 //! `nasty run`.
 
 use super::place::PlaceArgs;
-use crate::failure::{End, Failure, Result, Trouble};
+use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, PlanWatcher};
 use clap::{Args, value_parser};
@@ -99,7 +99,7 @@ fn told(workplace: &Workplace, planned: &Planned) -> String {
 /// the first failure.
 fn conclude(plan: &Plan, ends: Vec<TaskEnd<JobError>>, quiet: bool) -> Result<End> {
     let stopped = ends.iter().any(|end| matches!(end, TaskEnd::Stopped));
-    let mut failures: Vec<Failure> = ends
+    let mut failures: Vec<CommandError> = ends
         .into_iter()
         .zip(&plan.tasks)
         .filter_map(|(end, planned)| match end {
@@ -126,7 +126,7 @@ fn conclude(plan: &Plan, ends: Vec<TaskEnd<JobError>>, quiet: bool) -> Result<En
 }
 
 /// What to type, where a key is unknown.
-fn hinted(error: ExperimentError) -> Failure {
+fn hinted(error: ExperimentError) -> CommandError {
     let keys = matches!(error, ExperimentError::Key { .. });
-    Failure::hinted(error, keys.then_some("--print-config shows the keys in use"))
+    CommandError::hinted(error, keys.then_some("--print-config shows the keys in use"))
 }

@@ -1,6 +1,6 @@
 //! `nasty import`.
 
-use crate::failure::{End, Failure, Result, Trouble};
+use crate::failure::{CommandError, End, Result, Trouble};
 use crate::ui;
 use clap::Args;
 use nasty_teacher::data::Normalisation;
@@ -78,7 +78,7 @@ pub fn run(args: &ImportArgs) -> Result<End> {
 }
 
 /// What to type, by what is wrong with the file.
-fn hinted(error: ImportError) -> Failure {
+fn hinted(error: ImportError) -> CommandError {
     let hint = match &error {
         ImportError::NoTensors { .. } | ImportError::SeveralStateDicts { .. } => {
             Some("--key says which dictionary of the file is meant")
@@ -90,7 +90,7 @@ fn hinted(error: ImportError) -> Failure {
         ImportError::Description { .. } => Some("see --normalisation, --mean and --std, and --labels"),
         _ => None,
     };
-    Failure::hinted(error, hint)
+    CommandError::hinted(error, hint)
 }
 
 /// Mean and standard deviation, and where they are from.

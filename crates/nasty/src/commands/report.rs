@@ -1,6 +1,6 @@
 //! `nasty report`.
 
-use crate::failure::{End, Failure, Result, Trouble};
+use crate::failure::{CommandError, End, Result, Trouble};
 use crate::ui;
 use clap::Args;
 use nasty_teacher::lab::{Findings, Record, Store};
@@ -44,6 +44,6 @@ pub fn run(args: &ReportArgs) -> Result<End> {
     Ok(End::Done)
 }
 
-fn no_experiment(message: String) -> Failure {
+fn no_experiment(message: String) -> CommandError {
     Trouble::usage(message, Some("`nasty run NAME` runs one; `nasty experiments` lists them")).into()
 }

@@ -1,7 +1,7 @@
 //! `nasty train`, `nasty undermine`, `nasty distill`: one recipe each.
 
 use super::place::PlaceArgs;
-use crate::failure::{End, Failure, Result};
+use crate::failure::{CommandError, End, Result};
 use crate::signals::Stop;
 use crate::ui::{self, Watcher};
 use clap::Args;
@@ -126,7 +126,7 @@ fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind) -> Result<Recip
     let recipe = defaults::for_data(args.data.clone(), &data, digest, args.architecture, kind);
     apply(recipe, &args.changes).map_err(|error| {
         let keys = matches!(error, OverrideError::Unknown { .. });
-        Failure::hinted(error, keys.then_some("--print-config shows all keys"))
+        CommandError::hinted(error, keys.then_some("--print-config shows all keys"))
     })
 }
 

@@ -47,7 +47,7 @@ impl Locks for Fake {
     }
 }
 
-const STALE: Duration = Duration::from_millis(150);
+const STALE: Duration = Duration::from_millis(250);
 
 /// What processes on a file system with locks of `kind` see.
 struct World {

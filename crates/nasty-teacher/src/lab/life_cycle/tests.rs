@@ -133,6 +133,23 @@ fn an_ordinary_failure_is_recorded_and_tried_again() {
 }
 
 #[test]
+fn a_panic_is_recorded_as_a_bug_and_the_task_is_tried_again() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let normal = training(&here, Kind::Train, &[]);
+    let run = here.store.run(&normal.hash());
+    let mut watcher = Watcher::new(NEVER, |seen| assert!(seen < 4, "a bug of the watcher"));
+    let error = perform(&here, &normal, &mut watcher).expect_err("it panics");
+    assert_eq!(error.class(), ErrorClass::Bug);
+    let failure = run.last_failure().expect("readable").expect("recorded");
+    assert!(failure.class == ErrorClass::Bug && failure.message.contains("a bug of the watcher"));
+    // The state of the first epoch is there, and the claim is not.
+    let mut rest = Watcher::new(NEVER, |_| ());
+    assert_eq!(perform(&here, &normal, &mut rest).expect("runs"), Ended::Done);
+    assert_eq!(rest.seen, 3);
+}
+
+#[test]
 fn a_loss_that_is_not_finite_is_a_result_on_the_same_numerics_only() {
     let folder = tempfile::tempdir().expect("temp");
     let here = workplace(folder.path());

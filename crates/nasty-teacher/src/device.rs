@@ -26,6 +26,12 @@ pub enum DeviceError {
     },
 }
 
+impl crate::Classified for DeviceError {
+    fn class(&self) -> crate::ErrorClass {
+        crate::ErrorClass::Usage
+    }
+}
+
 /// The kinds of device built into this binary, by name.
 fn kinds() -> Vec<(&'static str, DeviceType)> {
     vec![

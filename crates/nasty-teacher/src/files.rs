@@ -6,19 +6,25 @@ use std::path::Path;
 /// What the names of files under way begin with.
 pub(crate) const PART: &str = ".part-";
 
+/// Temporary files are private by default. What is kept gets the permissions of any new file: those the umask leaves.
+pub(crate) fn new_file(prefix: &str) -> tempfile::Builder<'_, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder
+}
+
 /// Writes `bytes` to `path` under a temporary name in the same folder, syncs, then renames: after a crash or on
 /// a full disk the old file, or none, is there, never a part.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(PART).tempfile_in(folder)?;
+    let mut file = new_file(PART).tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    // Temporary files are private; what is kept gets the permissions that any new file would have.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    }
     file.persist(path)?;
     // The rename itself must survive a power cut as well.
     #[cfg(unix)]

@@ -7,6 +7,8 @@ pub mod analysis;
 pub mod attacks;
 pub mod data;
 pub mod device;
+mod error_class;
+pub use error_class::{Classified, ErrorClass};
 mod files;
 pub use burn;
 pub use files::write_whole;

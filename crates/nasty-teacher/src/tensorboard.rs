@@ -46,6 +46,12 @@ pub enum EventError {
     },
 }
 
+impl crate::Classified for EventError {
+    fn class(&self) -> crate::ErrorClass {
+        crate::ErrorClass::Data
+    }
+}
+
 impl EventError {
     /// Wraps a system error with what was tried on which path.
     fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {

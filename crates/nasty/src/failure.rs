@@ -1,24 +1,16 @@
 //! Exit codes, and errors rendered for a person, in one place.
 
-use miette::Report;
-use nasty_teacher::analysis::AnalysisError;
-use nasty_teacher::data::DataError;
-use nasty_teacher::device::DeviceError;
-use nasty_teacher::lab::experiment::{ExperimentError, ResolveError};
-use nasty_teacher::lab::{JobError, OverrideError, StoreError};
-use nasty_teacher::nets::{ExportError, ImportError, NetError};
-use nasty_teacher::report::ReportError;
-use nasty_teacher::training::TrainError;
-use std::process::ExitCode;
+use crate::ui;
+use miette::{Diagnostic, Report};
+use nasty_teacher::{Classified, ErrorClass};
 
-/// Wrong usage or configuration.
-pub const USAGE: u8 = 2;
-/// Bad data, or a bad checkpoint, or a file system that refuses.
-pub const BAD_DATA: u8 = 3;
-/// The training itself failed: its loss is not finite.
-pub const NOT_FINITE: u8 = 6;
+/// How a command ends.
+pub type Result<T> = std::result::Result<T, CommandError>;
+
 /// Stopped on request with its state saved: the same command goes on.
 pub const STOPPED: u8 = 75;
+/// A bug.
+pub const BUG: u8 = 1;
 
 /// How a command that did not fail ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,71 +21,89 @@ pub enum End {
     Stopped,
 }
 
-/// Shows `report` on standard error and gives the exit code for it.
-#[expect(clippy::print_stderr, reason = "the one place where errors are shown")]
-pub fn show(report: &Report) -> ExitCode {
-    let mut text = format!("error: {report}");
-    for cause in report.chain().skip(1).map(ToString::to_string) {
-        // Some messages tell their cause themselves.
-        if !text.contains(&cause) {
-            text += &format!("\n  because: {cause}");
+/// Why a command failed.
+#[derive(Debug)]
+pub struct CommandError {
+    class: ErrorClass,
+    report: Report,
+    /// What to type, where that is the program's to know.
+    hint: Option<String>,
+}
+
+impl<E: Classified> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        Self { class: error.class(), report: Report::new(error), hint: None }
+    }
+}
+
+impl CommandError {
+    /// `error` with a hint at the command line's options, which the library does not know.
+    pub fn hinted<E: Classified>(error: E, hint: Option<&str>) -> Self {
+        Self { hint: hint.map(str::to_owned), ..Self::from(error) }
+    }
+
+    /// The kind of trouble.
+    pub fn class(&self) -> ErrorClass {
+        self.class
+    }
+
+    /// Shows it on standard error and gives its exit code.
+    pub fn show(&self) -> u8 {
+        let mut text = format!("error: {}", self.report);
+        for cause in self.report.chain().skip(1).map(ToString::to_string) {
+            // Some messages tell their cause themselves.
+            if !text.contains(&cause) {
+                text += &format!("\n  because: {cause}");
+            }
+        }
+        let help: Vec<String> =
+            self.report.help().map(|help| help.to_string()).into_iter().chain(self.hint.clone()).collect();
+        if !help.is_empty() {
+            text += &format!("\n  help: {}", help.join("; "));
+        }
+        ui::say(false, &text);
+        match self.class {
+            ErrorClass::Usage => 2,
+            ErrorClass::Data => 3,
+            ErrorClass::NotFinite => 6,
+            ErrorClass::Stopped => STOPPED,
+            ErrorClass::Bug => BUG,
         }
     }
-    if let Some(help) = report.help() {
-        text += &format!("\n  help: {help}");
-    }
-    eprintln!("{text}");
-    ExitCode::from(code(report))
 }
 
-fn code(report: &Report) -> u8 {
-    if let Some(job) = report.downcast_ref::<JobError>() {
-        return match job {
-            JobError::Recipe { .. } | JobError::Analysis(AnalysisError::TooFewImages { .. }) => USAGE,
-            JobError::Train(TrainError::NotFinite { .. }) => NOT_FINITE,
-            JobError::Store(StoreError::Stopped(_)) => STOPPED,
-            JobError::Data(_)
-            | JobError::Network(_)
-            | JobError::Store(_)
-            | JobError::Train(_)
-            | JobError::Analysis(_) => BAD_DATA,
-        };
-    }
-    if let Some(DataError::Impossible { .. } | DataError::UnknownName { .. }) = report.downcast_ref() {
-        return USAGE;
-    }
-    if let Some(ImportError::Description { .. } | ImportError::Occupied { .. }) = report.downcast_ref() {
-        return USAGE;
-    }
-    if let Some(ExportError::Format { .. } | ExportError::Occupied { .. }) = report.downcast_ref() {
-        return USAGE;
-    }
-    let weights = report.is::<ImportError>() || report.is::<ExportError>();
-    let in_data = matches!(report.downcast_ref(), Some(ResolveError::Data(_)));
-    let experiment = report.is::<ExperimentError>() || report.is::<ResolveError>() && !in_data;
-    let usage =
-        experiment || report.is::<OverrideError>() || report.is::<DeviceError>() || report.is::<Usage>();
-    let written = matches!(report.downcast_ref(), Some(ReportError::Io { .. }));
-    let data = in_data
-        || written
-        || weights
-        || report.is::<DataError>()
-        || report.is::<NetError>()
-        || report.is::<StoreError>();
-    match (usage, data) {
-        (true, _) => USAGE,
-        (_, true) => BAD_DATA,
-        _ => 1,
-    }
-}
-
-/// Something typed that cannot be done.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+/// Trouble that only the program meets.
+#[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{message}")]
-pub struct Usage {
+pub struct Trouble {
+    /// Its kind.
+    pub class: ErrorClass,
     /// What was expected and what was found.
     pub message: String,
     /// What to do.
     #[help]
     pub help: Option<String>,
+}
+
+impl Classified for Trouble {
+    fn class(&self) -> ErrorClass {
+        self.class
+    }
+}
+
+impl Trouble {
+    /// Something typed that cannot be done.
+    pub fn usage(message: impl Into<String>, help: Option<&str>) -> Self {
+        Self { class: ErrorClass::Usage, message: message.into(), help: help.map(str::to_owned) }
+    }
+
+    /// A place of the file system, or standard output, that refuses.
+    pub fn refused(place: impl std::fmt::Display, error: &std::io::Error) -> Self {
+        Self { class: ErrorClass::Data, message: format!("{place}: {error}"), help: None }
+    }
+
+    /// What must not happen.
+    pub fn bug(message: impl Into<String>, help: Option<&str>) -> Self {
+        Self { class: ErrorClass::Bug, message: message.into(), help: help.map(str::to_owned) }
+    }
 }

@@ -2,11 +2,13 @@
 
 use crate::commands::{
     data, devices, evaluate, experiment, experiments, export, import, networks, quickstart, report, single,
+    work,
 };
-
-use crate::failure::{End, STOPPED, show};
+use crate::failure::{BUG, End, Result, STOPPED, Trouble};
 use crate::signals::Stop;
+use crate::ui;
 use clap::{Parser, Subcommand};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 /// Make an image classifier undistillable, and measure how undistillable it is.
@@ -26,6 +28,8 @@ enum Command {
     Quickstart(quickstart::QuickstartArgs),
     /// Run an experiment of the paper, or one of your own, and write its report
     Run(experiment::RunArgs),
+    /// Carry out one task of a store, as a worker of a plan that another process began
+    Work(work::WorkArgs),
     /// List the experiments with what they show and what they cost
     Experiments(experiments::ExperimentsArgs),
     /// Write the report of experiments that were run
@@ -52,35 +56,58 @@ enum Command {
 
 /// Runs the program.
 pub fn run() -> ExitCode {
+    ExitCode::from(guarded(|| match parse_and_do() {
+        Ok(End::Done) => 0,
+        Ok(End::Stopped) => STOPPED,
+        Err(failure) => failure.show(),
+    }))
+}
+
+/// The exit code that `work` gives, or that of a bug if it panics.
+fn guarded(work: impl FnOnce() -> u8) -> u8 {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        ui::say(false, "error: the message above is a bug of this program; please report it");
+        BUG
+    })
+}
+
+fn parse_and_do() -> Result<End> {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG").unwrap_or_else(|_| "warn".into()),
         )
-        .with_writer(std::io::stderr)
+        .with_writer(|| ui::Talk)
         .without_time()
         .with_target(false)
         .init();
-    let ended = Stop::on_signals()
-        .map_err(|e| miette::miette!("signals cannot be listened to: {e}"))
-        .and_then(|stop| match &cli.command {
-            Command::Quickstart(args) => quickstart::run(args, &stop),
-            Command::Run(args) => experiment::run(args, &stop),
-            Command::Experiments(args) => experiments::run(args),
-            Command::Report(args) => report::run(args),
-            Command::Train(args) => single::train(args, &stop),
-            Command::Undermine(args) => single::undermine(args, &stop),
-            Command::Distill(args) => single::distill(args, &stop),
-            Command::Evaluate(args) => evaluate::run(args),
-            Command::Import(args) => import::run(args),
-            Command::Export(args) => export::run(args),
-            Command::Networks(args) => networks::run(args),
-            Command::Data(args) => data::run(args, &stop),
-            Command::Devices(args) => devices::run(args),
-        });
-    match ended {
-        Ok(End::Done) => ExitCode::SUCCESS,
-        Ok(End::Stopped) => ExitCode::from(STOPPED),
-        Err(report) => show(&report),
+    let stop =
+        Stop::on_signals().map_err(|e| Trouble::bug(format!("signals cannot be listened to: {e}"), None))?;
+    match &cli.command {
+        Command::Quickstart(args) => quickstart::run(args, &stop),
+        Command::Run(args) => experiment::run(args, &stop),
+        Command::Work(args) => work::run(args, &stop),
+        Command::Experiments(args) => experiments::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Train(args) => single::train(args, &stop),
+        Command::Undermine(args) => single::undermine(args, &stop),
+        Command::Distill(args) => single::distill(args, &stop),
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Networks(args) => networks::run(args),
+        Command::Data(args) => data::run(args, &stop),
+        Command::Devices(args) => devices::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_exits_as_a_bug() {
+        assert_eq!(guarded(|| 3), 3);
+        assert_eq!(guarded(|| panic!("a bug")), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and a scheduler's SIGUSR1/2 ask a run to save its state and stop; a second Ctrl-C kills.
+//! Ctrl-C, SIGTERM, SIGHUP and a scheduler's SIGUSR1/2 ask a run to save its state and stop; a second Ctrl-C kills.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ pub struct Stop(Arc<AtomicBool>);
 impl Stop {
     /// Listens to the signals from now on.
     pub fn on_signals() -> std::io::Result<Self> {
-        use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
         let stop = Self::default();
         // In this order: the first signal finds the flag unset, so only the second one shuts down at once.
         for (signal, code) in [(SIGINT, 130), (SIGTERM, 143)] {
@@ -19,6 +19,10 @@ impl Stop {
         for signal in [SIGINT, SIGTERM, SIGUSR1, SIGUSR2] {
             signal_hook::flag::register(signal, stop.0.clone())?;
         }
+        // Under nohup the run is meant to survive the terminal.
+        if !is_ignored(SIGHUP) {
+            signal_hook::flag::register(SIGHUP, stop.0.clone())?;
+        }
         Ok(stop)
     }
 
@@ -26,4 +30,12 @@ impl Stop {
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Whether this process was started with `signal` ignored, where the system tells.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

@@ -1,50 +1,78 @@
 //! What a person sees: data on standard output, talk and progress on standard error.
 
+use crate::failure::{Result, Trouble};
 use crate::signals::Stop;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nasty_teacher::data::fetch::Progress;
-use nasty_teacher::lab::{Planned, TaskEnd, Watch};
+use nasty_teacher::lab::{JobError, Planned, TaskEnd, Watch};
 use nasty_teacher::training::{EpochRow, Observer};
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Prints a line of data. A closed pipe (`| head`) is not an error.
-pub fn data(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
-/// Says something, unless asked to be quiet.
-#[expect(clippy::print_stderr, reason = "the one place that talks")]
-pub fn say(quiet: bool, line: &str) {
-    if !quiet {
-        eprintln!("{line}");
+/// Prints a line of data. A closed pipe (`| head`) is not an error, a full disk is.
+pub fn data(line: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Trouble::refused("standard output", &e).into()),
+        _ => Ok(()),
     }
 }
 
-/// A progress bar for one run, and its stop button. Silent when standard error is not a terminal.
+/// Says something, unless asked to be quiet.
+pub fn say(quiet: bool, line: &str) {
+    if !quiet {
+        let _ = Talk.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+/// Standard error. What cannot be said, for the pipe is closed or the disk is full, must not end a run.
+pub struct Talk;
+
+impl Write for Talk {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = std::io::stderr().lock().write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether progress is drawn as bars. Otherwise, unless asked to be quiet, it is told line by line.
+fn has_bars(quiet: bool) -> bool {
+    !quiet && std::io::stderr().is_terminal()
+}
+
+fn target(bars: bool) -> ProgressDrawTarget {
+    if bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+}
+
+/// The progress of one run, and its stop button: a bar in a terminal, else a line an epoch.
 pub struct Watcher {
     bar: ProgressBar,
     name: String,
     epochs: usize,
     selection: String,
+    lines: bool,
     stop: Stop,
 }
 
 impl Watcher {
     /// Watches a run of `epochs` epochs called `name`.
     pub fn new(name: &str, epochs: usize, quiet: bool, stop: Stop) -> Self {
-        let hidden = quiet || !std::io::stderr().is_terminal();
-        let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self::on(ProgressBar::with_draw_target(Some(0), target), name, epochs, stop)
+        let bars = has_bars(quiet);
+        let bar = ProgressBar::with_draw_target(Some(0), target(bars));
+        Self::on(bar, name, epochs, !bars && !quiet, stop)
     }
 
-    fn on(bar: ProgressBar, name: &str, epochs: usize, stop: Stop) -> Self {
+    fn on(bar: ProgressBar, name: &str, epochs: usize, lines: bool, stop: Stop) -> Self {
         let style = ProgressStyle::with_template(
             "{prefix:28!} {bar:24} {percent:>3} %  {elapsed_precise} left {eta}  {wide_msg}",
         );
         bar.set_style(style.expect("the template is a valid one"));
         bar.set_prefix(name.to_owned());
-        Self { bar, name: name.to_owned(), epochs, selection: String::new(), stop }
+        Self { bar, name: name.to_owned(), epochs, selection: String::new(), lines, stop }
     }
 
     /// Takes the bar away.
@@ -75,7 +103,16 @@ impl Observer for Watcher {
             .selection
             .as_ref()
             .map_or_else(String::new, |s| format!(", held-out {:.1} %", 100.0 * s.accuracy));
-        tracing::debug!("{}: epoch {}/{epochs}: {row:?}", self.name, row.epoch + 1);
+        let line = format!(
+            "{}: epoch {}/{epochs}, loss {:.3}, training {:.1} %{}, {:.0} s",
+            self.name,
+            row.epoch + 1,
+            row.train_loss,
+            100.0 * row.train_accuracy,
+            self.selection,
+            row.seconds
+        );
+        say(!self.lines, &line);
     }
 
     fn stop(&self) -> bool {
@@ -96,10 +133,8 @@ pub struct PlanWatcher<'a> {
 impl<'a> PlanWatcher<'a> {
     /// Watches a plan of `tasks` tasks; `told` says what a finished one gave.
     pub fn new(tasks: usize, quiet: bool, stop: Stop, told: &'a (dyn Fn(&Planned) -> String + Sync)) -> Self {
-        let hidden = quiet || !std::io::stderr().is_terminal();
-        let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         Self {
-            bars: MultiProgress::with_draw_target(target),
+            bars: MultiProgress::with_draw_target(target(has_bars(quiet))),
             quiet,
             stop,
             ended: AtomicUsize::new(0),
@@ -114,23 +149,29 @@ impl<'a> PlanWatcher<'a> {
     }
 }
 
-impl Watch for PlanWatcher<'_> {
+impl Watch<JobError> for PlanWatcher<'_> {
     fn begin(&self, planned: &Planned) -> Box<dyn Observer + '_> {
         let bar = self.bars.add(ProgressBar::new(0));
-        Box::new(Watcher::on(bar, &planned.name, planned.task.length(), self.stop.clone()))
+        let lines = self.bars.is_hidden() && !self.quiet;
+        Box::new(Watcher::on(bar, &planned.name, planned.task.length(), lines, self.stop.clone()))
     }
 
-    fn end(&self, planned: &Planned, end: &TaskEnd) {
+    fn end(&self, planned: &Planned, end: &TaskEnd<JobError>) {
         let text = match end {
             TaskEnd::Done => (self.told)(planned),
             TaskEnd::NotFinite(why) => format!("cannot be trained: {why}"),
             TaskEnd::Failed(why) => format!("failed: {why}"),
+            TaskEnd::Panicked(why) => format!("failed, by a bug: {why}"),
             TaskEnd::Blocked(_) | TaskEnd::Stopped => return,
         };
         let nth = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
         let width = self.tasks.to_string().len();
         let line = format!("{nth:>width$}/{} {:<44} {text}", self.tasks, planned.name);
-        self.bars.suspend(|| say(self.quiet, &line));
+        if self.bars.is_hidden() {
+            say(self.quiet, &line);
+        } else {
+            let _ = self.bars.println(line);
+        }
     }
 
     fn stop(&self) -> bool {
@@ -147,9 +188,7 @@ pub struct Transfer {
 impl Transfer {
     /// Watches downloads.
     pub fn new(quiet: bool, stop: Stop) -> Self {
-        let hidden = quiet || !std::io::stderr().is_terminal();
-        let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { bar: ProgressBar::with_draw_target(None, target), stop }
+        Self { bar: ProgressBar::with_draw_target(None, target(has_bars(quiet))), stop }
     }
 
     /// Takes the bar away.

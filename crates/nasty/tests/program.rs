@@ -118,7 +118,7 @@ fn print_config_shows_the_recipe_and_runs_nothing() {
     let recipe: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(recipe["epochs"], 6);
     assert_eq!(recipe["data"]["subset"], 320);
-    assert_eq!(std::fs::read_dir(folder.path().join("runs")).expect("a store").count(), 0);
+    assert!(!folder.path().join("runs").exists(), "not even a store is made");
 }
 
 #[test]

@@ -37,6 +37,16 @@ pub enum AnalysisError {
     Victim(#[from] VictimError),
 }
 
+impl crate::Classified for AnalysisError {
+    fn class(&self) -> crate::ErrorClass {
+        match self {
+            Self::TooFewImages { .. } => crate::ErrorClass::Usage,
+            Self::NotFinite { .. } => crate::ErrorClass::Data,
+            Self::Victim(error) => error.class(),
+        }
+    }
+}
+
 /// The indices of `wanted` test images with classes `labels`, drawn by `seed`.
 fn drawn(labels: &[u16], wanted: usize, seed: u64) -> Result<Vec<usize>, AnalysisError> {
     if wanted > labels.len() {

@@ -80,6 +80,15 @@ pub enum DataError {
     },
 }
 
+impl crate::Classified for DataError {
+    fn class(&self) -> crate::ErrorClass {
+        match self {
+            Self::Impossible { .. } | Self::UnknownName { .. } => crate::ErrorClass::Usage,
+            _ => crate::ErrorClass::Data,
+        }
+    }
+}
+
 impl DataError {
     /// A [`DataError::Malformed`] whose remedy is a fresh copy of the file.
     pub(crate) fn malformed(

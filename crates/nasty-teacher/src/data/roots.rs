@@ -32,7 +32,7 @@ impl DataRoots {
             Some(folder) => Ok(Self { folder, system: SYSTEM.into() }),
             None => Err(DataError::Impossible {
                 what: "no folder for data sets: there is no home folder".into(),
-                help: format!("give one with --data-dir or {VARIABLE}"),
+                help: format!("set {VARIABLE} to one"),
             }),
         }
     }
@@ -68,7 +68,7 @@ pub(super) fn first(places: Vec<PathBuf>, what: &str, get: &str) -> Result<PathB
         None => Err(DataError::Missing {
             what: what.into(),
             looked: places,
-            help: format!("`nasty data get {get}` fetches it; --data-dir or {VARIABLE} names another folder"),
+            help: format!("`nasty data get {get}` fetches it; {VARIABLE} names another folder"),
         }),
     }
 }

@@ -6,10 +6,9 @@
 
 use super::experiment::{DataFacts, Resolved};
 use super::task::Task;
-use crate::analysis::tsne::TsneRecipe;
 use crate::data::DataName;
 use crate::nets::{Architecture, Input, NetError};
-use crate::training::{Loss, NetworkRef};
+use crate::training::NetworkRef;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -56,6 +55,44 @@ pub fn published_facts(name: &DataName) -> Option<DataFacts> {
     Some(DataFacts { digest: String::new(), train, test, input: Input { channels, side }, classes })
 }
 
+/// Where a task adds up what it costs.
+pub struct Estimate<'a> {
+    /// What is known of its data set.
+    pub facts: &'a DataFacts,
+    /// Where networks are built to see their size.
+    pub device: &'a Device,
+    cost: &'a mut Cost,
+    /// Frozen networks whose logits an earlier task asked for, with the seed of the views.
+    asked: &'a mut HashSet<(String, u64)>,
+    /// What the experiment's tasks make, by hash.
+    made: &'a HashMap<String, Architecture>,
+}
+
+impl Estimate<'_> {
+    /// A network for the task's data set.
+    pub fn shape(&self, architecture: Architecture) -> Shape {
+        Shape { architecture, input: self.facts.input, classes: self.facts.classes }
+    }
+
+    /// A network that another task of the experiment makes.
+    pub fn network(&self, reference: &NetworkRef) -> Option<Shape> {
+        self.made.get(&reference.0).map(|&architecture| self.shape(architecture))
+    }
+
+    /// Whether no task before asked `network` for its logits on the views of `seed`: later ones find them in the table.
+    pub fn is_first_to_ask(&mut self, network: &NetworkRef, seed: u64) -> bool {
+        self.asked.insert((network.0.clone(), seed))
+    }
+
+    /// Adds `passes` of a network of `shape`.
+    ///
+    /// # Errors
+    /// [`NetError`] if the network cannot be built.
+    pub fn add(&mut self, shape: Shape, passes: Passes) -> Result<(), NetError> {
+        self.cost.add(shape, passes, self.device)
+    }
+}
+
 impl Shape {
     /// Multiply-accumulates of one forward pass of one image.
     ///
@@ -78,62 +115,12 @@ impl Cost {
     ) -> Result<Self, NetError> {
         let mut cost = Self::default();
         let mut asked = HashSet::new();
-        let tasks: HashMap<String, &Task> =
-            resolved.tasks.iter().map(|(_, task)| (task.hash(), task)).collect();
+        let made = |(_, task): &(String, Task)| Some((task.hash(), task.makes()?));
+        let made: HashMap<String, Architecture> = resolved.tasks.iter().filter_map(made).collect();
         for (_, task) in &resolved.tasks {
-            let Some(facts) = facts(task.data()) else { continue };
-            let shape = |architecture| Shape { architecture, input: facts.input, classes: facts.classes };
-            let network = |reference: &NetworkRef| match tasks.get(&reference.0) {
-                Some(Task::Train(made)) => Some(shape(made.architecture)),
-                _ => None,
-            };
-            match task {
-                Task::Train(recipe) => {
-                    let left = facts.train.saturating_sub(recipe.data.validation);
-                    let trained = (recipe.data.subset.unwrap_or(left) * recipe.epochs) as f64;
-                    let chosen_on = if recipe.data.validation > 0 { recipe.data.validation } else { 0 };
-                    let forward = (chosen_on * recipe.epochs + facts.test) as f64;
-                    cost.add(shape(recipe.architecture), Passes { trained, forward }, device)?;
-                    if let Some(frozen) = recipe.objective.victim()
-                        && let Some(frozen_shape) = network(frozen)
-                        && asked.insert((frozen.0.clone(), recipe.seed))
-                    {
-                        cost.add(frozen_shape, Passes { trained: 0.0, forward: trained }, device)?;
-                    }
-                }
-                Task::DataFree(recipe) => {
-                    let images = (recipe.epochs * recipe.steps * recipe.batch) as f64;
-                    let student = shape(recipe.student);
-                    // The generator's passes are counted as so many more of the student's.
-                    let generator = recipe.build_generator(facts.input, device)?.macs() as f64;
-                    let generator = generator / student.macs(device)?.max(1) as f64;
-                    let tested = (facts.test * recipe.epochs) as f64;
-                    cost.add(
-                        student,
-                        Passes { trained: images * (1.0 + generator), forward: tested },
-                        device,
-                    )?;
-                    if let Some(teacher) = network(&recipe.teacher) {
-                        // Forward, and back to the images.
-                        cost.add(teacher, Passes { trained: 0.0, forward: 2.0 * images }, device)?;
-                    }
-                }
-                Task::Inversion(recipe) => {
-                    let images = (recipe.steps * recipe.images) as f64;
-                    if let Some(network) = network(&recipe.network) {
-                        cost.add(network, Passes { trained: 0.0, forward: 2.0 * images }, device)?;
-                    }
-                }
-                Task::Embedding(TsneRecipe { network: of, images, .. }) => {
-                    if let Some(network) = network(of) {
-                        cost.add(network, Passes { trained: 0.0, forward: *images as f64 }, device)?;
-                    }
-                }
-                Task::Responses(recipe) => {
-                    for network in recipe.networks.iter().filter_map(network) {
-                        cost.add(network, Passes { trained: 0.0, forward: facts.test as f64 }, device)?;
-                    }
-                }
+            if let Some(facts) = &facts(task.data()) {
+                let (cost, asked, made) = (&mut cost, &mut asked, &made);
+                task.cost(&mut Estimate { facts, device, cost, asked, made })?;
             }
         }
         Ok(cost)

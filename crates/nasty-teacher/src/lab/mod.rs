@@ -1,37 +1,49 @@
 //! The laboratory: recipes by default and by difference, experiments, the store of runs, and carrying recipes out.
 
-mod attack_job;
 mod calibration;
+mod claim;
+mod context;
 mod cost;
 pub mod defaults;
+mod error;
 mod executor;
 pub mod experiment;
-mod job;
+mod failure;
+mod life_cycle;
 mod overrides;
+mod panics;
 mod pictures;
 mod plan;
+mod pool;
 pub mod quickstart;
 mod record;
 mod recorder;
 mod result;
+mod run;
 mod split;
 mod store;
 mod task;
+mod task_file;
+mod tasks;
 mod weights;
 mod workplace;
 
 pub use calibration::Calibration;
-pub use cost::{Cost, Passes, Shape, published_facts};
+pub use claim::Claim;
+pub use context::Context;
+pub use cost::{Cost, Estimate, Passes, Shape, published_facts};
+pub use error::JobError;
 pub use executor::{Ended, Executor, Local, TaskEnd, Watch, Worker};
-pub use job::{JobEnd, JobError};
+pub use failure::{Divergence, Failure};
+pub use life_cycle::JobEnd;
 pub use overrides::{OverrideError, apply};
 pub use plan::{Plan, Planned, State};
 pub use record::{Findings, Outcome, Picture, RECORD_FORMAT, Record};
 pub use result::{
-    EmbeddingResult, Failure, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult,
-    Verdict,
+    EmbeddingResult, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult, Verdict,
 };
-pub use store::{Run, RunLock, Store, StoreError};
-pub use task::Task;
+pub use run::Run;
+pub use store::{ListedRun, Store, StoreError};
+pub use task::{Task, Work};
 pub use weights::{KnownNormalisation, load_network};
 pub use workplace::{Workplace, digest, normalisation_of};

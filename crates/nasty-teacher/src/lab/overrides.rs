@@ -18,7 +18,7 @@ pub enum OverrideError {
     },
     /// No such key.
     #[error("no key `{key}` in this recipe")]
-    #[diagnostic(help("did you mean `{nearest}`? --print-config shows all keys"))]
+    #[diagnostic(help("did you mean `{nearest}`?"))]
     Unknown {
         /// What was found.
         key: String,
@@ -38,6 +38,12 @@ pub enum OverrideError {
     /// The recipe as a whole cannot run.
     #[error("this recipe cannot run: {0}")]
     Impossible(String),
+}
+
+impl crate::Classified for OverrideError {
+    fn class(&self) -> crate::ErrorClass {
+        crate::ErrorClass::Usage
+    }
 }
 
 /// `recipe` with `changes` made in order, checked as a whole.
@@ -193,10 +199,7 @@ mod tests {
             let e = with(changes).expect_err("must fail");
             format!("{e} | {}", e.help().map(|h| h.to_string()).unwrap_or_default())
         };
-        assert_eq!(
-            message(&["epoch=3"]),
-            "no key `epoch` in this recipe | did you mean `epochs`? --print-config shows all keys"
-        );
+        assert_eq!(message(&["epoch=3"]), "no key `epoch` in this recipe | did you mean `epochs`?");
         assert!(message(&["temprature=3"]).contains("`objective.temperature`"));
         assert!(message(&["epochs=three"]).contains("`epochs` cannot be three: invalid type"));
         assert!(message(&["optimiser.kind=lion"]).contains("expected sgd or adam"));

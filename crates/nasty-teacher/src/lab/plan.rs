@@ -34,6 +34,8 @@ pub enum State {
     Done,
     /// It was tried and its loss is not finite: that is its result.
     NotFinite,
+    /// The last try failed; it is tried again.
+    Failed,
 }
 
 impl Plan {
@@ -91,6 +93,7 @@ impl Plan {
             State::Resumable => "begun",
             State::Done => "done",
             State::NotFinite => "done: loss not finite",
+            State::Failed => "failed: is tried again",
         };
         let name = format!("{lead}{}", planned.name);
         let pad = 64usize.saturating_sub(name.chars().count()).max(1);

@@ -1,7 +1,8 @@
 //! What the store keeps of an experiment that was run, and what its runs say: all that a report needs.
 
 use super::experiment::{Entry, Experiment, Resolved, Role, Settings};
-use super::result::{EmbeddingResult, Failure, InversionResult, ResponsesResult, RunResult};
+use super::failure::Failure;
+use super::result::{EmbeddingResult, InversionResult, ResponsesResult, RunResult};
 use super::store::{Store, StoreError, io_error};
 use crate::files::write_whole;
 use crate::training::EpochRow;

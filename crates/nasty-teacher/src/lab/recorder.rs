@@ -1,6 +1,6 @@
 //! The course of a run on disk, while it goes on: `metrics.jsonl`, and the same numbers for TensorBoard.
 
-use super::store::Run;
+use super::run::Run;
 use crate::tensorboard::{EventError, EventWriter};
 use crate::training::{EpochRow, Observer};
 
@@ -90,6 +90,10 @@ impl Observer for Recorder<'_> {
 
     fn stop(&self) -> bool {
         self.observer.stop()
+    }
+
+    fn may_write(&self) -> bool {
+        self.observer.may_write()
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::analysis::responses::{Response, Sharpness};
 use crate::analysis::tsne::{Layer, Map};
 use crate::attacks::inversion::{InversionRow, Recognised};
-use crate::training::{Evaluation, Loss, Objective, Recipe, SelfUndermining, TrainError};
+use crate::numerics::Provenance;
+use crate::training::{Evaluation, Loss, Objective, Recipe, SelfUndermining};
 use serde::{Deserialize, Serialize};
 
 /// Version of `result.json`.
@@ -34,63 +35,9 @@ pub struct RunResult {
     pub seconds: f64,
     /// What it ran on.
     pub machine: Machine,
-}
-
-/// What is known of a run whose loss became infinite or NaN. It is a result: the recipe cannot be trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Failure {
-    /// [`RESULT_FORMAT`].
-    pub format: u32,
-    /// The recipe's hash.
-    pub recipe: String,
-    /// What was not finite: `loss`, `held-out loss`, `weights`, …
-    #[serde(default = "loss")]
-    pub what: String,
-    /// `NaN`, `inf` or `-inf`: JSON has no numbers for them.
-    pub loss: String,
-    /// 0-based epoch.
-    pub epoch: usize,
-    /// 0-based step, over all epochs.
-    pub step: usize,
-    /// What to try.
-    pub advice: String,
-    /// What it ran on.
-    pub machine: Machine,
-}
-
-/// What version 0.1.0 looked at.
-fn loss() -> String {
-    "loss".into()
-}
-
-impl Failure {
-    /// The record of `error`, if it is one that every repetition would end in.
-    pub fn of(error: &TrainError, machine: Machine) -> Option<Self> {
-        let TrainError::NotFinite { what, loss, epoch, step, recipe, advice } = error else { return None };
-        let (what, recipe, advice) = (what.clone(), recipe.clone(), advice.clone());
-        Some(Self {
-            format: RESULT_FORMAT,
-            recipe,
-            what,
-            loss: loss.to_string(),
-            epoch: *epoch,
-            step: *step,
-            advice,
-            machine,
-        })
-    }
-
-    /// The error that it was.
-    pub fn error(&self) -> TrainError {
-        TrainError::NotFinite {
-            what: self.what.clone(),
-            loss: self.loss.parse().unwrap_or(f64::NAN),
-            epoch: self.epoch,
-            step: self.step,
-            recipe: self.recipe.clone(),
-            advice: self.advice.clone(),
-        }
-    }
+    /// What it was made from and with; absent in results of version 0.1.0.
+    #[serde(default)]
+    pub made_with: Option<Provenance>,
 }
 
 /// What an inversion gave, beside its images.
@@ -114,6 +61,9 @@ pub struct InversionResult {
     pub seconds: f64,
     /// What it ran on.
     pub machine: Machine,
+    /// What it was made from and with; absent in results of version 0.1.0.
+    #[serde(default)]
+    pub made_with: Option<Provenance>,
 }
 
 /// What a t-SNE gave.
@@ -133,6 +83,9 @@ pub struct EmbeddingResult {
     pub seconds: f64,
     /// What it ran on.
     pub machine: Machine,
+    /// What it was made from and with; absent in results of version 0.1.0.
+    #[serde(default)]
+    pub made_with: Option<Provenance>,
 }
 
 /// Networks' answers to test images, beside the images.
@@ -156,6 +109,9 @@ pub struct ResponsesResult {
     pub seconds: f64,
     /// What it ran on.
     pub machine: Machine,
+    /// What it was made from and with; absent in results of version 0.1.0.
+    #[serde(default)]
+    pub made_with: Option<Provenance>,
 }
 
 /// Where and by what a run was made. It does not decide the result.

@@ -1,36 +1,39 @@
-//! The store: one folder per task, named by its hash. A run is finished (`result.json` is there; or `failure.json`, where
-//! its loss is not finite), or resumable (`state.safetensors` is there), or absent.
+//! The store: one folder per task, named by its hash. A run is finished (`result.json` is there), or resumable
+//! (`state.safetensors` is there), or failed (`failure.json` is there), or absent.
 //!
 //! | file | what |
 //! |---|---|
-//! | `recipe.json` | the recipe |
+//! | `task.json` | the task; written when it is planned. Version 0.1.0 wrote `recipe.json` |
 //! | `metrics.jsonl` | one line an epoch |
 //! | `events.out.tfevents.nasty-teacher` | the same for TensorBoard |
-//! | `state.safetensors` | what an interrupted run goes on from; gone when finished |
+//! | `state.safetensors` | what an interrupted run goes on from, with what that was made from and with; gone when finished |
 //! | `model.safetensors`, `config.json` | the chosen weights, with PyTorch's names |
 //! | `images.png` | the images of an attack or an analysis |
 //! | `result.json` | the result; written last |
-//! | `failure.json` | in its place: at which step the loss became NaN or infinite |
-//! | `lock` | held by the process that works on the run |
+//! | `failure.json` | how the last try failed: a loss that is NaN or infinite (a result, on the same numerics), or anything else (tried again) |
+//! | `lock`, `claim.json` | of the process that works on the run; see `claim` |
 //!
 //! Beside them, `logits/` holds tables of frozen networks' logits (it can be deleted at any time), and `experiments/` one
 //! file an experiment that was run: which run stands at which place of its tables.
 
-use super::plan::State;
-use super::result::{Failure, RunResult};
-use crate::files::{PART, write_whole};
+use super::claim::Claims;
+use super::plan::{Plan, State};
+use super::run::Run;
+use super::task::Task;
+use crate::files::{PART, new_file, write_whole};
 use crate::nets::digest;
-use crate::training::{EpochRow, NetworkRef};
+use crate::training::NetworkRef;
 use miette::Diagnostic;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A half-written file of this age is nobody's any more.
 const ABANDONED: Duration = Duration::from_secs(3600);
+/// Digits of a task's hash.
+const HASH_DIGITS: usize = 16;
 
 /// A store that cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -76,9 +79,31 @@ pub enum StoreError {
         /// The hashes that begin with it.
         candidates: String,
     },
+    /// A reference to a task that the store does not have.
+    #[error("no task `{reference}` in the store {store}")]
+    #[diagnostic(help("tasks are written when a plan begins; `nasty run NAME` begins one"))]
+    NoTask {
+        /// What was asked for.
+        reference: String,
+        /// The store.
+        store: PathBuf,
+    },
     /// Stopped while another process was at work on the run.
     #[error("stopped while waiting for another process at work on run {0}")]
     Stopped(String),
+}
+
+impl crate::Classified for StoreError {
+    fn class(&self) -> crate::ErrorClass {
+        match self {
+            Self::Stopped(_) => crate::ErrorClass::Stopped,
+            Self::Io { .. }
+            | Self::Damaged { .. }
+            | Self::NoNetwork { .. }
+            | Self::NoTask { .. }
+            | Self::Ambiguous { .. } => crate::ErrorClass::Data,
+        }
+    }
 }
 
 pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
@@ -90,37 +115,53 @@ pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
+    read_only: bool,
+    claims: Arc<Claims>,
 }
 
-/// One run's folder.
+/// A run of a store, for a list.
 #[derive(Clone, Debug)]
-pub struct Run {
-    /// The recipe's hash.
-    pub hash: String,
-    /// The folder.
-    pub folder: PathBuf,
+pub struct ListedRun {
+    /// The run.
+    pub run: Run,
+    /// Its task; absent where the file is missing or damaged.
+    pub task: Option<Task>,
+    /// What the store knows of it, whatever numerics are in use.
+    pub state: State,
 }
-
-/// Held while a process works on a run; freed when dropped, or when the process ends however it ends.
-pub struct RunLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
 
 impl Store {
+    /// The store at `root` as a process with other `claims` sees it.
+    #[cfg(test)]
+    pub(super) fn seen_with(root: &Path, claims: Claims) -> Self {
+        Self { root: root.to_owned(), read_only: false, claims: Arc::new(claims) }
+    }
+
     /// The store at `root`, made if absent.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(root).map_err(io_error(root))?;
-        let store = Self { root: root.to_owned() };
+        let store = Self { read_only: false, ..Self::look(root) };
         store.sweep();
         Ok(store)
     }
 
+    /// The store at `root`, whether or not there is one, for reading only: nothing is made or changed.
+    pub fn look(root: &Path) -> Self {
+        Self { root: root.to_owned(), read_only: true, claims: Arc::new(Claims::of_this_process()) }
+    }
+
     /// Deletes half-written files that killed processes left outside runs' folders. Young ones may be another process's.
     fn sweep(&self) {
-        let within = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
-        let tables = within(self.root.join("logits")).filter(|path| path.is_dir());
-        for path in tables.chain([self.root.join("experiments")]).flat_map(within) {
-            let half = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PART));
-            let age = path.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
-            if half && age.is_some_and(|age| age > ABANDONED) {
+        let tables = entries(&self.root.join("logits")).into_iter().filter(|path| path.is_dir());
+        for folder in tables.chain([self.root.join("experiments")]) {
+            let half = |path: &PathBuf| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PART))
+            };
+            let parts: Vec<PathBuf> = entries(&folder).into_iter().filter(half).collect();
+            for path in abandoned(&folder, parts) {
                 let _ = fs::remove_file(path);
             }
         }
@@ -133,7 +174,54 @@ impl Store {
 
     /// The run of the recipe with this hash, whether or not there is one yet.
     pub fn run(&self, hash: &str) -> Run {
-        Run { hash: hash.to_owned(), folder: self.root.join(hash) }
+        Run { hash: hash.to_owned(), folder: self.root.join(hash), claims: self.claims.clone() }
+    }
+
+    /// The runs that were planned, begun or finished here, by hash.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the folder cannot be read.
+    pub fn runs(&self) -> Result<Vec<ListedRun>, StoreError> {
+        let mut hashes: Vec<String> = self.names()?.into_iter().filter(|name| is_hash(name)).collect();
+        hashes.sort();
+        let listed = |hash: String| {
+            let run = self.run(&hash);
+            ListedRun { task: run.task().ok().flatten(), state: run.state(), run }
+        };
+        Ok(hashes.into_iter().map(listed).collect())
+    }
+
+    /// The task that `text`, the first digits of its hash, means.
+    ///
+    /// # Errors
+    /// [`StoreError::NoTask`], [`StoreError::Ambiguous`], or [`StoreError::Damaged`].
+    pub fn task(&self, text: &str) -> Result<Task, StoreError> {
+        let none = || StoreError::NoTask { reference: text.to_owned(), store: self.root.clone() };
+        let meant = |name: &String| !text.is_empty() && name.starts_with(text) && is_hash(name);
+        let candidates: Vec<String> = self.names()?.into_iter().filter(meant).collect();
+        match candidates.as_slice() {
+            [one] => self.run(one).task()?.ok_or_else(none),
+            [] => Err(none()),
+            _ => Err(StoreError::ambiguous(text, candidates)),
+        }
+    }
+
+    /// Writes the tasks of `plan`, so that other processes can carry them out.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn write_tasks(&self, plan: &Plan) -> Result<(), StoreError> {
+        plan.tasks.iter().try_for_each(|planned| self.run(&planned.hash).write_task(&planned.task))
+    }
+
+    /// The names of what lies in the store; none if there is no store.
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(io_error(&self.root))?,
+        };
+        let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+        entries.map(name).collect::<io::Result<_>>().map_err(io_error(&self.root))
     }
 
     /// The folder with the weights of `network`.
@@ -142,24 +230,21 @@ impl Store {
     }
 
     /// What `text` means: the first digits of a finished run's hash, or a folder with weights. Weights from outside
-    /// the store are copied into it under `weights-<hash>`, so that the store stands alone.
+    /// the store are copied into it under `weights-<hash>`, so that the store stands alone; one that is only looked at
+    /// stays as it is.
     pub fn resolve(&self, text: &str) -> Result<NetworkRef, StoreError> {
         let folder = Path::new(text);
         if folder.join("config.json").is_file() {
             return self.adopt(folder);
         }
-        let mut candidates = Vec::new();
-        for entry in fs::read_dir(&self.root).map_err(io_error(&self.root))? {
-            let entry = entry.map_err(io_error(&self.root))?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !text.is_empty() && name.starts_with(text) && entry.path().join("config.json").is_file() {
-                candidates.push(name);
-            }
-        }
+        let meant = |name: &String| {
+            !text.is_empty() && name.starts_with(text) && self.root.join(name).join("config.json").is_file()
+        };
+        let candidates: Vec<String> = self.names()?.into_iter().filter(meant).collect();
         match candidates.as_slice() {
             [one] => self.adopt(&self.root.join(one)),
             [] => Err(StoreError::NoNetwork { reference: text.to_owned(), store: self.root.clone() }),
-            _ => Err(StoreError::Ambiguous { reference: text.to_owned(), candidates: candidates.join(", ") }),
+            _ => Err(StoreError::ambiguous(text, candidates)),
         }
     }
 
@@ -182,6 +267,9 @@ impl Store {
         };
         let contents = [read(names[0])?, read(names[1])?];
         let name = format!("weights-{}", digest(&contents[0], &contents[1]));
+        if self.read_only {
+            return Ok(NetworkRef(name));
+        }
         let target = self.root.join(&name);
         fs::create_dir_all(&target).map_err(io_error(&target))?;
         // config.json last: a folder with a config.json is complete.
@@ -193,153 +281,78 @@ impl Store {
     }
 }
 
-impl Run {
-    /// The result, if the run is finished.
-    pub fn result(&self) -> Result<Option<RunResult>, StoreError> {
-        self.read_json("result.json", "the result of a run")
+impl StoreError {
+    fn ambiguous(reference: &str, mut candidates: Vec<String>) -> Self {
+        candidates.sort();
+        Self::Ambiguous { reference: reference.to_owned(), candidates: candidates.join(", ") }
+    }
+}
+
+fn is_hash(name: &str) -> bool {
+    name.len() == HASH_DIGITS && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// Those of `parts`, half-written files in `folder`, that are so old that nobody writes them any more. Their age is by the
+/// clock that stamps new files in the folder: of a network's file system it is not this host's.
+pub(super) fn abandoned(folder: &Path, parts: Vec<PathBuf>) -> Vec<PathBuf> {
+    if parts.is_empty() {
+        return parts;
+    }
+    let stamp = new_file(PART).tempfile_in(folder).and_then(|file| file.as_file().metadata()?.modified());
+    let Ok(now) = stamp else { return Vec::new() };
+    let old = |path: &PathBuf| {
+        let written = path.metadata().and_then(|found| found.modified());
+        written.is_ok_and(|written| now.duration_since(written).is_ok_and(|age| age > ABANDONED))
+    };
+    parts.into_iter().filter(old).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    fn made(path: &Path, age: Duration) {
+        fs::create_dir_all(path.parent().expect("a parent")).expect("writable");
+        let file = fs::File::create(path).expect("writable");
+        file.set_modified(SystemTime::now() - age).expect("it can be set");
     }
 
-    /// The result of a task that is no training, if it is finished.
-    pub fn other_result<T: DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
-        self.read_json("result.json", "the result of an attack or an analysis")
+    #[test]
+    fn half_written_files_of_others_are_left_until_they_are_old() {
+        let folder = tempfile::tempdir().expect("temp");
+        let here = folder.path();
+        let [young, old] = ["logits/t/.part-a", "logits/t/.part-b"].map(|name| here.join(name));
+        made(&young, Duration::from_secs(60));
+        made(&old, 2 * ABANDONED);
+        made(&here.join("logits/t/kept"), 2 * ABANDONED);
+        Store::open(here).expect("writable");
+        assert_eq!(entries(&here.join("logits/t")).len(), 2);
+        assert!(young.exists() && !old.exists());
     }
 
-    /// What is known of it, if its loss became infinite or NaN.
-    pub fn failure(&self) -> Result<Option<Failure>, StoreError> {
-        self.read_json("failure.json", "the failure of a run")
-    }
-
-    /// What the store knows of it.
-    pub fn state(&self) -> State {
-        let has = |name: &str| self.folder.join(name).is_file();
-        match () {
-            () if has("result.json") => State::Done,
-            () if has("failure.json") => State::NotFinite,
-            () if self.state_file().is_file() => State::Resumable,
-            () => State::Absent,
+    #[test]
+    fn looking_makes_nothing() {
+        let folder = tempfile::tempdir().expect("temp");
+        let network = folder.path().join("network");
+        for name in ["config.json", "model.safetensors"] {
+            made(&network.join(name), Duration::ZERO);
         }
-    }
-
-    /// Whether a process is at work on it just now.
-    pub fn busy(&self) -> bool {
-        let file = File::open(self.folder.join("lock"));
-        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
-    }
-
-    fn read_json<T: DeserializeOwned>(
-        &self,
-        name: &str,
-        expected: &'static str,
-    ) -> Result<Option<T>, StoreError> {
-        let path = self.folder.join(name);
-        match fs::read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(StoreError::Io { path, source }),
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| StoreError::Damaged {
-                path,
-                expected,
-                found: e.to_string(),
-            }),
-        }
-    }
-
-    /// The finished epochs.
-    pub fn rows(&self) -> Result<Vec<EpochRow>, StoreError> {
-        let path = self.folder.join("metrics.jsonl");
-        let text = match fs::read_to_string(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(io_error(&path))?,
-        };
-        let row = |line| {
-            serde_json::from_str(line).map_err(|e| StoreError::Damaged {
-                path: path.clone(),
-                expected: "one epoch a line",
-                found: e.to_string(),
-            })
-        };
-        text.lines().map(row).collect()
-    }
-
-    /// Takes the run's lock, waiting for another process that works on it; `stop` ends the wait.
-    pub fn lock(&self, stop: &dyn Fn() -> bool) -> Result<RunLock, StoreError> {
-        fs::create_dir_all(&self.folder).map_err(io_error(&self.folder))?;
-        let path = self.folder.join("lock");
-        let file = File::create(&path).map_err(io_error(&path))?;
-        let mut told = false;
-        loop {
-            match file.try_lock() {
-                Ok(()) => {
-                    self.sweep();
-                    return Ok(RunLock(file));
-                }
-                Err(TryLockError::Error(source)) => return Err(StoreError::Io { path, source }),
-                Err(TryLockError::WouldBlock) if stop() => {
-                    return Err(StoreError::Stopped(self.hash.clone()));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    if !told {
-                        tracing::info!(
-                            "run {} is being worked on by another process; waiting for it",
-                            self.hash
-                        );
-                        told = true;
-                    }
-                    std::thread::sleep(Duration::from_millis(200));
-                }
-            }
-        }
-    }
-
-    /// Deletes the half-written files of a process that was killed. Only who holds the lock writes here.
-    fn sweep(&self) {
-        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(PART) {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-    }
-
-    /// Where an interrupted run's state is kept.
-    pub fn state_file(&self) -> PathBuf {
-        self.folder.join("state.safetensors")
-    }
-
-    /// Writes the recipe, before any work.
-    pub fn write_recipe(&self, recipe: &impl Serialize) -> Result<(), StoreError> {
-        self.write_json("recipe.json", recipe)
-    }
-
-    /// Writes the finished epochs.
-    pub fn write_rows<T: Serialize>(&self, rows: &[T]) -> Result<(), StoreError> {
-        let path = self.folder.join("metrics.jsonl");
-        let line = |row| serde_json::to_string(row).expect("plain data") + "\n";
-        let text: String = rows.iter().map(line).collect();
-        write_whole(&path, text.as_bytes()).map_err(io_error(&path))
-    }
-
-    /// Writes the result: the run is finished, and its state is not needed any more.
-    pub fn finish(&self, result: &impl Serialize) -> Result<(), StoreError> {
-        self.write_json("result.json", result)?;
-        self.forget_state()
-    }
-
-    /// Writes that the loss is not finite: the run is finished. The state saved last stays.
-    pub fn fail(&self, failure: &Failure) -> Result<(), StoreError> {
-        self.write_json("failure.json", failure)
-    }
-
-    fn forget_state(&self) -> Result<(), StoreError> {
-        let state = self.state_file();
-        match fs::remove_file(&state) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(StoreError::Io { path: state, source: e }),
-            _ => Ok(()),
-        }
-    }
-
-    fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), StoreError> {
-        let path = self.folder.join(name);
-        let mut text = serde_json::to_string_pretty(value).expect("plain data");
-        text.push('\n');
-        write_whole(&path, text.as_bytes()).map_err(io_error(&path))
+        let root = folder.path().join("runs");
+        let store = Store::look(&root);
+        assert!(matches!(store.resolve("abc"), Err(StoreError::NoNetwork { .. })));
+        assert!(matches!(store.task("abc"), Err(StoreError::NoTask { .. })));
+        assert_eq!(store.runs().expect("readable").len(), 0);
+        let reference = store.resolve(network.to_str().expect("UTF-8")).expect("there");
+        assert!(!root.exists());
+        assert_eq!(
+            Store::open(&root).expect("made").resolve(network.to_str().expect("UTF-8")).expect("there"),
+            reference
+        );
+        assert!(root.join(&reference.0).join("config.json").is_file());
     }
 }

@@ -1,81 +1,94 @@
 //! A task: one unit of work with an identity, carried out once and kept in the store.
 
+use super::context::Context;
+use super::cost::Estimate;
+use super::error::JobError;
+use super::executor::Ended;
 use crate::analysis::responses::ResponsesRecipe;
 use crate::analysis::tsne::TsneRecipe;
 use crate::attacks::data_free::DataFreeRecipe;
 use crate::attacks::inversion::InversionRecipe;
 use crate::data::DataName;
-use crate::training::{Loss, NetworkRef, Recipe};
+use crate::nets::{Architecture, NetError};
+use crate::training::{NetworkRef, Recipe};
 use serde::{Deserialize, Serialize};
+use std::ops::Deref;
 
-/// What can be carried out. Its hash is its identity, and the name of its folder in the store.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "task", content = "recipe", rename_all = "kebab-case")]
-pub enum Task {
-    /// Train a network.
-    Train(Recipe),
-    /// Distil a network without data.
-    DataFree(DataFreeRecipe),
-    /// Pull images out of a network.
-    Inversion(InversionRecipe),
-    /// Map a network's features or logits.
-    Embedding(TsneRecipe),
-    /// Show networks' answers to test images.
-    Responses(ResponsesRecipe),
+/// What every kind of task says of itself, and does. One file under `tasks/` a kind.
+pub trait Work: Sync {
+    /// The identity: 16 hexadecimal digits.
+    fn hash(&self) -> String;
+    /// The networks that must be there before.
+    fn needs(&self) -> Vec<&NetworkRef>;
+    /// The network that it makes, under its own hash.
+    fn makes(&self) -> Option<Architecture> {
+        None
+    }
+    /// The data set that it works on.
+    fn data(&self) -> &DataName;
+    /// Its seed.
+    fn seed(&self) -> u64;
+    /// Epochs that progress is counted in.
+    fn length(&self) -> usize {
+        1
+    }
+    /// What is impossible about it, with what to change; `None` if it can run.
+    fn problem(&self) -> Option<String>;
+    /// Adds what it costs to `estimate`.
+    ///
+    /// # Errors
+    /// [`NetError`] if a network cannot be built for its data set.
+    fn cost(&self, estimate: &mut Estimate<'_>) -> Result<(), NetError>;
+    /// Does it, from the saved state if there is one. The life cycle has claimed the run, and records what this returns.
+    ///
+    /// # Errors
+    /// [`JobError`].
+    fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError>;
 }
 
-impl Task {
-    /// The identity: 16 hexadecimal digits.
-    pub fn hash(&self) -> String {
-        match self {
-            Self::Train(recipe) => recipe.hash(),
-            Self::DataFree(recipe) => recipe.hash(),
-            Self::Inversion(recipe) => recipe.hash(),
-            Self::Embedding(recipe) => recipe.hash(),
-            Self::Responses(recipe) => recipe.hash(),
+/// Writes down the closed set of tasks: variant, recipe and name of each.
+macro_rules! tasks {
+    ($($(#[$doc:meta])* $variant:ident($recipe:ty) = $kind:literal,)+) => {
+        /// What can be carried out. Its hash is its identity, and the name of its folder in the store.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "task", content = "recipe")]
+        pub enum Task {
+            $($(#[$doc])* #[serde(rename = $kind)] $variant($recipe),)+
         }
-    }
 
-    /// The networks that must be there before.
-    pub fn needs(&self) -> Vec<&NetworkRef> {
-        match self {
-            Self::Train(recipe) => recipe.objective.victim().into_iter().collect(),
-            Self::DataFree(recipe) => vec![&recipe.teacher],
-            Self::Inversion(recipe) => [&recipe.network].into_iter().chain(&recipe.judge).collect(),
-            Self::Embedding(recipe) => vec![&recipe.network],
-            Self::Responses(recipe) => recipe.networks.iter().collect(),
-        }
-    }
+        impl Task {
+            /// The kinds of task, by their names in files.
+            pub const KINDS: &[&str] = &[$($kind),+];
 
-    /// The data set that it works on.
-    pub fn data(&self) -> &DataName {
-        match self {
-            Self::Train(recipe) => &recipe.data.name,
-            Self::DataFree(recipe) => &recipe.data.name,
-            Self::Inversion(recipe) => &recipe.data.name,
-            Self::Embedding(recipe) => &recipe.data.name,
-            Self::Responses(recipe) => &recipe.data.name,
+            /// The name of its kind.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $kind,)+
+                }
+            }
         }
-    }
 
-    /// Its seed.
-    pub fn seed(&self) -> u64 {
-        match self {
-            Self::Train(recipe) => recipe.seed,
-            Self::DataFree(recipe) => recipe.seed,
-            Self::Inversion(recipe) => recipe.seed,
-            Self::Embedding(recipe) => recipe.seed,
-            Self::Responses(recipe) => recipe.seed,
-        }
-    }
+        impl Deref for Task {
+            type Target = dyn Work;
 
-    /// Epochs that progress is counted in.
-    pub fn length(&self) -> usize {
-        match self {
-            Self::Train(recipe) => recipe.epochs,
-            Self::DataFree(recipe) => recipe.epochs,
-            Self::Inversion(recipe) => recipe.steps.div_ceil(InversionRecipe::EPOCH),
-            Self::Embedding(_) | Self::Responses(_) => 1,
+            fn deref(&self) -> &Self::Target {
+                match self {
+                    $(Self::$variant(recipe) => recipe,)+
+                }
+            }
         }
-    }
+    };
+}
+
+tasks! {
+    /// Train a network.
+    Train(Recipe) = "train",
+    /// Distil a network without data.
+    DataFree(DataFreeRecipe) = "data-free",
+    /// Pull images out of a network.
+    Inversion(InversionRecipe) = "inversion",
+    /// Map a network's features or logits.
+    Embedding(TsneRecipe) = "embedding",
+    /// Show networks' answers to test images.
+    Responses(ResponsesRecipe) = "responses",
 }

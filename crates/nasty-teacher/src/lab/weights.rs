@@ -87,7 +87,7 @@ pub fn load_network(
     if folder.join(nets::CONFIG_FILE).is_file() {
         return Ok(nets::load(folder, device)?);
     }
-    let store = Store::open(store)?;
+    let store = Store::look(store);
     Ok(nets::load(&store.network(&store.resolve(reference)?), device)?)
 }
 

@@ -5,7 +5,7 @@ use super::result::Machine;
 use super::store::Store;
 use crate::data::{DataError, DataName, DataRoots, DataSet, Normalisation, load};
 use crate::nets::{self, Input, NetError, Network, NetworkConfig};
-use crate::numerics::Provenance;
+use crate::numerics::Numerics;
 use crate::training::NetworkRef;
 use crate::victim::logits::{FILE_BUDGET, LogitTables, MEMORY_BUDGET};
 use burn::tensor::Device;
@@ -96,10 +96,9 @@ impl Workplace {
         nets::load_known(&self.store.network(network), &self.device)
     }
 
-    /// What a run here is made from and with: `networks` are those that it asks, with the digests of their weights.
-    pub(super) fn provenance(&self, networks: &[(&NetworkRef, &str)]) -> Provenance {
-        let weights = networks.iter().map(|(network, digest)| (network.0.clone(), (*digest).to_owned()));
-        Provenance::here(&self.device_name, weights.collect())
+    /// How numbers are rounded here.
+    pub fn numerics(&self) -> Numerics {
+        Numerics::here(&self.device_name)
     }
 
     /// What runs are made on here.

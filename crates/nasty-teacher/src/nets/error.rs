@@ -70,6 +70,12 @@ pub enum NetError {
     },
 }
 
+impl crate::Classified for NetError {
+    fn class(&self) -> crate::ErrorClass {
+        crate::ErrorClass::Data
+    }
+}
+
 impl NetError {
     pub(crate) fn read(path: &Path, source: std::io::Error) -> Self {
         Self::Io { action: "read", path: path.to_owned(), source }

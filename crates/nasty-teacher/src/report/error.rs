@@ -44,6 +44,15 @@ pub enum ReportError {
     Template(#[from] askama::Error),
 }
 
+impl crate::Classified for ReportError {
+    fn class(&self) -> crate::ErrorClass {
+        match self {
+            Self::Io { .. } => crate::ErrorClass::Data,
+            Self::Image { .. } | Self::Png(_) | Self::Template(_) => crate::ErrorClass::Bug,
+        }
+    }
+}
+
 impl ReportError {
     /// Wraps a system error with what was tried on which path.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {

@@ -85,7 +85,7 @@ pub(crate) trait Work {
 pub(crate) enum Ended<S> {
     /// All epochs are done.
     Finished(S, Finish),
-    /// Stopped on request, with the state saved.
+    /// Stopped on request with the state saved, or because another process took the run over.
     Stopped,
 }
 
@@ -194,8 +194,7 @@ impl Sitting<'_, '_> {
                 self.context.observer.batch(epoch, self.course.step, steps, shown);
                 let stop = self.context.observer.stop();
                 if self.course.step < steps && (stop || self.saved.elapsed() > SAVE_EVERY) {
-                    self.save(work, &state, epoch)?;
-                    if stop {
+                    if !self.save(work, &state, epoch)? || stop {
                         return Ok(Ended::Stopped);
                     }
                 }
@@ -207,7 +206,9 @@ impl Sitting<'_, '_> {
             let last = self.course.epoch == epochs;
             let mut fresh = false;
             if last || self.context.observer.stop() || self.saved.elapsed() > SAVE_EPOCHS {
-                self.save(work, &state, epoch)?;
+                if !self.save(work, &state, epoch)? {
+                    return Ok(Ended::Stopped);
+                }
                 fresh = true;
             }
             self.context.observer.epoch(&row, epochs);
@@ -233,20 +234,24 @@ impl Sitting<'_, '_> {
         self.earlier + self.begun.elapsed().as_secs_f64()
     }
 
-    /// Saves the state, unless its weights are not finite: nothing could go on from such a state.
-    fn save<W: Work>(&mut self, work: &W, state: &W::State, epoch: usize) -> Result<(), TrainError> {
+    /// Saves the state, unless its weights are not finite: nothing could go on from such a state. `false` if the run is no
+    /// longer this process's: nothing was written.
+    fn save<W: Work>(&mut self, work: &W, state: &W::State, epoch: usize) -> Result<bool, TrainError> {
         let parts = work.parts(state);
         let tensors = parts.groups.iter().flat_map(|(_, tensors)| tensors);
         if let Some(value) = tensors.flat_map(|t| &t.data).find(|v| !v.is_finite()) {
             let fault = Fault::NotFinite { what: "weights", value: f64::from(*value), advice: work.advice() };
             return Err(self.failed(fault, epoch, work));
         }
+        if !self.context.observer.may_write() {
+            return Ok(false);
+        }
         self.course.seconds = self.seconds();
         let RunContext { state_file, provenance, .. } = &self.context;
         state_file::write(state_file, self.recipe, provenance, &self.course, &parts)?;
         self.saved = Instant::now();
         self.kept = Some(self.steps_done(work));
-        Ok(())
+        Ok(true)
     }
 
     /// Steps done over all epochs.

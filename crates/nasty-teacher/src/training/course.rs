@@ -51,6 +51,10 @@ pub trait Observer: Send {
     fn epoch(&mut self, row: &EpochRow, epochs: usize);
     /// Whether to save the state and stop now.
     fn stop(&self) -> bool;
+    /// Whether the run is still this process's. Asked before each save: if not, nothing is written and the run stops.
+    fn may_write(&self) -> bool {
+        true
+    }
     /// Called once at the start, with the epochs that earlier sittings finished.
     fn resumed(&mut self, _rows: &[EpochRow]) {}
 }

@@ -3,6 +3,7 @@
 use super::state_file::StateError;
 use crate::nets::NetError;
 use crate::victim::VictimError;
+use crate::{Classified, ErrorClass};
 use miette::Diagnostic;
 
 /// A run that cannot go on.
@@ -37,4 +38,15 @@ pub enum TrainError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Victim(#[from] VictimError),
+}
+
+impl Classified for TrainError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::NotFinite { .. } => ErrorClass::NotFinite,
+            Self::State(error) => error.class(),
+            Self::Network(error) => error.class(),
+            Self::Victim(error) => error.class(),
+        }
+    }
 }

@@ -5,6 +5,7 @@ use super::course::Course;
 use crate::files::write_whole;
 use crate::nets::NamedTensor;
 use crate::numerics::Provenance;
+use crate::{Classified, ErrorClass};
 use miette::Diagnostic;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::de::DeserializeOwned;
@@ -64,6 +65,12 @@ pub enum StateError {
         /// Those that are there now.
         now: String,
     },
+}
+
+impl Classified for StateError {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Data
+    }
 }
 
 impl StateError {

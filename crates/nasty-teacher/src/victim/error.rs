@@ -1,5 +1,6 @@
 //! Why a victim does not answer.
 
+use crate::{Classified, ErrorClass};
 use miette::Diagnostic;
 use std::path::{Path, PathBuf};
 
@@ -60,6 +61,17 @@ pub enum VictimError {
         /// What it holds.
         found: String,
     },
+}
+
+impl Classified for VictimError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Interface { .. } => ErrorClass::Usage,
+            Self::Shape { .. } | Self::Missing { .. } | Self::Io { .. } | Self::Format { .. } => {
+                ErrorClass::Data
+            }
+        }
+    }
 }
 
 impl VictimError {

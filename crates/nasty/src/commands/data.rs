@@ -1,13 +1,12 @@
 //! `nasty data list|get|check`.
 
-use crate::failure::{End, Usage};
+use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, Transfer};
 use clap::{Args, Subcommand};
-use miette::Result;
 use nasty_teacher::data::fetch::{Fetched, fetch};
 use nasty_teacher::data::inventory::{Certainty, Checked, Listed, check, list};
-use nasty_teacher::data::{DataName, DataRoots};
+use nasty_teacher::data::{DataError, DataName, DataRoots};
 use std::path::PathBuf;
 
 /// Arguments of `nasty data`.
@@ -59,14 +58,14 @@ pub fn run(args: &DataArgs, stop: &Stop) -> Result<End> {
     let roots = DataRoots::resolve(args.data_dir.clone())?;
     match &args.command {
         DataCommand::List { json: true } => {
-            ui::data(&serde_json::to_string_pretty(&list(&roots)).expect("a list is plain data"));
+            ui::data(&serde_json::to_string_pretty(&list(&roots)).expect("a list is plain data"))?;
             Ok(End::Done)
         }
         DataCommand::List { json: false } => {
             for listed in list(&roots) {
-                ui::data(&describe(&listed));
+                ui::data(&describe(&listed))?;
             }
-            ui::data(&format!("data sets are looked for in {}", roots.folder().display()));
+            ui::data(&format!("data sets are looked for in {}", roots.folder().display()))?;
             Ok(End::Done)
         }
         DataCommand::Get { names, from, quiet } => get(names, from.as_deref(), *quiet, &roots, stop),
@@ -95,9 +94,9 @@ fn get(names: &[DataName], from: Option<&str>, quiet: bool, roots: &DataRoots, s
         let mut transfer = Transfer::new(quiet, stop.clone());
         let end = fetch(name, roots, from, &mut transfer);
         transfer.finish();
-        match end? {
-            Fetched::Already(place) => ui::data(&format!("{name} was here already: {}", place.display())),
-            Fetched::Done(place) => ui::data(&format!("{name} is in {}", place.display())),
+        match end.map_err(hinted)? {
+            Fetched::Already(place) => ui::data(&format!("{name} was here already: {}", place.display()))?,
+            Fetched::Done(place) => ui::data(&format!("{name} is in {}", place.display()))?,
             Fetched::Stopped => {
                 ui::say(quiet, "stopped; what has come is kept, the same command goes on from there");
                 return Ok(End::Stopped);
@@ -107,12 +106,18 @@ fn get(names: &[DataName], from: Option<&str>, quiet: bool, roots: &DataRoots, s
     Ok(End::Done)
 }
 
+/// What to type, where a download failed.
+fn hinted(error: DataError) -> CommandError {
+    let hint = matches!(error, DataError::Network { .. }).then_some("--from URL names a mirror");
+    CommandError::hinted(error, hint)
+}
+
 fn check_all(names: &[DataName], side: Option<usize>, json: bool, roots: &DataRoots) -> Result<End> {
     let here = || list(roots).into_iter().filter(|listed| listed.here).map(|listed| listed.name);
     let names: Vec<DataName> = if names.is_empty() { here().collect() } else { names.to_vec() };
     if side.is_some() && !names.iter().any(|name| matches!(name, DataName::Folder(_))) {
-        let help = Some("only the images of folder:PATH are resized".into());
-        return Err(Usage { message: "--side without a folder:PATH".into(), help }.into());
+        let help = Some("only the images of folder:PATH are resized");
+        return Err(Trouble::usage("--side without a folder:PATH", help).into());
     }
     let mut all = Vec::new();
     for name in &names {
@@ -121,11 +126,11 @@ fn check_all(names: &[DataName], side: Option<usize>, json: bool, roots: &DataRo
         if json {
             all.push(checked);
         } else {
-            ui::data(&counts(&checked));
+            ui::data(&counts(&checked))?;
         }
     }
     if json {
-        ui::data(&serde_json::to_string_pretty(&all).expect("counts are plain data"));
+        ui::data(&serde_json::to_string_pretty(&all).expect("counts are plain data"))?;
     }
     Ok(End::Done)
 }

@@ -1,9 +1,8 @@
 //! `nasty devices`.
 
-use crate::failure::End;
+use crate::failure::{End, Result, Trouble};
 use crate::ui;
 use clap::Args;
-use miette::{Result, miette};
 use nasty_teacher::device::{device, list};
 use nasty_teacher::training::check_device;
 
@@ -19,16 +18,16 @@ pub struct DevicesArgs {
 pub fn run(args: &DevicesArgs) -> Result<End> {
     let Some(name) = &args.check else {
         for (name, what) in list() {
-            ui::data(&format!("{name:<12} {what}"));
+            ui::data(&format!("{name:<12} {what}"))?;
         }
         return Ok(End::Done);
     };
     let device = device(name)?;
-    ui::data("network        largest difference from the CPU, of logits and losses");
+    ui::data("network        largest difference from the CPU, of logits and losses")?;
     let mut wrong = Vec::new();
     for check in check_device(&device) {
         let verdict = if check.is_right() { "" } else { "  WRONG" };
-        ui::data(&format!("{:<14} {:.1e}{verdict}", check.network.to_string(), check.difference));
+        ui::data(&format!("{:<14} {:.1e}{verdict}", check.network.to_string(), check.difference))?;
         if !check.is_right() {
             wrong.push(check.network.to_string());
         }
@@ -36,9 +35,7 @@ pub fn run(args: &DevicesArgs) -> Result<End> {
     if wrong.is_empty() {
         return Ok(End::Done);
     }
-    Err(miette!(
-        help = "do not train on it; please report the device, its driver and this table",
-        "device {name} does not compute what the CPU does: {}",
-        wrong.join(", ")
-    ))
+    let message = format!("device {name} does not compute what the CPU does: {}", wrong.join(", "));
+    let help = "do not train on it; please report the device, its driver and this table";
+    Err(Trouble::bug(message, Some(help)).into())
 }

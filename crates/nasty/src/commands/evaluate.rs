@@ -1,10 +1,9 @@
 //! `nasty evaluate`.
 
 use super::place::PlaceArgs;
-use crate::failure::{End, Usage};
+use crate::failure::{End, Result, Trouble};
 use crate::ui;
 use clap::Args;
-use miette::Result;
 use nasty_teacher::data::DataName;
 use nasty_teacher::lab::{load_network, normalisation_of};
 use nasty_teacher::training::{all_logits, evaluate};
@@ -26,7 +25,7 @@ pub struct EvaluateArgs {
 
 /// Evaluates a network on test images, normalised as its own configuration says.
 pub fn run(args: &EvaluateArgs) -> Result<End> {
-    let workplace = args.place.machine.open(&args.place.store)?;
+    let workplace = args.place.look()?;
     let (network, config) = load_network(&args.network, &args.place.store, &workplace.device)?;
     let input = network.input();
     let side = matches!(args.data, DataName::Folder(_)).then_some(input.side);
@@ -34,20 +33,25 @@ pub fn run(args: &EvaluateArgs) -> Result<End> {
     let images = &data.test;
     if (images.channels, images.height, data.classes.len()) != (input.channels, input.side, network.classes())
     {
-        return Err(Usage {
-            message: format!(
-                "the network takes {} channels of {side}×{side} and tells {} classes apart; {} has {} channels of {}×{} and {} classes",
-                input.channels, network.classes(), args.data, images.channels, images.height, images.width, data.classes.len(),
-                side = input.side,
-            ),
-            help: Some("give the data set that the network was trained for".into()),
-        }
-        .into());
+        let message = format!(
+            "the network takes {} channels of {side}×{side} and tells {} classes apart; {} has {} channels of {}×{} and {} classes",
+            input.channels,
+            network.classes(),
+            args.data,
+            images.channels,
+            images.height,
+            images.width,
+            data.classes.len(),
+            side = input.side,
+        );
+        return Err(
+            Trouble::usage(message, Some("give the data set that the network was trained for")).into()
+        );
     }
     let logits = all_logits(&network, &normalisation_of(&config), images, &workplace.device);
     let result = evaluate(&logits, &images.labels, network.classes());
     if args.json {
-        ui::data(&serde_json::to_string_pretty(&result).expect("an evaluation is plain data"));
+        ui::data(&serde_json::to_string_pretty(&result).expect("an evaluation is plain data"))?;
         return Ok(End::Done);
     }
     ui::data(&format!(
@@ -57,10 +61,10 @@ pub fn run(args: &EvaluateArgs) -> Result<End> {
         100.0 * result.accuracy,
         result.loss,
         100.0 * result.calibration_error
-    ));
+    ))?;
     let width = data.classes.iter().map(|c| c.chars().count()).max().unwrap_or(0);
     for (class, (correct, total)) in data.classes.iter().zip(&result.per_class) {
-        ui::data(&format!("  {class:<width$} {correct:>5} of {total}"));
+        ui::data(&format!("  {class:<width$} {correct:>5} of {total}"))?;
     }
     Ok(End::Done)
 }

@@ -1,13 +1,13 @@
 //! `nasty run`.
 
 use super::place::PlaceArgs;
-use crate::failure::{End, show};
+use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, PlanWatcher};
 use clap::{Args, value_parser};
-use miette::{Report, Result};
-use nasty_teacher::lab::experiment::Experiment;
-use nasty_teacher::lab::{Executor, Local, Plan, Planned, Record, TaskEnd, Workplace};
+use nasty_teacher::ErrorClass;
+use nasty_teacher::lab::experiment::{Experiment, ExperimentError};
+use nasty_teacher::lab::{Executor, JobError, Local, Plan, Planned, Record, TaskEnd, Workplace};
 use nasty_teacher::report::experiment::{Written, write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -44,22 +44,25 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     let quiet = args.place.machine.quiet;
     let begun = Instant::now();
-    let experiment = Experiment::find(&args.experiment, &args.changes)?;
+    let experiment = Experiment::find(&args.experiment, &args.changes).map_err(hinted)?;
     if args.print_config {
-        ui::data(experiment.to_toml().trim_end());
+        ui::data(experiment.to_toml().trim_end())?;
         return Ok(End::Done);
     }
-    let mut workplace = args.place.machine.open(&args.place.store)?;
+    let mut workplace = if args.dry_run { args.place.look()? } else { args.place.open()? };
     workplace.keep_logits = !args.no_logit_cache;
     let resolved = experiment.resolve(&mut |name| workplace.facts(name))?;
     let plan = Plan::new(resolved.tasks.clone());
     if args.dry_run {
-        ui::data(plan.tree(&|planned| workplace.store.run(&planned.hash).state()).trim_end());
+        let numerics = workplace.numerics();
+        let state = |planned: &Planned| workplace.store.run(&planned.hash).state_on(&numerics);
+        ui::data(plan.tree(&state).trim_end())?;
         return Ok(End::Done);
     }
     let command = [&["nasty run".to_owned(), args.experiment.clone()], &args.changes[..]].concat().join(" ");
     let record = Record::new(&experiment, &resolved, &command);
     workplace.store.keep(&record)?;
+    workplace.store.write_tasks(&plan)?;
 
     let told = |planned: &Planned| told(&workplace, planned);
     let watcher = PlanWatcher::new(plan.tasks.len(), quiet, stop.clone(), &told);
@@ -71,14 +74,14 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     };
     let folder = args.out.clone().unwrap_or_else(usual);
     let report = report(&workplace, record, &folder);
-    if let Ok(written) = &report {
-        ui::data(&written.text);
-        ui::data(&format!("report   {}", written.page.display()));
-    }
+    let shown = report.and_then(|written| {
+        ui::data(&written.text)?;
+        ui::data(&format!("report   {}", written.page.display()))
+    });
     ui::say(quiet, &format!("{:.0} s in all", begun.elapsed().as_secs_f64()));
     // What went wrong with a task matters more than a report that could not be written for the same reason.
     let end = conclude(&plan, ends, quiet)?;
-    report.map(|_| end)
+    shown.map(|()| end)
 }
 
 fn report(workplace: &Workplace, record: Record, folder: &Path) -> Result<Written> {
@@ -92,23 +95,38 @@ fn told(workplace: &Workplace, planned: &Planned) -> String {
     format!("{:>6.2} %  {:>7.1} s", 100.0 * result.test.accuracy, result.seconds)
 }
 
-/// The end of all: a failure before a stop before done. What failed was told when it did; the first one decides the exit
-/// code.
-fn conclude(plan: &Plan, ends: Vec<TaskEnd>, quiet: bool) -> Result<End> {
+/// The end of all: a failure before a stop before done. What failed was told when it did; a bug decides the exit code, or else
+/// the first failure.
+fn conclude(plan: &Plan, ends: Vec<TaskEnd<JobError>>, quiet: bool) -> Result<End> {
     let stopped = ends.iter().any(|end| matches!(end, TaskEnd::Stopped));
-    let mut failures = ends.into_iter().zip(&plan.tasks).filter_map(|(end, planned)| match end {
-        TaskEnd::Failed(error) => Some((planned, error)),
-        _ => None,
-    });
-    if let Some((_, first)) = failures.next() {
-        for (_, other) in failures {
-            show(&Report::new(other));
+    let mut failures: Vec<CommandError> = ends
+        .into_iter()
+        .zip(&plan.tasks)
+        .filter_map(|(end, planned)| match end {
+            TaskEnd::Failed(error) => Some(error.into()),
+            TaskEnd::Panicked(message) => {
+                Some(Trouble::bug(format!("a bug stopped {}: {message}", planned.name), None).into())
+            }
+            TaskEnd::Done | TaskEnd::NotFinite(_) | TaskEnd::Blocked(_) | TaskEnd::Stopped => None,
+        })
+        .collect();
+    if !failures.is_empty() {
+        let first = failures.iter().position(|failure| failure.class() == ErrorClass::Bug).unwrap_or(0);
+        let first = failures.remove(first);
+        for other in failures {
+            other.show();
         }
-        return Err(first.into());
+        return Err(first);
     }
     if stopped {
         ui::say(quiet, "stopped; all states are saved, the same command goes on from there");
         return Ok(End::Stopped);
     }
     Ok(End::Done)
+}
+
+/// What to type, where a key is unknown.
+fn hinted(error: ExperimentError) -> CommandError {
+    let keys = matches!(error, ExperimentError::Key { .. });
+    CommandError::hinted(error, keys.then_some("--print-config shows the keys in use"))
 }

@@ -1,10 +1,9 @@
 //! `nasty experiments`.
 
 use super::place::MachineArgs;
-use crate::failure::End;
+use crate::failure::{End, Result};
 use crate::ui;
 use clap::Args;
-use miette::Result;
 use nasty_teacher::device::device;
 use nasty_teacher::lab::experiment::{Experiment, SHIPPED, Scale};
 use nasty_teacher::lab::{Calibration, Cost, published_facts};
@@ -69,6 +68,6 @@ pub fn run(args: &ExperimentsArgs) -> Result<End> {
         note: Some("One seed; networks that experiments share are counted in each, but trained once.".into()),
         marks: Vec::new(),
     };
-    ui::data(table.to_text().trim_end());
+    ui::data(table.to_text().trim_end())?;
     Ok(End::Done)
 }

@@ -1,9 +1,8 @@
 //! `nasty export`.
 
-use crate::failure::End;
+use crate::failure::{End, Result};
 use crate::ui;
 use clap::Args;
-use miette::Result;
 use nasty_teacher::device::device;
 use nasty_teacher::lab::load_network;
 use nasty_teacher::nets::export;
@@ -26,7 +25,7 @@ pub struct ExportArgs {
 pub fn run(args: &ExportArgs) -> Result<End> {
     let (network, config) = load_network(&args.network, &args.store, &device("flex")?)?;
     for file in export(&args.output, &network, &config)? {
-        ui::data(&format!("written: {}", file.display()));
+        ui::data(&format!("written: {}", file.display()))?;
     }
     Ok(End::Done)
 }

@@ -1,13 +1,12 @@
 //! `nasty import`.
 
-use crate::failure::{End, Usage};
+use crate::failure::{CommandError, End, Result, Trouble};
 use crate::ui;
 use clap::Args;
-use miette::{IntoDiagnostic, Result, WrapErr};
 use nasty_teacher::data::Normalisation;
 use nasty_teacher::device::device;
 use nasty_teacher::lab::KnownNormalisation;
-use nasty_teacher::nets::{Architecture, ImportOptions, Imported, Side, import};
+use nasty_teacher::nets::{Architecture, ImportError, ImportOptions, Imported, Side, import};
 use std::path::PathBuf;
 
 /// Arguments of `nasty import`.
@@ -58,27 +57,40 @@ pub fn run(args: &ImportArgs) -> Result<End> {
     };
     let labels = args.labels.as_ref().map(|path| {
         let text = std::fs::read_to_string(path);
-        let text =
-            text.map_err(|e| Usage { message: format!("cannot read {}: {e}", path.display()), help: None })?;
-        Ok::<Vec<String>, Usage>(text.lines().map(|line| line.trim().to_owned()).collect())
+        let text = text.map_err(|e| Trouble::usage(format!("cannot read {}: {e}", path.display()), None))?;
+        Ok::<Vec<String>, Trouble>(text.lines().map(|line| line.trim().to_owned()).collect())
     });
     let labels = labels.transpose()?;
-    let imported = import(&args.file, &options, &device("flex")?)?;
+    let imported = import(&args.file, &options, &device("flex")?).map_err(hinted)?;
     let (normalisation, origin) = normalisation(args, &imported);
     let Normalisation { mean, std } = normalisation;
-    let config = imported.save(&args.output, mean, std, labels)?;
+    let config = imported.save(&args.output, mean, std, labels).map_err(hinted)?;
     if args.json {
         let json =
             serde_json::json!({ "config": config, "report": imported.report, "normalisation": origin });
-        ui::data(
-            &serde_json::to_string_pretty(&json).into_diagnostic().wrap_err("plain data has a JSON form")?,
-        );
+        ui::data(&serde_json::to_string_pretty(&json).expect("a report is plain data"))?;
         return Ok(End::Done);
     }
-    ui::data(&describe(&imported, &origin));
-    ui::data(&format!("mean {:?}, std {:?}", config.mean, config.std));
-    ui::data(&format!("written to {}", args.output.display()));
+    ui::data(&describe(&imported, &origin))?;
+    ui::data(&format!("mean {:?}, std {:?}", config.mean, config.std))?;
+    ui::data(&format!("written to {}", args.output.display()))?;
     Ok(End::Done)
+}
+
+/// What to type, by what is wrong with the file.
+fn hinted(error: ImportError) -> CommandError {
+    let hint = match &error {
+        ImportError::NoTensors { .. } | ImportError::SeveralStateDicts { .. } => {
+            Some("--key says which dictionary of the file is meant")
+        }
+        ImportError::Unrecognised { .. } => Some("--key chooses another dictionary of the file"),
+        ImportError::WrongArchitecture { .. } => Some("leave --architecture out to have it recognised"),
+        ImportError::Ambiguous { .. } => Some("say which one with --architecture and --side"),
+        ImportError::Other { .. } => Some("leave --classes out to take what the file has"),
+        ImportError::Description { .. } => Some("see --normalisation, --mean and --std, and --labels"),
+        _ => None,
+    };
+    CommandError::hinted(error, hint)
 }
 
 /// Mean and standard deviation, and where they are from.

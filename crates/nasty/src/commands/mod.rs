@@ -12,3 +12,4 @@ pub mod place;
 pub mod quickstart;
 pub mod report;
 pub mod single;
+pub mod work;

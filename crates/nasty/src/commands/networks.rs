@@ -1,9 +1,8 @@
 //! `nasty networks`.
 
-use crate::failure::{End, Usage};
+use crate::failure::{End, Result, Trouble};
 use crate::ui;
 use clap::Args;
-use miette::Result;
 use nasty_teacher::nets::{Architecture, Input, NetError, Overview};
 use nasty_teacher::report::networks::{layers, list};
 
@@ -31,7 +30,7 @@ pub struct NetworksArgs {
 pub fn run(args: &NetworksArgs) -> Result<End> {
     let input = Input { channels: args.channels, side: args.side };
     let overview = |architecture: Architecture| {
-        let usage = |e: NetError| Usage { message: e.to_string(), help: None };
+        let usage = |e: NetError| Trouble::usage(e.to_string(), None);
         architecture.overview(args.classes, input).map_err(usage)
     };
     let text = match args.architecture {
@@ -40,10 +39,10 @@ pub fn run(args: &NetworksArgs) -> Result<End> {
             if args.json { serde_json::to_string_pretty(&overview) } else { Ok(layers(&overview).to_text()) }
         }
         None => {
-            let all = Architecture::all().map(overview).collect::<Result<Vec<Overview>, _>>()?;
+            let all = Architecture::all().map(overview).collect::<std::result::Result<Vec<Overview>, _>>()?;
             if args.json { serde_json::to_string_pretty(&all) } else { Ok(list(&all).to_text()) }
         }
     };
-    ui::data(text.expect("an overview is plain data").trim_end());
+    ui::data(text.expect("an overview is plain data").trim_end())?;
     Ok(End::Done)
 }

@@ -1,11 +1,11 @@
 //! Options that say where and how to work; none of them changes a result.
 
+use crate::failure::{Result, Trouble};
 use clap::Args;
-use miette::{IntoDiagnostic, Result};
 use nasty_teacher::data::DataRoots;
 use nasty_teacher::device::device;
 use nasty_teacher::lab::{Store, Workplace};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where to work.
 #[derive(Args)]
@@ -34,22 +34,34 @@ pub struct MachineArgs {
     pub quiet: bool,
 }
 
+impl PlaceArgs {
+    /// Opens the workplace; its store is made if absent.
+    pub fn open(&self) -> Result<Workplace> {
+        self.machine.open(&self.store)
+    }
+
+    /// The workplace for reading its store only: nothing is made.
+    pub fn look(&self) -> Result<Workplace> {
+        self.machine.at(Store::look(&self.store))
+    }
+}
+
 impl MachineArgs {
     /// Makes the process use the number of threads asked for.
     pub fn use_threads(&self) -> Result<()> {
-        match self.threads {
-            Some(threads) => {
-                rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global().into_diagnostic()
-            }
-            None => Ok(()),
-        }
+        let Some(threads) = self.threads else { return Ok(()) };
+        let built = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
+        Ok(built.map_err(|e| Trouble::bug(format!("{threads} threads cannot be started: {e}"), None))?)
     }
 
-    /// Opens the workplace with the runs in `store`.
-    pub fn open(&self, store: &std::path::Path) -> Result<Workplace> {
+    /// Opens the workplace with the runs in the folder `store`, made if absent.
+    pub fn open(&self, store: &Path) -> Result<Workplace> {
+        self.at(Store::open(store)?)
+    }
+
+    fn at(&self, store: Store) -> Result<Workplace> {
         self.use_threads()?;
         let roots = DataRoots::resolve(self.data_dir.clone())?;
-        let device_ = device(&self.device)?;
-        Ok(Workplace::new(Store::open(store)?, roots, device_, &self.device))
+        Ok(Workplace::new(store, roots, device(&self.device)?, &self.device))
     }
 }

@@ -1,11 +1,10 @@
 //! `nasty quickstart`.
 
 use super::place::MachineArgs;
-use crate::failure::End;
+use crate::failure::{End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, Watcher};
 use clap::Args;
-use miette::{IntoDiagnostic, Result};
 use nasty_teacher::data::{DataName, DataSet};
 use nasty_teacher::lab::quickstart::{Finished, TEMPERATURE, members, results};
 use nasty_teacher::lab::{JobEnd, Workplace, digest, normalisation_of};
@@ -57,15 +56,15 @@ pub fn run(args: &QuickstartArgs, stop: &Stop) -> Result<End> {
     let json =
         serde_json::to_string_pretty(&results(&data, &digest, &finished)).expect("results are plain data");
     let file = args.out.join("results.json");
-    write_whole(&file, (json + "\n").as_bytes()).into_diagnostic()?;
+    write_whole(&file, (json + "\n").as_bytes()).map_err(|e| Trouble::refused(file.display(), &e))?;
     let [normal, nasty] = [0, 1].map(|i| responses(&workplace, &data, &finished[i]));
     let command = format!("nasty quickstart --seed {}", args.seed);
     let report =
         page::page(&finished, &data, [&normal?, &nasty?], &command).write(&args.out.join("report"))?;
 
-    ui::data(&page::table(&finished).to_text());
-    ui::data(&page::lesson(&finished));
-    ui::data(&format!("\nresults  {}\nreport   {}", file.display(), report.display()));
+    ui::data(&page::table(&finished).to_text())?;
+    ui::data(&page::lesson(&finished))?;
+    ui::data(&format!("\nresults  {}\nreport   {}", file.display(), report.display()))?;
     ui::say(quiet, &format!("{:.1} s in all", begun.elapsed().as_secs_f64()));
     Ok(End::Done)
 }

@@ -1,9 +1,8 @@
 //! `nasty report`.
 
-use crate::failure::{End, Usage};
+use crate::failure::{CommandError, End, Result, Trouble};
 use crate::ui;
 use clap::Args;
-use miette::Result;
 use nasty_teacher::lab::{Findings, Record, Store};
 use nasty_teacher::report::experiment as report;
 use std::path::{Path, PathBuf};
@@ -30,7 +29,7 @@ pub fn run(args: &ReportArgs) -> Result<End> {
     if !folder.is_dir() {
         return Err(no_experiment(format!("no folder and no store is called {}", folder.display())));
     }
-    let store = Store::open(folder)?;
+    let store = Store::look(folder);
     let wanted = |record: &Record| is_store || record.name == args.what;
     let records: Vec<Record> = store.records()?.into_iter().filter(wanted).collect();
     if records.is_empty() {
@@ -39,12 +38,12 @@ pub fn run(args: &ReportArgs) -> Result<End> {
         return Err(no_experiment(format!("{which} was run in {}", folder.display())));
     }
     let findings: Vec<Findings> =
-        records.into_iter().map(|record| store.findings(record)).collect::<Result<_, _>>()?;
+        records.into_iter().map(|record| store.findings(record)).collect::<std::result::Result<_, _>>()?;
     let written = report::write(&findings, &args.out)?;
-    ui::data(&format!("report   {}", written.page.display()));
+    ui::data(&format!("report   {}", written.page.display()))?;
     Ok(End::Done)
 }
 
-fn no_experiment(message: String) -> miette::Report {
-    Usage { message, help: Some("`nasty run NAME` runs one; `nasty experiments` lists them".into()) }.into()
+fn no_experiment(message: String) -> CommandError {
+    Trouble::usage(message, Some("`nasty run NAME` runs one; `nasty experiments` lists them")).into()
 }

@@ -1,14 +1,13 @@
 //! `nasty train`, `nasty undermine`, `nasty distill`: one recipe each.
 
 use super::place::PlaceArgs;
-use crate::failure::End;
+use crate::failure::{CommandError, End, Result};
 use crate::signals::Stop;
 use crate::ui::{self, Watcher};
 use clap::Args;
-use miette::Result;
 use nasty_teacher::data::DataName;
 use nasty_teacher::lab::defaults::{self, Kind};
-use nasty_teacher::lab::{JobEnd, RunResult, Workplace, apply};
+use nasty_teacher::lab::{JobEnd, OverrideError, RunResult, Workplace, apply};
 use nasty_teacher::nets::Architecture;
 use nasty_teacher::training::{Objective, Recipe};
 
@@ -64,22 +63,29 @@ pub struct DistillArgs {
     recipe: RecipeArgs,
 }
 
+impl RecipeArgs {
+    /// The workplace; its store is made if absent, unless the recipe is only printed.
+    fn workplace(&self) -> Result<Workplace> {
+        if self.print_config { self.place.look() } else { self.place.open() }
+    }
+}
+
 /// Trains a network by cross entropy.
 pub fn train(args: &TrainArgs, stop: &Stop) -> Result<End> {
-    let workplace = args.recipe.place.machine.open(&args.recipe.place.store)?;
+    let workplace = args.recipe.workplace()?;
     carry_out(&args.recipe, &workplace, Kind::Train, stop)
 }
 
 /// Trains a nasty teacher.
 pub fn undermine(args: &UndermineArgs, stop: &Stop) -> Result<End> {
-    let workplace = args.recipe.place.machine.open(&args.recipe.place.store)?;
+    let workplace = args.recipe.workplace()?;
     let adversary = workplace.store.resolve(&args.adversary)?;
     carry_out(&args.recipe, &workplace, Kind::Undermine(adversary), stop)
 }
 
 /// Trains a student on a teacher's answers.
 pub fn distill(args: &DistillArgs, stop: &Stop) -> Result<End> {
-    let workplace = args.recipe.place.machine.open(&args.recipe.place.store)?;
+    let workplace = args.recipe.workplace()?;
     let teacher = workplace.store.resolve(&args.teacher)?;
     let kind = if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) };
     carry_out(&args.recipe, &workplace, kind, stop)
@@ -89,7 +95,7 @@ fn carry_out(args: &RecipeArgs, workplace: &Workplace, kind: Kind, stop: &Stop) 
     let quiet = args.place.machine.quiet;
     let recipe = resolve(args, workplace, kind)?;
     if args.print_config {
-        ui::data(&serde_json::to_string_pretty(&recipe).expect("a recipe is plain data"));
+        ui::data(&serde_json::to_string_pretty(&recipe).expect("a recipe is plain data"))?;
         return Ok(End::Done);
     }
     let hash = recipe.hash();
@@ -103,9 +109,9 @@ fn carry_out(args: &RecipeArgs, workplace: &Workplace, kind: Kind, stop: &Stop) 
         return Ok(End::Stopped);
     };
     if args.json {
-        ui::data(&serde_json::to_string_pretty(&*result).expect("a result is plain data"));
+        ui::data(&serde_json::to_string_pretty(&*result).expect("a result is plain data"))?;
     } else {
-        ui::data(&describe(&recipe, &result));
+        ui::data(&describe(&recipe, &result))?;
     }
     ui::say(quiet, &format!("weights and metrics in {}", folder.display()));
     Ok(End::Done)
@@ -118,7 +124,10 @@ fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind) -> Result<Recip
         args.changes.iter().rev().find_map(|c| c.strip_prefix("data.side=")).and_then(|s| s.parse().ok());
     let (data, digest) = workplace.data_and_digest(&args.data, side)?;
     let recipe = defaults::for_data(args.data.clone(), &data, digest, args.architecture, kind);
-    Ok(apply(recipe, &args.changes)?)
+    apply(recipe, &args.changes).map_err(|error| {
+        let keys = matches!(error, OverrideError::Unknown { .. });
+        CommandError::hinted(error, keys.then_some("--print-config shows all keys"))
+    })
 }
 
 /// The result in a few lines.

@@ -88,8 +88,7 @@ pub(super) fn download(
 }
 
 fn network(address: &str, problem: String) -> DataError {
-    let help =
-        "what has come is kept, and the same command goes on from there; --from URL names a mirror".into();
+    let help = "what has come is kept, and the same command goes on from there".into();
     DataError::Network { address: address.into(), problem, help }
 }
 

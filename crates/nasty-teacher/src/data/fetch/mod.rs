@@ -179,7 +179,7 @@ fn verify(path: &Path, label: &str, file: &RemoteFile) -> Result<(), DataError> 
         expected: format!("MD5 {}", file.md5),
         found,
         help: "it is another file than the published one, or it was damaged on its way: fetch it again, or from a \
-               mirror with --from URL"
+               mirror"
             .into(),
     })
 }

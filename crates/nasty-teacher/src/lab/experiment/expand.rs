@@ -53,6 +53,15 @@ pub enum ResolveError {
     Data(#[from] DataError),
 }
 
+impl crate::Classified for ResolveError {
+    fn class(&self) -> crate::ErrorClass {
+        match self {
+            Self::Experiment(error) => crate::Classified::class(error),
+            Self::Data(error) => crate::Classified::class(error),
+        }
+    }
+}
+
 struct Grid<'a> {
     experiment: &'a Experiment,
     resolved: Resolved,

@@ -36,7 +36,7 @@ pub enum ExperimentError {
     },
     /// A key that no experiment has.
     #[error("{origin}: no key `{key}` in an experiment")]
-    #[diagnostic(help("did you mean `{nearest}`? --print-config shows the keys in use"))]
+    #[diagnostic(help("did you mean `{nearest}`?"))]
     Key {
         /// The file or experiment.
         origin: String,
@@ -81,6 +81,12 @@ pub enum ExperimentError {
         /// Why.
         problem: String,
     },
+}
+
+impl crate::Classified for ExperimentError {
+    fn class(&self) -> crate::ErrorClass {
+        crate::ErrorClass::Usage
+    }
 }
 
 /// An experiment with its name.
@@ -327,7 +333,7 @@ mod tests {
     fn wrong_files_are_explained() {
         assert_eq!(
             message(&["teacher.omgea=1"]),
-            "command line: no key `teacher.omgea` in an experiment | did you mean `teacher.omega`? --print-config shows the keys in use"
+            "command line: no key `teacher.omgea` in an experiment | did you mean `teacher.omega`?"
         );
         assert!(message(&["scale=huge"]).contains("expected paper, short or small"));
         assert!(message(&["seeds"]).contains("KEY=VALUE"));

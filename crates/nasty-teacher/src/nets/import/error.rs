@@ -59,7 +59,7 @@ pub enum ImportError {
     },
     /// Several keys hold a state dictionary.
     #[error("{} holds several state dictionaries: {}", path.display(), .keys.join(", "))]
-    #[diagnostic(help("say which one with --key"))]
+    #[diagnostic(help("say which one is meant"))]
     SeveralStateDicts {
         /// The file.
         path: PathBuf,
@@ -68,9 +68,7 @@ pub enum ImportError {
     },
     /// No architecture has these tensors.
     #[error("the tensors of {} are those of no architecture that this program has; the nearest is {nearest}, where {matched} match:{differences}", path.display())]
-    #[diagnostic(help(
-        "`nasty networks` lists the architectures; --key chooses another dictionary of the file"
-    ))]
+    #[diagnostic(help("`nasty networks` lists the architectures"))]
     Unrecognised {
         /// The file.
         path: PathBuf,
@@ -83,7 +81,7 @@ pub enum ImportError {
     },
     /// The tensors do not fit the architecture that was asked for.
     #[error("the tensors of {} do not fit {architecture}: {matched} match, but:{differences}", path.display())]
-    #[diagnostic(help("leave --architecture out to have it recognised"))]
+    #[diagnostic(help("without an architecture it is recognised from the tensors"))]
     WrongArchitecture {
         /// The file.
         path: PathBuf,
@@ -96,7 +94,7 @@ pub enum ImportError {
     },
     /// More than one architecture has exactly these tensors.
     #[error("the tensors of {} fit several networks: {}", path.display(), .candidates.join(", "))]
-    #[diagnostic(help("say which one with --architecture and --side"))]
+    #[diagnostic(help("say which one by its architecture and the side of its images"))]
     Ambiguous {
         /// The file.
         path: PathBuf,
@@ -105,7 +103,7 @@ pub enum ImportError {
     },
     /// The class count or side asked for is not that of the tensors.
     #[error("{} holds a network with {found} {what}, asked for were {wanted}", path.display())]
-    #[diagnostic(help("leave {option} out to take what the file has"))]
+    #[diagnostic(help("without a wanted number, what the file has is taken"))]
     Other {
         /// The file.
         path: PathBuf,
@@ -115,8 +113,6 @@ pub enum ImportError {
         found: usize,
         /// Asked for.
         wanted: usize,
-        /// The option that asked.
-        option: &'static str,
     },
     /// A running variance is below zero.
     #[error("the tensor `{name}` of {} holds {value} at element {index}; a variance cannot be negative", path.display())]
@@ -151,6 +147,15 @@ pub enum ImportError {
     },
 }
 
+impl crate::Classified for ImportError {
+    fn class(&self) -> crate::ErrorClass {
+        match self {
+            Self::Description { .. } | Self::Occupied { .. } => crate::ErrorClass::Usage,
+            _ => crate::ErrorClass::Data,
+        }
+    }
+}
+
 fn under(key: &Option<String>) -> String {
     key.as_ref().map_or_else(String::new, |key| format!(" under `{key}`"))
 }
@@ -159,6 +164,6 @@ fn keys_help(keys: &[String]) -> String {
     if keys.is_empty() {
         "expected is a state dictionary: model.state_dict() saved with torch.save or safetensors".into()
     } else {
-        format!("there are tensors under {}; choose with --key", keys.join(", "))
+        format!("there are tensors under {}; choose one", keys.join(", "))
     }
 }

@@ -107,7 +107,7 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
     }
     if let Some(wanted) = options.classes.filter(|wanted| *wanted != fit.classes) {
         let (path, found) = (path.to_owned(), fit.classes);
-        return Err(ImportError::Other { path, what: "classes", found, wanted, option: "--classes" });
+        return Err(ImportError::Other { path, what: "classes", found, wanted });
     }
     let mut state = Vec::with_capacity(fit.matched.len());
     for (name, given) in &fit.matched {
@@ -165,8 +165,10 @@ impl Imported {
             && mean.iter().all(|m| m.is_finite())
             && std.iter().all(|s| s.is_finite() && *s > 0.0);
         if !fits {
-            let (found, help) =
-                (format!("mean {mean:?} and std {std:?}"), "give --normalisation, or --mean and --std");
+            let (found, help) = (
+                format!("mean {mean:?} and std {std:?}"),
+                "give the normalisation that the network was trained with",
+            );
             return Err(ImportError::Description { expected: one_each, found, help });
         }
         let labels = labels.unwrap_or_else(|| (0..classes).map(|c| c.to_string()).collect());

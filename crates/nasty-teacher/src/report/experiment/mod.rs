@@ -160,10 +160,10 @@ fn sections(findings: &Findings, several: bool) -> Vec<Section> {
 fn not_finite(findings: &Findings, hash: &str, outcome: &Outcome) -> Option<String> {
     let Outcome::NotFinite(failure) = outcome else { return None };
     let name = findings.record.tasks.get(hash)?;
-    Some(format!(
-        "{name}: its loss became {} at epoch {}, step {}",
-        failure.loss, failure.epoch, failure.step
-    ))
+    Some(match &failure.divergence {
+        Some(at) => format!("{name}: its loss became {} at epoch {}, step {}", at.loss, at.epoch, at.step),
+        None => format!("{name}: {}", failure.message),
+    })
 }
 
 fn facts(findings: &Findings) -> Vec<(String, String)> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::data::DataName;
 use crate::lab::experiment::Experiment;
-use crate::lab::{Failure, Nastiness, Record, RunResult, Task, Verdict, published_facts};
+use crate::lab::{Divergence, Failure, Nastiness, Record, RunResult, Task, Verdict, published_facts};
 use crate::training::{EpochRow, Evaluation, Objective, Selection};
 
 fn machine() -> Machine {
@@ -49,6 +49,7 @@ fn trained(task: &Task, nth: usize, accuracy: f64) -> Outcome {
         nastiness,
         seconds: nth as f64,
         machine: machine(),
+        made_with: None,
     };
     Outcome::Trained(Box::new(result), (0..5).map(row).collect())
 }
@@ -109,12 +110,19 @@ fn a_student_that_cannot_be_trained_is_shown_as_such() {
             "cnn4 from nasty cnn" => Outcome::NotFinite(Box::new(Failure {
                 format: 1,
                 recipe: task.hash(),
-                what: "loss".into(),
-                loss: "NaN".into(),
-                epoch: 3,
-                step: 77,
-                advice: "less".into(),
+                class: crate::ErrorClass::NotFinite,
+                message: "the loss became NaN".into(),
+                help: None,
+                when: None,
+                divergence: Some(Divergence {
+                    what: "loss".into(),
+                    loss: "NaN".into(),
+                    epoch: 3,
+                    step: 77,
+                    advice: "less".into(),
+                }),
                 machine: machine(),
+                made_with: None,
             })),
             "cnn8 from nasty cnn" => trained(task, nth, 0.1),
             "cnn8 alone" => Outcome::Missing,

@@ -1,0 +1,27 @@
+//! What kind of trouble an error is. The class alone decides the program's exit code and what a store does with a failed
+//! task; every error type states its class beside its definition.
+
+use miette::Diagnostic;
+use serde::{Deserialize, Serialize};
+
+/// The kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorClass {
+    /// Wrong usage or configuration: what was asked for cannot be done.
+    Usage,
+    /// Bad data, a bad checkpoint, or a file system that refuses.
+    Data,
+    /// A loss, or what a network computes, is NaN or infinite: every repetition on the same numerics ends so.
+    NotFinite,
+    /// Stopped on request; the same call goes on.
+    Stopped,
+    /// A bug.
+    Bug,
+}
+
+/// An error that states its class.
+pub trait Classified: Diagnostic + Send + Sync + 'static {
+    /// The class.
+    fn class(&self) -> ErrorClass;
+}

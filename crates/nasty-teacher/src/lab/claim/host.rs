@@ -1,0 +1,33 @@
+//! Which host this is, and which of its processes are alive. Read from `/proc` where there is one: elsewhere nothing is
+//! known of other processes, and a lease of theirs is waited for.
+
+use std::path::Path;
+
+/// A host.
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    /// Its name.
+    pub(super) name: String,
+    /// This start of it, and where it has containers, which of them: process numbers mean the same only within one.
+    pub(super) machine: String,
+}
+
+impl Host {
+    /// This one.
+    pub(super) fn this() -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned());
+        let name =
+            read("/proc/sys/kernel/hostname").or_else(|| std::env::var("HOSTNAME").ok()).or_else(|| {
+                let output = std::process::Command::new("hostname").output().ok()?;
+                Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+            });
+        let boot = read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let processes = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        Self { name: name.unwrap_or_default(), machine: format!("{boot} {}", processes.display()) }
+    }
+}
+
+/// Whether the process with this number is alive on this host, or may be.
+pub(super) fn is_alive(process: u32) -> bool {
+    !Path::new("/proc/self").exists() || Path::new(&format!("/proc/{process}")).exists()
+}

@@ -1,0 +1,139 @@
+//! What a task works with while it runs: the workplace, its claimed run, and what its result is made from.
+
+use super::claim::Claim;
+use super::error::JobError;
+use super::executor::Ended;
+use super::recorder::Recorder;
+use super::result::Machine;
+use super::run::Run;
+use super::workplace::Workplace;
+use crate::data::{DataName, DataSet};
+use crate::nets::{Input, Loaded};
+use crate::numerics::Provenance;
+use crate::training::{EpochRow, NetworkRef, Observer, RunContext};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// A task under way.
+pub struct Context<'a> {
+    /// Where it is carried out.
+    pub workplace: &'a Workplace,
+    /// Its run, claimed by this process.
+    pub run: &'a Run,
+    made_with: Provenance,
+    owner: Owner<'a>,
+}
+
+/// Watches on behalf of the owner of a run, who stops once another process has taken the run over.
+struct Owner<'a> {
+    observer: &'a mut dyn Observer,
+    claim: &'a Claim,
+}
+
+impl Observer for Owner<'_> {
+    fn batch(&mut self, epoch: usize, batch: usize, batches: usize, loss: f64) {
+        self.observer.batch(epoch, batch, batches, loss);
+    }
+    fn epoch(&mut self, row: &EpochRow, epochs: usize) {
+        self.observer.epoch(row, epochs);
+    }
+    fn stop(&self) -> bool {
+        self.claim.is_lost() || self.observer.stop()
+    }
+    fn resumed(&mut self, rows: &[EpochRow]) {
+        self.observer.resumed(rows);
+    }
+    fn may_write(&self) -> bool {
+        self.claim.is_held()
+    }
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        workplace: &'a Workplace,
+        run: &'a Run,
+        claim: &'a Claim,
+        observer: &'a mut dyn Observer,
+    ) -> Self {
+        let made_with = Provenance { numerics: vec![workplace.numerics()], weights: Vec::new() };
+        Self { workplace, run, made_with, owner: Owner { observer, claim } }
+    }
+
+    /// The error that the task cannot run because of `problem`.
+    pub fn refuse(&self, problem: String) -> JobError {
+        JobError::Recipe { recipe: self.run.hash.clone(), problem }
+    }
+
+    /// The data set `name`, if it is the one with this `digest`.
+    ///
+    /// # Errors
+    /// [`JobError`] if it cannot be read or is another one.
+    pub fn data(&self, name: &DataName, side: Option<usize>, digest: &str) -> Result<Arc<DataSet>, JobError> {
+        let (set, found) = self.workplace.data_and_digest(name, side)?;
+        if found == digest {
+            return Ok(set);
+        }
+        Err(self.refuse(format!("its data set {name} had digest {digest}, the one here has {found}")))
+    }
+
+    /// A network that takes the images of `data` and tells its classes apart. The result says which weights it had.
+    ///
+    /// # Errors
+    /// [`JobError`] if it is not there or does not fit.
+    pub fn network(&mut self, reference: &NetworkRef, data: &DataSet) -> Result<Loaded, JobError> {
+        let loaded = self.workplace.known_network(reference)?;
+        let network = &loaded.network;
+        let input = Input { channels: data.test.channels, side: data.test.height };
+        if network.classes() != data.classes.len() || network.input() != input {
+            return Err(self.refuse(format!(
+                "its network {} takes {:?} and tells {} classes apart, the data set has {input:?} and {} classes",
+                reference.0,
+                network.input(),
+                network.classes(),
+                data.classes.len()
+            )));
+        }
+        if self.made_with.weights.iter().all(|(known, _)| *known != reference.0) {
+            self.made_with.weights.push((reference.0.clone(), loaded.digest.clone()));
+        }
+        Ok(loaded)
+    }
+
+    /// Does `work` in a context that keeps its state and records its course, once all networks are there.
+    pub fn keeping<R>(&mut self, work: impl FnOnce(RunContext<'_>) -> R) -> R {
+        let state_file = self.run.state_file();
+        let provenance = self.made_with.clone();
+        work(RunContext {
+            state_file: &state_file,
+            provenance,
+            observer: &mut Recorder::new(self.run, &mut self.owner),
+        })
+    }
+
+    /// What the result is made from and with.
+    pub fn made_with(&self) -> Provenance {
+        self.made_with.clone()
+    }
+
+    /// What the result is made on.
+    pub fn machine(&self) -> Machine {
+        self.workplace.machine()
+    }
+
+    /// Whether the run is still this process's. If not, nothing more may be written to it.
+    pub fn may_write(&self) -> bool {
+        self.owner.may_write()
+    }
+
+    /// Writes the result: the run is finished.
+    ///
+    /// # Errors
+    /// [`JobError::Store`].
+    pub fn finish(&self, result: &impl Serialize) -> Result<Ended, JobError> {
+        if !self.may_write() {
+            return Ok(Ended::Stopped);
+        }
+        self.run.finish(result)?;
+        Ok(Ended::Done)
+    }
+}

@@ -1,0 +1,119 @@
+//! The one life cycle of every task: impossible? → finished already? → claim the run → finished meanwhile? → write the task →
+//! run it → its result, or how it failed.
+
+use super::context::Context;
+use super::error::JobError;
+use super::executor::{Ended, Worker};
+use super::failure::Failure;
+use super::panics::caught;
+use super::pool::on_a_pool;
+use super::result::RunResult;
+use super::run::Run;
+use super::store::StoreError;
+use super::task::Task;
+use super::workplace::Workplace;
+use crate::training::{Observer, Recipe};
+use crate::{Classified, ErrorClass};
+
+/// How carrying out a recipe ended.
+#[derive(Debug)]
+pub enum JobEnd {
+    /// Finished, now or earlier.
+    Done(Box<RunResult>),
+    /// Stopped on request; the state is saved and the same call goes on.
+    Stopped,
+}
+
+impl Worker for Workplace {
+    type Error = JobError;
+
+    fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
+        self.perform(task, observer)
+    }
+
+    fn busy(&self, hash: &str) -> bool {
+        self.store.run(hash).busy()
+    }
+}
+
+impl Workplace {
+    /// Trains a network, unless that is done already.
+    ///
+    /// # Errors
+    /// As of [`Self::perform`].
+    pub fn carry_out(&self, recipe: &Recipe, observer: &mut dyn Observer) -> Result<JobEnd, JobError> {
+        let task = Task::Train(recipe.clone());
+        match self.perform(&task, observer)? {
+            Ended::Stopped => Ok(JobEnd::Stopped),
+            Ended::Done => {
+                let run = self.store.run(&task.hash());
+                let gone = || StoreError::Damaged {
+                    path: run.folder.clone(),
+                    expected: "the result of a run",
+                    found: "none".into(),
+                };
+                Ok(JobEnd::Done(Box::new(run.result()?.ok_or_else(gone)?)))
+            }
+        }
+    }
+
+    /// Carries out `task`, unless it is done already.
+    ///
+    /// # Errors
+    /// [`JobError`]. Every failure is recorded in the store. A loss that is not finite is this task's result on these numerics:
+    /// the next call gives the same error without trying. After any other failure the next call tries again.
+    pub fn perform(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
+        on_a_pool(rayon::current_num_threads(), || self.once(task, observer))
+    }
+
+    fn once(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
+        let run = self.store.run(&task.hash());
+        if let Some(problem) = task.problem() {
+            return Err(JobError::Recipe { recipe: run.hash, problem });
+        }
+        loop {
+            if let Some(ended) = self.ended(&run)? {
+                return Ok(ended);
+            }
+            let claim = run.claim(&|| observer.stop())?;
+            // Another process may have ended it while this one waited.
+            if let Some(ended) = self.ended(&run)? {
+                return Ok(ended);
+            }
+            run.write_task(task)?;
+            let mut context = Context::new(self, &run, &claim, observer);
+            let panicked = |message| Err(JobError::Panic { recipe: run.hash.clone(), message });
+            let end = caught(|| task.run(&mut context)).unwrap_or_else(panicked);
+            if matches!(end, Ok(Ended::Done)) {
+                return end;
+            }
+            if !claim.is_held() {
+                tracing::warn!("run {} was taken over by another process; waiting for it", run.hash);
+                continue;
+            }
+            if let Err(error) = &end
+                && error.class() != ErrorClass::Stopped
+            {
+                let failure = Failure::of(error, &run.hash, self.machine(), context.made_with());
+                if let Err(e) = run.fail(&failure) {
+                    tracing::warn!("the failure of run {} is not recorded: {e}", run.hash);
+                }
+            }
+            return end;
+        }
+    }
+
+    /// How the run ended earlier, if that is its result.
+    fn ended(&self, run: &Run) -> Result<Option<Ended>, JobError> {
+        if run.is_finished() {
+            return Ok(Some(Ended::Done));
+        }
+        match run.failure()? {
+            Some(failure) if failure.holds_on(&self.numerics()) => Err(failure.error()),
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! Training a network by any objective.
+
+use crate::data::{DataName, DataSet, ImageSet, Normalisation};
+use crate::lab::context::Context;
+use crate::lab::cost::{Estimate, Passes};
+use crate::lab::error::JobError;
+use crate::lab::executor::Ended;
+use crate::lab::result::{Nastiness, RESULT_FORMAT, RunResult};
+use crate::lab::split::Split;
+use crate::lab::task::Work;
+use crate::lab::workplace::normalisation_of;
+use crate::nets::{self, Architecture, Input, Loaded, NetError, Network, NetworkConfig, Precision};
+use crate::training::{
+    Evaluation, Loss, NetworkRef, Objective, Outcome, Parity, Recipe, SelfUndermining, Trainer, all_logits,
+    evaluate, mean_scaled_kl,
+};
+use crate::victim::{LOG_FLOOR, Origin, OwnNetwork, Victim};
+
+impl Work for Recipe {
+    fn hash(&self) -> String {
+        Recipe::hash(self)
+    }
+
+    fn needs(&self) -> Vec<&NetworkRef> {
+        self.objective.victim().into_iter().collect()
+    }
+
+    fn makes(&self) -> Option<Architecture> {
+        Some(self.architecture)
+    }
+
+    fn data(&self) -> &DataName {
+        &self.data.name
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    fn length(&self) -> usize {
+        self.epochs
+    }
+
+    fn problem(&self) -> Option<String> {
+        Recipe::problem(self)
+    }
+
+    fn cost(&self, estimate: &mut Estimate<'_>) -> Result<(), NetError> {
+        let facts = estimate.facts;
+        let left = facts.train.saturating_sub(self.data.validation);
+        let trained = (self.data.subset.unwrap_or(left) * self.epochs) as f64;
+        let forward = (self.data.validation * self.epochs + facts.test) as f64;
+        estimate.add(estimate.shape(self.architecture), Passes { trained, forward })?;
+        if let Some(victim) = self.objective.victim()
+            && let Some(shape) = estimate.network(victim)
+            && estimate.is_first_to_ask(victim, self.seed)
+        {
+            estimate.add(shape, Passes { trained: 0.0, forward: trained })?;
+        }
+        Ok(())
+    }
+
+    fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError> {
+        let workplace = context.workplace;
+        let data = context.data(&self.data.name, self.data.side, &self.data.digest)?;
+        self.augmentation.check(data.train.height, data.train.width)?;
+        if self.precision == Precision::Bf16 && workplace.device_name != "flex" {
+            let found = &workplace.device_name;
+            return Err(context.refuse(format!("precision bf16 needs the device flex, found {found}")));
+        }
+        let split = Split::of(self, &data).map_err(|problem| context.refuse(problem))?;
+        let input = Input { channels: data.train.channels, side: data.train.height };
+        let autodiff = workplace.device.clone().autodiff();
+        let network = self
+            .architecture
+            .build(data.classes.len(), input, self.seed, &autodiff)?
+            .with_precision(self.precision);
+        let victim = victim(self, context, &data)?;
+        let selection = match self.parity {
+            Parity::Published => Some(&data.test),
+            Parity::Exact => split.validation.as_ref(),
+        };
+        let trainer = Trainer {
+            recipe: self,
+            train: split.train.clone(),
+            origin: Some(Origin { set: &self.data.digest, places: &split.places }),
+            selection,
+            normalisation: &data.normalisation,
+            victim: victim.as_ref().map(|victim| victim as &dyn Victim),
+            floor: LOG_FLOOR,
+            device: workplace.device.clone(),
+        };
+        let outcome = context.keeping(|kept| trainer.run(network, kept))?;
+        let Outcome::Finished(trained) = outcome else { return Ok(Ended::Stopped) };
+        if !context.may_write() {
+            return Ok(Ended::Stopped);
+        }
+        context.run.write_rows(&trained.rows)?;
+        let network = self
+            .architecture
+            .build(data.classes.len(), input, self.seed, &workplace.device)?
+            .load_state_dict(&trained.weights)?;
+        let Normalisation { mean, std } = data.normalisation.clone();
+        let config = NetworkConfig::new(&network, mean, std, data.classes.clone());
+        let logits = all_logits(&network, &data.normalisation, &data.test, &workplace.device);
+        let test = evaluate(&logits, &data.test.labels, data.classes.len());
+        trained.end.finite("test loss", test.loss)?;
+        nets::save(&context.run.folder, &network, &config)?;
+        context.finish(&RunResult {
+            format: RESULT_FORMAT,
+            recipe: context.run.hash.clone(),
+            epoch: trained.epoch,
+            nastiness: nastiness(self, context, &network, &data, split.validation.as_ref(), &test)?,
+            test,
+            seconds: trained.seconds,
+            machine: context.machine(),
+            made_with: Some(trained.provenance),
+        })
+    }
+}
+
+/// The network that the recipe's objective asks.
+fn victim(
+    recipe: &Recipe,
+    context: &mut Context<'_>,
+    data: &DataSet,
+) -> Result<Option<OwnNetwork>, JobError> {
+    let Some(reference) = recipe.objective.victim() else { return Ok(None) };
+    let Loaded { network, config, digest } = context.network(reference, data)?;
+    let workplace = context.workplace;
+    let victim = OwnNetwork::new(network, normalisation_of(&config), digest, workplace.device.clone());
+    if !workplace.keep_logits {
+        return Ok(Some(victim));
+    }
+    let Recipe { data: of, augmentation, .. } = recipe;
+    let (tables, numerics) = (&workplace.logits, workplace.numerics());
+    Ok(Some(victim.remembering(tables, numerics, &of.digest, data.train.len(), augmentation)))
+}
+
+/// Whether the nasty teacher that `recipe` made became nasty; none for other objectives.
+fn nastiness(
+    recipe: &Recipe,
+    context: &Context<'_>,
+    network: &Network,
+    data: &DataSet,
+    held_out: Option<&ImageSet>,
+    test: &Evaluation,
+) -> Result<Option<Nastiness>, JobError> {
+    let Objective::SelfUndermining(SelfUndermining { adversary, temperature, .. }) = &recipe.objective else {
+        return Ok(None);
+    };
+    let device = &context.workplace.device;
+    let (adversary, config) = context.workplace.network(adversary)?;
+    let classes = data.classes.len();
+    let (images, on) = held_out.map_or((&data.test, "test"), |images| (images, "held-out"));
+    let of_adversary = |images: &ImageSet| all_logits(&adversary, &normalisation_of(&config), images, device);
+    let nasty = all_logits(network, &data.normalisation, images, device);
+    let distance = mean_scaled_kl(&nasty, &of_adversary(images), classes, *temperature);
+    let adversary = evaluate(&of_adversary(&data.test), &data.test.labels, classes);
+    Ok(Some(Nastiness::judge(recipe, test, adversary, distance, on)))
+}

@@ -1,4 +1,4 @@
-//! The allocator of programs that train.
+//! The allocator for programs that train.
 #![allow(unsafe_code, reason = "an allocator and its options")]
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -7,22 +7,22 @@ use std::sync::Once;
 use libmimalloc_sys::{mi_option_set, mi_option_t};
 use mimalloc::MiMalloc;
 
-/// `mi_option_purge_delay` of mimalloc's versions 2 and 3, which the bindings leave out: after how many milliseconds
-/// free memory is given back.
+/// `mi_option_purge_delay` of mimalloc 2 and 3, which the bindings leave out: after how many milliseconds free memory is given
+/// back.
 const PURGE_DELAY: mi_option_t = 15;
-/// Milliseconds that freed memory is kept for: so many times a step's that what is faulted in again does not count.
+/// Milliseconds that freed memory is kept for: so much longer than a step that page faults after it do not matter.
 const KEPT: std::ffi::c_long = 600_000;
 
-/// mimalloc, keeping what was freed for the next step; to be a program's `global_allocator`.
+/// mimalloc, but keeping freed memory for the next step. Meant as a program's `global_allocator`.
 ///
-/// A training step asks for the same large tensors as the one before. glibc maps each afresh, and the kernel has to
-/// find and zero its pages; mimalloc has them at hand, unless a step lasts longer than its usual second. Page faults
-/// of a process that takes five steps of batch 128 (AMD EPYC, two threads; `/usr/bin/time -f %R`): cnn 97,163 with
-/// glibc, 17,042 with mimalloc as it comes, 325 so; preresnet20 141,561, 66,958 and 384.
+/// A training step allocates the same large tensors as the one before. glibc maps each of them anew, and the kernel has to
+/// find and zero the pages. mimalloc reuses them, unless a step takes longer than the second for which it keeps memory by
+/// default. Page faults of a process that takes five steps of batch 128 (AMD EPYC, two threads; `/usr/bin/time -f %R`):
+/// cnn 97,163 with glibc, 17,042 with mimalloc's defaults, 325 with this allocator; preresnet20 141,561, 66,958 and 384.
 #[derive(Clone, Copy, Debug)]
 pub struct Allocator;
 
-/// At the first allocation: what is freed before would set the clock to the usual second.
+/// Called before the first allocation: memory freed earlier would be given back after the default second.
 #[inline]
 fn keep_freed_memory() {
     static ONCE: Once = Once::new();
@@ -30,7 +30,7 @@ fn keep_freed_memory() {
     ONCE.call_once(|| unsafe { mi_option_set(PURGE_DELAY, KEPT) });
 }
 
-// SAFETY: all is left to mimalloc.
+// SAFETY: every call is passed on to mimalloc.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         keep_freed_memory();

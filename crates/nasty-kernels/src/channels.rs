@@ -1,4 +1,5 @@
-//! Channels moved about on the CPU backend: taken, padded, set side by side or in turn.
+//! Moving channels on the CPU backend: taking some, padding, concatenating and interleaving them.
+#![allow(unsafe_code, reason = "results are not filled with zeros first")]
 
 use std::mem::MaybeUninit;
 
@@ -19,17 +20,17 @@ use crate::isa::per_isa;
 /// Pixels that one task copies.
 const PIXELS: usize = 256;
 
-/// Where an output's channels come from.
+/// Which channels the result has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
     /// Channels `start .. start + length`.
     Take { start: usize, length: usize },
-    /// Zeros before and behind.
+    /// All, with channels of zeros before and after.
     Pad { before: usize, behind: usize },
 }
 
 impl Move {
-    /// Channels of the output of `c`.
+    /// Channels of the result, from `c` channels.
     pub(crate) fn output(self, c: usize) -> usize {
         match self {
             Self::Take { length, .. } => length,
@@ -37,7 +38,7 @@ impl Move {
         }
     }
 
-    /// The move that brings gradients back to `c` channels: the transpose.
+    /// The transpose, which takes gradients back to `c` channels.
     fn back(self, c: usize) -> Self {
         match self {
             Self::Take { start, length } => Self::Pad { before: start, behind: c - start - length },
@@ -45,7 +46,7 @@ impl Move {
         }
     }
 
-    /// Fills one pixel.
+    /// Writes all of one pixel.
     fn pixel(self, x: &[f32], y: &mut [MaybeUninit<f32>]) {
         match self {
             Self::Take { start, length } => {
@@ -63,17 +64,20 @@ impl Move {
         let x = flex::contiguous(x);
         let [n, h, w, c] = flex::dims(&x);
         let output = self.output(c);
-        let y = filled(n * h * w * output, |y| {
-            let tasks = y.par_chunks_mut(PIXELS * output).zip(flex::elements(&x).par_chunks(PIXELS * c));
-            tasks.for_each(|(y, x)| {
-                y.chunks_exact_mut(output).zip(x.chunks_exact(c)).for_each(|(y, x)| self.pixel(x, y));
-            });
-        });
+        // SAFETY: y has a pixel of `output` channels for each of x, and `pixel` writes all of them.
+        let y = unsafe {
+            filled(n * h * w * output, |y| {
+                let tasks = y.par_chunks_mut(PIXELS * output).zip(flex::elements(&x).par_chunks(PIXELS * c));
+                tasks.for_each(|(y, x)| {
+                    y.chunks_exact_mut(output).zip(x.chunks_exact(c)).for_each(|(y, x)| self.pixel(x, y));
+                });
+            })
+        };
         flex::from_vec(y, [n, h, w, output])
     }
 }
 
-/// The operations as Burn dispatches them.
+/// The operations that Burn dispatches.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait ChannelBackend: Backend {
     fn nasty_move_channels(x: FloatTensor<Self>, how: Move) -> FloatTensor<Self>;
@@ -99,13 +103,13 @@ pub(crate) fn interleave(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     ))
 }
 
-/// Elements of one side that a task interleaves.
+/// Elements of each input that a task interleaves.
 const BLOCK: usize = 16 << 10;
 
 #[inline(always)]
 #[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
 fn interleave_body<M>(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>]) {
-    // Sixteen at a time become vectors.
+    // Sixteen at a time, which the compiler turns into vectors.
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
     let (y, y_rest) = y.split_at_mut(32 * a.len());
     for ((a, b), y) in a.iter().zip(b).zip(y.as_chunks_mut::<32>().0) {
@@ -121,7 +125,7 @@ fn interleave_body<M>(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>]) {
 }
 
 per_isa! {
-    /// The elements of a and b in turn.
+    /// Interleaves the elements of a and b.
     fn interleave_block(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>]) = interleave_body
 }
 
@@ -142,7 +146,7 @@ fn interleave_halves_body<M>(
 }
 
 per_isa! {
-    /// The halves of the channels of a and b in turn, `c` each.
+    /// The two halves of the interleaved channels of a and b, `c` channels each.
     fn interleave_halves_block(
         a: &[f32], b: &[f32], c: usize, first: &mut [MaybeUninit<f32>], second: &mut [MaybeUninit<f32>],
     ) = interleave_halves_body
@@ -166,7 +170,7 @@ fn parts_body<M>(y: &[f32], a: &mut [MaybeUninit<f32>], b: &mut [MaybeUninit<f32
 }
 
 per_isa! {
-    /// The first and the second of every two.
+    /// The inverse of [`interleave_block`].
     fn parts_block(y: &[f32], a: &mut [MaybeUninit<f32>], b: &mut [MaybeUninit<f32>]) = parts_body
 }
 
@@ -187,48 +191,56 @@ fn parts_of_halves_body<M>(
 }
 
 per_isa! {
-    /// The contrary of [`interleave_halves_block`].
+    /// The inverse of [`interleave_halves_block`].
     fn parts_of_halves_block(
         first: &[f32], second: &[f32], c: usize, a: &mut [MaybeUninit<f32>], b: &mut [MaybeUninit<f32>],
     ) = parts_of_halves_body
 }
 
-/// A function of two tensors' pixels, `c` channels each, that writes two others'.
+/// Computes whole pixels of two results from the same pixels of two tensors, all of `c` channels. Writes every element.
 type TwoToTwo = fn(&[f32], &[f32], usize, &mut [MaybeUninit<f32>], &mut [MaybeUninit<f32>]);
 
 fn two_to_two(a: FlexTensor, b: FlexTensor, block: TwoToTwo) -> [FlexTensor; 2] {
     let (a, b) = (flex::contiguous(a), flex::contiguous(b));
     let dims @ [.., c] = flex::dims::<4>(&a);
     let (a, b, part) = (flex::elements(&a), flex::elements(&b), PIXELS * c);
-    let [first, second] = two_filled([a.len(), b.len()], |first, second| {
-        let results = first.par_chunks_mut(part).zip(second.par_chunks_mut(part));
-        let tasks = results.zip(a.par_chunks(part).zip(b.par_chunks(part)));
-        tasks.for_each(|((first, second), (a, b))| block(a, b, c, first, second));
-    });
+    assert_eq!(a.len(), b.len(), "both have the same shape");
+    // SAFETY: all four are as long and split alike, and a block writes every element of both results.
+    let [first, second] = unsafe {
+        two_filled([a.len(), b.len()], |first, second| {
+            let results = first.par_chunks_mut(part).zip(second.par_chunks_mut(part));
+            let tasks = results.zip(a.par_chunks(part).zip(b.par_chunks(part)));
+            tasks.for_each(|((first, second), (a, b))| block(a, b, c, first, second));
+        })
+    };
     [first, second].map(|values| flex::from_vec(values, dims))
 }
 
-/// Two vectors that `fill` writes, each of their elements.
-fn two_filled(
+/// Two vectors that `fill` writes.
+///
+/// # Safety
+/// `fill` must initialise every element of both slices, unless it panics.
+unsafe fn two_filled(
     lens: [usize; 2],
     fill: impl FnOnce(&mut [MaybeUninit<f32>], &mut [MaybeUninit<f32>]),
 ) -> [Vec<f32>; 2] {
     let mut second = Vec::new();
-    let first = filled(lens[0], |first| second = filled(lens[1], |second| fill(first, second)));
+    // SAFETY: the caller's promise, for both.
+    let first = unsafe { filled(lens[0], |first| second = filled(lens[1], |second| fill(first, second))) };
     [first, second]
 }
 
-/// The halves of the channels of a and b in turn.
+/// The two halves of the interleaved channels of a and b.
 pub(crate) fn interleaved_halves(a: FlexTensor, b: FlexTensor) -> [FlexTensor; 2] {
     two_to_two(a, b, interleave_halves_block)
 }
 
-/// a and b of [`interleaved_halves`].
+/// The inverse of [`interleaved_halves`].
 pub(crate) fn parts(first: FlexTensor, second: FlexTensor) -> [FlexTensor; 2] {
     two_to_two(first, second, parts_of_halves_block)
 }
 
-/// Both halves of the channels.
+/// The two halves of the channels.
 pub(crate) fn halves(x: FlexTensor) -> [FlexTensor; 2] {
     let c = flex::dims::<4>(&x)[3];
     cut(x, [c / 2, c - c / 2])
@@ -238,35 +250,42 @@ pub(crate) fn halves(x: FlexTensor) -> [FlexTensor; 2] {
 fn cut(x: FlexTensor, [first, second]: [usize; 2]) -> [FlexTensor; 2] {
     let x = flex::contiguous(x);
     let [n, h, w, c] = flex::dims(&x);
-    let [a, b] = two_filled([n * h * w * first, n * h * w * second], |a, b| {
-        let blocks = a.par_chunks_mut(PIXELS * first).zip(b.par_chunks_mut(PIXELS * second));
-        blocks.zip(flex::elements(&x).par_chunks(PIXELS * c)).for_each(|((a, b), x)| {
-            let parts = a.chunks_exact_mut(first).zip(b.chunks_exact_mut(second));
-            for (x, (a, b)) in x.chunks_exact(c).zip(parts) {
-                a.write_copy_of_slice(&x[..first]);
-                b.write_copy_of_slice(&x[first..]);
-            }
-        });
-    });
+    // SAFETY: every pixel of x is copied to the same pixel of a and b.
+    let [a, b] = unsafe {
+        two_filled([n * h * w * first, n * h * w * second], |a, b| {
+            let blocks = a.par_chunks_mut(PIXELS * first).zip(b.par_chunks_mut(PIXELS * second));
+            blocks.zip(flex::elements(&x).par_chunks(PIXELS * c)).for_each(|((a, b), x)| {
+                let parts = a.chunks_exact_mut(first).zip(b.chunks_exact_mut(second));
+                for (x, (a, b)) in x.chunks_exact(c).zip(parts) {
+                    a.write_copy_of_slice(&x[..first]);
+                    b.write_copy_of_slice(&x[first..]);
+                }
+            });
+        })
+    };
     [flex::from_vec(a, [n, h, w, first]), flex::from_vec(b, [n, h, w, second])]
 }
 
-/// The channels of b behind those of a.
+/// The channels of a, then those of b.
 pub(crate) fn join(a: FlexTensor, b: FlexTensor) -> FlexTensor {
     let (a, b) = (flex::contiguous(a), flex::contiguous(b));
     let ([n, h, w, first], [.., second]) = (flex::dims::<4>(&a), flex::dims::<4>(&b));
     let output = first + second;
+    assert_eq!(flex::elements(&b).len(), n * h * w * second, "both have as many pixels");
     let parts =
         flex::elements(&a).par_chunks(PIXELS * first).zip(flex::elements(&b).par_chunks(PIXELS * second));
-    let y = filled(n * h * w * output, |y| {
-        y.par_chunks_mut(PIXELS * output).zip(parts).for_each(|(y, (a, b))| {
-            let pixels = a.chunks_exact(first).zip(b.chunks_exact(second));
-            for (y, (a, b)) in y.chunks_exact_mut(output).zip(pixels) {
-                y[..first].write_copy_of_slice(a);
-                y[first..].write_copy_of_slice(b);
-            }
-        });
-    });
+    // SAFETY: every pixel of y is written: first the channels of a, then those of b.
+    let y = unsafe {
+        filled(n * h * w * output, |y| {
+            y.par_chunks_mut(PIXELS * output).zip(parts).for_each(|(y, (a, b))| {
+                let pixels = a.chunks_exact(first).zip(b.chunks_exact(second));
+                for (y, (a, b)) in y.chunks_exact_mut(output).zip(pixels) {
+                    y[..first].write_copy_of_slice(a);
+                    y[first..].write_copy_of_slice(b);
+                }
+            });
+        })
+    };
     flex::from_vec(y, [n, h, w, output])
 }
 
@@ -282,16 +301,20 @@ impl ChannelBackend for Flex {
     fn nasty_interleave_channels(a: FlexTensor, b: FlexTensor) -> FlexTensor {
         let (a, b) = (flex::contiguous(a), flex::contiguous(b));
         let [n, h, w, c] = flex::dims(&a);
-        // A pixel has as many of both: the channels' turns are the elements'.
-        let y = filled(n * h * w * 2 * c, |y| {
-            let parts = flex::elements(&a).par_chunks(BLOCK).zip(flex::elements(&b).par_chunks(BLOCK));
-            y.par_chunks_mut(2 * BLOCK).zip(parts).for_each(|(y, (a, b))| interleave_block(a, b, y));
-        });
+        assert_eq!(flex::elements(&b).len(), n * h * w * c, "both have the same shape");
+        // Both have the same number of channels, so interleaving channels is interleaving elements.
+        // SAFETY: the blocks cover all of y, and two elements are written for each of a and b.
+        let y = unsafe {
+            filled(n * h * w * 2 * c, |y| {
+                let parts = flex::elements(&a).par_chunks(BLOCK).zip(flex::elements(&b).par_chunks(BLOCK));
+                y.par_chunks_mut(2 * BLOCK).zip(parts).for_each(|(y, (a, b))| interleave_block(a, b, y));
+            })
+        };
         flex::from_vec(y, [n, h, w, 2 * c])
     }
 }
 
-/// Remembers the move back.
+/// Its state is the transpose of the move.
 #[derive(Debug)]
 struct MoveBack;
 
@@ -303,7 +326,7 @@ impl Backward<Flex, 1> for MoveBack {
     }
 }
 
-/// Remembers the channels of both parts.
+/// Its state is the channels of both parts.
 #[derive(Debug)]
 struct ConcatBackward;
 
@@ -328,11 +351,14 @@ impl Backward<Flex, 2> for InterleaveBackward {
     fn backward(self, ops: Ops<(), 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = flex::contiguous(grads.consume::<Flex>(&ops.node));
         let [n, h, w, c] = flex::dims(&dy);
-        let [first, second] = two_filled([n * h * w * c / 2; 2], |a, b| {
-            let blocks = a.par_chunks_mut(BLOCK).zip(b.par_chunks_mut(BLOCK));
-            let blocks = blocks.zip(flex::elements(&dy).par_chunks(2 * BLOCK));
-            blocks.for_each(|((a, b), dy)| parts_block(dy, a, b));
-        });
+        // SAFETY: the blocks cover both parts, and one element of each is written for two of dy.
+        let [first, second] = unsafe {
+            two_filled([n * h * w * c / 2; 2], |a, b| {
+                let blocks = a.par_chunks_mut(BLOCK).zip(b.par_chunks_mut(BLOCK));
+                let blocks = blocks.zip(flex::elements(&dy).par_chunks(2 * BLOCK));
+                blocks.for_each(|((a, b), dy)| parts_block(dy, a, b));
+            })
+        };
         for (parent, part) in ops.parents.iter().zip([first, second]) {
             if let Some(parent) = parent {
                 grads.register::<Flex>(parent.id, flex::from_vec(part, [n, h, w, c / 2]));

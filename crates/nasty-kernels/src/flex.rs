@@ -1,11 +1,11 @@
-//! Between Burn's tensors and slices: what every operation on the CPU backend needs.
+//! Conversions between Burn's tensors and slices, for all operations on the CPU backend.
 
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, DispatchTensorKind, ExtensionType, Flex};
 use burn::tensor::{Bytes, DType, Shape, Tensor};
 
-/// An argument that may be absent; a backend extension takes no `Option`.
+/// An argument that may be absent, because a backend extension cannot take an `Option`.
 #[derive(ExtensionType)]
 pub(crate) enum Maybe<B: Backend> {
     /// A tensor.
@@ -29,12 +29,12 @@ impl<const D: usize> From<Option<Tensor<D>>> for Maybe<Dispatch> {
     }
 }
 
-/// Whether the tensor is an f32 tensor of the CPU backend, with or without autodiff: there our kernels run.
+/// Whether our kernels run on the tensor: whether it is an f32 tensor of the CPU backend, with or without autodiff.
 pub(crate) fn is_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
     if tensor.dtype() != DType::F32 {
         return false;
     }
-    // Cloning a tensor counts a reference; the kind is not to be had otherwise.
+    // There is no other way to get the kind; cloning a tensor only counts a reference.
     let tensor = tensor.clone().into_dispatch();
     let kind = match &tensor.kind {
         DispatchTensorKind::Autodiff(inner) => inner.as_ref(),
@@ -43,7 +43,7 @@ pub(crate) fn is_flex<const D: usize>(tensor: &Tensor<D>) -> bool {
     matches!(kind, DispatchTensorKind::Flex(_))
 }
 
-/// The backend's tensor, [`contiguous`].
+/// The backend's tensor, made [`contiguous`].
 pub(crate) fn primitive<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     contiguous(tensor.try_into_primitive::<Flex>().expect("a tensor of the CPU backend without autodiff"))
 }
@@ -57,14 +57,14 @@ pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-/// The elements of a tensor made [`contiguous`].
+/// The elements of a tensor, which must be [`contiguous`].
 pub(crate) fn elements(tensor: &FlexTensor) -> &[f32] {
     assert!(tensor.is_contiguous() && tensor.layout().start_offset() == 0, "a view where elements are read");
     // A prefix of a longer buffer is contiguous too.
     &tensor.storage::<f32>()[..tensor.layout().num_elements()]
 }
 
-/// The sides of a tensor of `D` dimensions.
+/// The dimensions of a tensor.
 pub(crate) fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
     tensor.layout().shape().dims()
 }

@@ -1,8 +1,8 @@
-//! Plain loops compiled for each instruction set of [`Path`](crate::simd::Path): what has no need of `simd`'s vectors
-//! because the compiler finds them itself.
+//! Plain loops compiled for each instruction set of [`Path`](crate::simd::Path): code that the compiler vectorises by itself, so
+//! that it does not need the vectors of `simd`.
 
-/// a·b + c as the instruction set has it. `f32::mul_add` is one instruction where there is a fused one and a call
-/// into the C library elsewhere, so kernels take it from here.
+/// a·b + c as the instruction set computes it. `f32::mul_add` is one instruction where the target has a fused one, and a call
+/// into the C library otherwise, so kernels use this trait.
 pub(crate) trait MulAdd: Copy {
     fn mul_add(a: f32, b: f32, c: f32) -> f32;
 }
@@ -11,7 +11,7 @@ pub(crate) trait MulAdd: Copy {
 #[derive(Clone, Copy)]
 pub(crate) struct Fused;
 
-/// What the target always has: one rounding on Arm, two on x86-64.
+/// What every machine of the target has: one rounding on Arm, two on x86-64.
 #[derive(Clone, Copy)]
 pub(crate) struct Baseline;
 
@@ -29,8 +29,8 @@ impl MulAdd for Baseline {
     }
 }
 
-/// Defines `fn name(arguments)` that runs `body::<M>(arguments)` compiled for [`Path::chosen`](crate::simd::Path), M
-/// being its [`MulAdd`]. The body must be `#[inline(always)]`, or it is compiled for the baseline.
+/// Defines `fn name(arguments)`, which runs `body::<M>(arguments)` compiled for [`Path::chosen`](crate::simd::Path) with its
+/// [`MulAdd`] as M. The body must be `#[inline(always)]`; otherwise it is compiled for the baseline.
 macro_rules! per_isa {
     ($(#[$about:meta])* $visibility:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? = $body:ident) => {
         $(#[$about])*
@@ -49,7 +49,7 @@ macro_rules! per_isa {
                 $body::<$crate::isa::Fused>($($arg),*)
             }
             match $crate::simd::Path::chosen() {
-                // SAFETY: only what the machine has is chosen.
+                // SAFETY: only an instruction set that the machine supports is chosen.
                 #[cfg(target_arch = "x86_64")]
                 #[allow(unsafe_code)]
                 $crate::simd::Path::Avx512 | $crate::simd::Path::Avx512Bf16 => unsafe { avx512($($arg),*) },

@@ -1,16 +1,18 @@
 //! Convolution, batch-norm and pooling for training image classifiers, on Burn tensors.
 //!
-//! Activations are NHWC (`[batch, height, width, channels]`) end to end; weights are
-//! `[out, in / groups, kernel height, kernel width]`, as PyTorch stores them. Every function is differentiable in
-//! its tensor arguments and gives the same result on every device up to rounding.
+//! Activations are NHWC (`[batch, height, width, channels]`) everywhere; weights are
+//! `[out, in / groups, kernel height, kernel width]`, as in PyTorch. Every function is differentiable in its tensor
+//! arguments, and gives the same result on every device up to rounding.
 //!
-//! On the CPU the kernels are compiled for several instruction sets, and the best that the machine has runs:
-//! AVX-512 with bfloat16 products, AVX-512, AVX2 with FMA, or the target's baseline (SSE2; NEON on Arm). The
-//! environment variable `NASTY_KERNELS` asks for one: `avx512bf16`, `avx512`, `avx2` or `baseline`; a name that
-//! the machine lacks is ignored. Results are the same to the last bit with any number of threads, and from run to
-//! run; between instruction sets they differ by rounding.
+//! On the CPU, the kernels are compiled for several instruction sets, and the best one that the machine supports is used:
+//! AVX-512 with bfloat16 products, AVX-512, AVX2 with FMA, or the target's baseline (SSE2; NEON on Arm). The environment
+//! variable `NASTY_KERNELS` selects another one: `avx512bf16`, `avx512`, `avx2` or `baseline`. A name that the machine does
+//! not support is ignored. Results are the same to the last bit from run to run and with any number of threads; between
+//! instruction sets they differ by rounding.
 //!
-//! Shapes that do not fit together are a bug of the caller and panic, as Burn's own operations do.
+//! Shapes that do not fit together are a bug of the caller and panic, as they do in Burn's own operations.
+//!
+//! `README.md` of this crate is a map of the kernels: the path of a convolution, and which algorithm is chosen when.
 
 #[cfg(feature = "allocator")]
 mod allocator;
@@ -42,38 +44,38 @@ use serde::{Deserialize, Serialize};
 pub use self::allocator::Allocator;
 use self::channels::Move;
 
-/// The instruction set that the CPU's kernels run on: `avx512bf16`, `avx512`, `avx2` or `baseline`. The machine's best, or
-/// the one that the environment variable `NASTY_KERNELS` names.
+/// The instruction set of the CPU kernels: `avx512bf16`, `avx512`, `avx2` or `baseline`. The best one that the machine
+/// supports, or the one that the environment variable `NASTY_KERNELS` names.
 pub fn instruction_set() -> &'static str {
     simd::Path::chosen().name()
 }
 
-/// Geometry of a convolution: the same in both spatial directions, dilation 1.
+/// Geometry of a convolution, the same in both directions, with dilation 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvOptions {
-    /// Pixels between two windows, at least 1.
+    /// Distance of two windows in pixels, at least 1.
     pub stride: usize,
     /// Zeros added on every side.
     pub padding: usize,
-    /// Groups of channels that do not see each other; divides both channel counts.
+    /// Number of groups of channels that are convolved separately; divides both channel counts.
     pub groups: usize,
-    /// What is multiplied; CPU only, elsewhere f32.
+    /// Precision of the factors. Only the CPU has a choice; other devices use f32.
     pub precision: Precision,
 }
 
-/// The factors of a convolution's products, in all three of its computations. Tensors and sums are always f32.
+/// Precision of the factors of a convolution's products, forward and in both gradients. Tensors and sums are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// f32.
     #[default]
     F32,
-    /// Rounded to bfloat16 (8 significant bits), by Winograd's method (some 3 × 3 convolutions) after its transforms; faster
-    /// on CPUs that multiply these.
+    /// bfloat16 (8 significant bits): faster on CPUs with bfloat16 products. Winograd's method, which some 3 × 3 convolutions
+    /// use, rounds after its transforms.
     Bf16,
 }
 
-/// What follows a batch-norm or an addition.
+/// The activation after a convolution, a batch-norm or an addition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
     /// Nothing.
@@ -81,12 +83,13 @@ pub enum Activation {
     None,
     /// max(x, 0); its derivative at 0 is 0.
     Relu,
-    /// min(max(x, 0), 6); its derivative is 1 strictly between 0 and 6, else 0 (at 6 itself it may be 1 elsewhere than on the CPU).
+    /// min(max(x, 0), 6); its derivative is 1 strictly between 0 and 6, else 0 (at exactly 6 it may be 1 on other devices than
+    /// the CPU).
     Relu6,
 }
 
 impl Activation {
-    /// The least and the greatest value that it gives, if it is anything.
+    /// The range of its results, if it is not the identity.
     pub(crate) fn bounds(self) -> Option<[f32; 2]> {
         match self {
             Self::None => None,
@@ -96,8 +99,8 @@ impl Activation {
     }
 }
 
-/// Activations `[n, h, w, c]`, or the batch-norm that they come from: a convolution that can computes it as it reads, part by
-/// part, and its result need not be in memory.
+/// Activations `[n, h, w, c]`, which may not be computed yet. If they are the result of a batch-norm, the next convolution
+/// normalises its input block by block while reading it, if it can, and the result is never written to memory.
 #[derive(Clone, Debug)]
 pub struct Activations(Values);
 
@@ -115,14 +118,14 @@ impl Activations {
         self.0.dims()
     }
 
-    /// All values, computed now if they were not.
+    /// The values as a tensor, computed now if they are not yet.
     pub fn into_tensor(self) -> Tensor<4> {
         self.0.compute()
     }
 }
 
 impl Values {
-    /// What is in memory.
+    /// The tensor in memory that the values are computed from.
     fn tensor(&self) -> &Tensor<4> {
         match self {
             Self::Computed(x)
@@ -202,8 +205,8 @@ pub fn batch_norm_train(
     portable::batch_norm_train(x, gamma, beta, epsilon, residual, activation)
 }
 
-/// [`batch_norm_train`] of [`conv2d`]. On the CPU the convolution takes the statistics on its way, and the gradient of
-/// its bias is exactly 0: batch-norm takes any bias away again.
+/// [`batch_norm_train`] of [`conv2d`]. On the CPU, the convolution takes the statistics while it computes its result. The
+/// gradient of its bias is exactly 0, because batch-norm removes any bias.
 #[expect(clippy::too_many_arguments, reason = "two operations' arguments")]
 pub fn conv2d_batch_norm_train(
     x: impl Into<Activations>,
@@ -230,7 +233,7 @@ pub fn conv2d_batch_norm_train(
     finish(norm::Normed { x: y, gamma, beta, norm }, residual)
 }
 
-/// With a residual there is something to compute now.
+/// A residual is added now; without one, the batch-norm is left to the next operation.
 fn finish(normed: norm::Normed, residual: Option<Tensor<4>>) -> BatchNormOutput {
     let [mean, variance] = normed.statistics();
     let y = match residual {
@@ -240,8 +243,8 @@ fn finish(normed: norm::Normed, residual: Option<Tensor<4>>) -> BatchNormOutput 
     BatchNormOutput { y: Activations(y), mean, variance }
 }
 
-/// `activation(scale x + shift + residual)` with one scale and shift a channel (evaluation-mode batch-norm):
-/// x and residual `[n, h, w, c]`, scale and shift `[c]`.
+/// `activation(scale x + shift + residual)` with one scale and one shift per channel, which is batch-norm in evaluation
+/// mode: x and residual `[n, h, w, c]`, scale and shift `[c]`.
 pub fn scale_shift(
     x: Tensor<4>,
     scale: Tensor<1>,
@@ -261,9 +264,9 @@ pub fn scale_shift(
     })
 }
 
-/// [`scale_shift`] of [`conv2d`]: what evaluation-mode batch-norm behind a convolution comes to. Where no gradient is asked
-/// for, on the CPU backend without autodiff, it is the convolution with other weights; a 1×1 or depthwise one is computed with
-/// those of these kinds that follow, a few images at a time through all of them.
+/// [`scale_shift`] of [`conv2d`]: a convolution followed by batch-norm in evaluation mode. On the CPU backend without autodiff,
+/// scale and shift become part of the weight and the bias, and 1×1 and depthwise convolutions that follow each other are
+/// computed together, a few images at a time.
 #[expect(clippy::too_many_arguments, reason = "two operations' arguments")]
 pub fn conv2d_scale_shift(
     x: impl Into<Activations>,
@@ -283,10 +286,10 @@ pub fn conv2d_scale_shift(
         return scale_shift(y, scale, shift, residual, activation);
     }
     check_conv(x.dims(), weight.dims(), bias.as_ref().map(|b| b.dims()[0]), options);
-    Activations(norm::conv2d_scale_shift(x.0, weight, bias, options, [scale, shift], residual, activation))
+    Activations(conv::conv2d_scale_shift(x.0, weight, bias, options, [scale, shift], residual, activation))
 }
 
-/// The activation alone, x of any shape `[n, h, w, c]`.
+/// The activation alone, of x `[n, h, w, c]`.
 pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     if flex::is_flex(&x) {
         return norm::activate(x, activation);
@@ -294,8 +297,8 @@ pub fn activate(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     portable::activate(x, activation)
 }
 
-/// Maximum over disjoint `size` × `size` windows: `[n, h, w, c]` → `[n, h / size, w / size, c]`; rows and columns
-/// that do not fill a window are dropped.
+/// Maximum over disjoint `size` × `size` windows: `[n, h, w, c]` → `[n, h / size, w / size, c]`. Rows and columns that do
+/// not fill a window are dropped.
 pub fn max_pool2d(x: Tensor<4>, size: usize) -> Tensor<4> {
     check_pool(x.dims(), size, size);
     if flex::is_flex(&x) && size <= pool::MAX_WINDOW {
@@ -304,7 +307,7 @@ pub fn max_pool2d(x: Tensor<4>, size: usize) -> Tensor<4> {
     portable::max_pool2d(x, size)
 }
 
-/// Mean over `size` × `size` windows, `stride` apart, without padding: `[n, h, w, c]` →
+/// Mean over `size` × `size` windows `stride` pixels apart, without padding: `[n, h, w, c]` →
 /// `[n, (h - size) / stride + 1, (w - size) / stride + 1, c]`.
 pub fn avg_pool2d(x: Tensor<4>, size: usize, stride: usize) -> Tensor<4> {
     check_pool(x.dims(), size, stride);
@@ -322,7 +325,7 @@ pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
     portable::global_avg_pool(x)
 }
 
-/// x `[n, h, w, c]` for two branches, whose gradients all threads add up.
+/// x `[n, h, w, c]` for two branches. On the CPU, all threads add up the gradients of the branches.
 pub fn fork(x: Tensor<4>) -> [Tensor<4>; 2] {
     if flex::is_flex(&x) {
         return branches::fork(x);
@@ -340,7 +343,7 @@ pub fn split_channels(x: Tensor<4>) -> [Tensor<4>; 2] {
     portable::halves(x)
 }
 
-/// x `[n, h, w, c]` with channels of zeros before and behind its own.
+/// x `[n, h, w, c]` with channels of zeros before and after its own.
 pub fn pad_channels(x: Tensor<4>, before: usize, behind: usize) -> Tensor<4> {
     move_channels(x, Move::Pad { before, behind })
 }
@@ -352,7 +355,7 @@ fn move_channels(x: Tensor<4>, how: Move) -> Tensor<4> {
     portable::move_channels(x, how)
 }
 
-/// The channels of b behind those of a: `[n, h, w, ca]` and `[n, h, w, cb]` → `[n, h, w, ca + cb]`.
+/// The channels of a, then those of b: `[n, h, w, ca]` and `[n, h, w, cb]` → `[n, h, w, ca + cb]`.
 pub fn concat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     assert!(a.dims()[..3] == b.dims()[..3], "concat_channels: {:?} and {:?}", a.dims(), b.dims());
     if flex::is_flex(&a) {
@@ -361,8 +364,8 @@ pub fn concat_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     portable::concat(a, b)
 }
 
-/// The channels of a and of b, which have as many, in turn, those of a first: [`concat_channels`] and a channel shuffle
-/// (Zhang et al., CVPR 2018) of two groups.
+/// The channels of a and b in turn, starting with a; both have the same shape. That is [`concat_channels`] followed by a channel
+/// shuffle (Zhang et al., CVPR 2018) of two groups.
 pub fn interleave_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     assert!(a.dims() == b.dims(), "interleave_channels: {:?} and {:?}", a.dims(), b.dims());
     if flex::is_flex(&a) {
@@ -371,7 +374,7 @@ pub fn interleave_channels(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     portable::interleave(a, b)
 }
 
-/// The two halves of [`interleave_channels`], as many channels as a and b have, an even number of them.
+/// The two halves of [`interleave_channels`], each with as many channels as a; that number must be even.
 pub fn interleave_halves(a: Tensor<4>, b: Tensor<4>) -> [Tensor<4>; 2] {
     let c = a.dims()[3];
     assert!(
@@ -386,21 +389,21 @@ pub fn interleave_halves(a: Tensor<4>, b: Tensor<4>) -> [Tensor<4>; 2] {
     portable::halves(portable::interleave(a, b))
 }
 
-/// Settings of a step of stochastic gradient descent with PyTorch's conventions (no dampening).
+/// Settings of a step of stochastic gradient descent, with PyTorch's conventions (no dampening).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdStep {
     /// Learning rate.
     pub rate: f64,
     /// Momentum factor; 0 for none.
     pub momentum: f64,
-    /// Nesterov's variant.
+    /// Whether to use Nesterov's variant.
     pub nesterov: bool,
-    /// L2 penalty, added to the gradient times the weight.
+    /// L2 penalty: this factor times the weight is added to the gradient.
     pub weight_decay: f64,
 }
 
-/// The weight and the velocity after a step, all tensors of one shape and without autodiff. The velocity of the step
-/// before is `None` at the first; without momentum what is given for it does not matter.
+/// The weight and the velocity after a step. All tensors have one shape and no autodiff. `velocity` is the one that the step
+/// before returned, `None` at the first step; without momentum it is ignored.
 pub fn sgd_step<const D: usize>(
     weight: Tensor<D>,
     gradient: Tensor<D>,

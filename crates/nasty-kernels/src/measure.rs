@@ -1,10 +1,10 @@
-//! What the machine can do and what the kernels make of it, for benchmarks.
+//! What the machine can do, and how fast the kernels are, for benchmarks.
 #![allow(unsafe_code, reason = "a loop over vector registers")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use crate::conv::{Around, Computation, ConvShape};
+use crate::conv::{Computation, ConvShape, Fusion};
 use crate::simd::{Element, Isa, Job, Pair, Path};
 use crate::{ConvOptions, Precision};
 
@@ -13,8 +13,8 @@ pub fn instruction_set() -> &'static str {
     Path::chosen().name()
 }
 
-/// Floating-point operations a second of one core in a loop over registers, a product and a sum counting two: the
-/// best of several short runs.
+/// Floating-point operations per second of one core in a loop over registers; a product and a sum count as two. The best of
+/// several short runs.
 pub fn peak_flops(precision: Precision) -> f64 {
     const STEPS: usize = 1_000_000;
     let path = Path::chosen();
@@ -26,7 +26,7 @@ pub fn peak_flops(precision: Precision) -> f64 {
     (STEPS * SUMS * path.lanes() * 2 * values) as f64 / best.as_secs_f64()
 }
 
-/// Registers that are summed in; more than the latency of a product-sum times those in flight.
+/// Registers that hold sums: more than the latency of a multiply-add times the number that start per cycle.
 const SUMS: usize = 12;
 
 struct Registers<E>(usize, E);
@@ -43,7 +43,7 @@ impl<E: Element> Job for Registers<E> {
             let factor = I::load(factors.as_ptr().cast());
             let mut sums = [I::zero(); SUMS];
             for _ in 0..self.0 {
-                // No closure: one that is not inlined is compiled for the baseline.
+                // No closure here: if it is not inlined, it is compiled for the baseline.
                 for sum in &mut sums {
                     *sum = E::multiply_add::<I>(factor, factor, *sum);
                 }
@@ -69,7 +69,7 @@ pub struct ConvTimes {
     pub backward_weight: Duration,
     /// Both gradients at once.
     pub backward: Duration,
-    /// Floating-point operations of each by the definition; products with padding count.
+    /// Floating-point operations of each by definition; products with padding count.
     pub flops: f64,
 }
 
@@ -92,10 +92,10 @@ pub fn conv_times(x: [usize; 4], weight: [usize; 4], options: ConvOptions, repea
         flops: 2.0 * products as f64,
     };
     for _ in 0..repeats {
-        times.forward = times.forward.min(time(|| c.forward(Around::default(), &x, &w, None)));
+        times.forward = times.forward.min(time(|| c.forward(Fusion::default(), &x, &w, None)));
         times.backward_input = times.backward_input.min(time(|| c.backward_input(None, &w, &dy)));
         times.backward_weight = times.backward_weight.min(time(|| c.backward_weight(&x, &dy)));
-        times.backward = times.backward.min(time(|| c.backward(Around::default(), &x, &w, &dy)));
+        times.backward = times.backward.min(time(|| c.backward(Fusion::default(), &x, &w, &dy)));
     }
     times
 }

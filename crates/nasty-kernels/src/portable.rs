@@ -1,5 +1,5 @@
-//! Every operation from Burn's own differentiable ones: what devices other than the CPU backend run, and what the
-//! kernels are compared with.
+//! Every operation in terms of Burn's own differentiable ones, for devices other than the CPU backend; the tests compare
+//! the kernels with these too.
 
 use burn::tensor::{Tensor, activation, module, ops};
 
@@ -34,7 +34,7 @@ pub(crate) fn batch_norm_train(
     act: Activation,
 ) -> BatchNormOutput {
     let [n, h, w, c] = x.dims();
-    // Means of means: one long sum in f32 would lose digits.
+    // Means of means, because one long sum in f32 would lose digits.
     let mean_of = |t: Tensor<4>| t.mean_dim(2).mean_dim(1).mean_dim(0);
     debug_assert!(n * h * w > 0);
     let mean = mean_of(x.clone());
@@ -112,7 +112,7 @@ pub(crate) fn interleave(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     Tensor::cat(turns.into(), 4).reshape([n, h, w, 2 * c])
 }
 
-/// Of an even number of channels.
+/// The number of channels must be even.
 pub(crate) fn halves(x: Tensor<4>) -> [Tensor<4>; 2] {
     let length = x.dims()[3] / 2;
     [0, length].map(|start| move_channels(x.clone(), Move::Take { start, length }))

@@ -1,4 +1,4 @@
-//! Memory that a thread keeps from one kernel to the next: fresh pages cost more than the copies made in them.
+//! Buffers that a thread keeps from one kernel to the next, because fresh pages cost more than what is written to them.
 #![allow(unsafe_code, reason = "a buffer of cache lines seen as f32 or as pairs of bfloat16")]
 
 use std::cell::RefCell;
@@ -13,17 +13,17 @@ thread_local! {
     static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A buffer that starts on a cache line and returns to its thread when dropped. It holds what was left in it.
+/// A buffer that starts on a cache line and is kept for reuse when dropped. Its contents are what the last user left.
 pub(crate) struct Scratch {
     lines: Vec<Line>,
 }
 
 impl Scratch {
-    /// Room for `len` elements of four bytes.
+    /// A buffer of at least `len` elements of four bytes.
     pub(crate) fn take(len: usize) -> Self {
         let count = len.div_ceil(16);
         let free = FREE.with_borrow_mut(|free| {
-            // The smallest that serves, or else any: it is replaced.
+            // The smallest that is large enough; otherwise any, which is replaced by a larger one.
             let best = (0..free.len()).min_by_key(|&i| (free[i].len() < count, free[i].len()))?;
             Some(free.swap_remove(best))
         });
@@ -35,7 +35,7 @@ impl Scratch {
         Self { lines }
     }
 
-    /// The elements, as many as were asked for or more.
+    /// All elements, which may be more than were asked for.
     pub(crate) fn elements<E: Element>(&mut self) -> &mut [E] {
         const { assert!(size_of::<E>() == 4 && align_of::<E>() == 4) };
         // SAFETY: the size and alignment above; f32 and pairs of bfloat16 have no invalid bits.
@@ -53,7 +53,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);
-        // At a thread's end there may be nowhere to return it to.
+        // At the end of a thread its list may be gone.
         let _ = FREE.try_with(|free| free.borrow_mut().push(lines));
     }
 }

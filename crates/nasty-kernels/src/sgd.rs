@@ -16,7 +16,7 @@ struct Factors {
     rate: f32,
     momentum: f32,
     decay: f32,
-    /// What of the decayed gradient, and what of the velocity, is taken off the weight.
+    /// Shares of the decayed gradient and of the velocity in what is subtracted from the weight.
     direction: [f32; 2],
 }
 
@@ -46,7 +46,7 @@ per_isa! {
     fn update(factors: Factors, weight: &mut [f32], gradient: &[f32], velocity: &mut [f32]) = update_body
 }
 
-/// The first step: the gradient, decayed, becomes the velocity.
+/// The first step: the gradient with weight decay becomes the velocity.
 #[inline(always)]
 fn begin_body<M: MulAdd>(factors: Factors, weight: &mut [f32], gradient: &mut [f32]) {
     let Factors { rate, decay, direction: [a, b], .. } = factors;

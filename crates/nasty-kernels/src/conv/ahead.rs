@@ -1,10 +1,10 @@
-//! Memory asked for before it is read.
+//! Prefetching what is computed next.
 
 use super::pack::CHUNK;
 use crate::simd::Isa;
 
-/// What the next part of a task reads, asked for line by line while this one is computed: else the core would wait for
-/// memory between them.
+/// What the next part of a task reads. It is prefetched line by line while the current part is computed, so that the core
+/// does not wait for memory in between.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Ahead<'a> {
     parts: [&'a [f32]; 3],
@@ -12,13 +12,13 @@ pub(super) struct Ahead<'a> {
 }
 
 impl<'a> Ahead<'a> {
-    /// One part after the other, all of them while `lines` are counted.
+    /// Prefetches one part after the other, spread evenly over `lines` lines of computation.
     pub(super) fn of(parts: [&'a [f32]; 3], lines: usize) -> Self {
         let wanted: usize = parts.iter().map(|part| part.len().div_ceil(CHUNK)).sum();
         Self { parts, rate: wanted.div_ceil(lines.max(1)) }
     }
 
-    /// Counts lines, and asks for as many cache lines as come to them.
+    /// Counts lines of computation, and prefetches their share.
     #[inline(always)]
     pub(super) fn lines<I: Isa>(&mut self, count: usize) {
         let [now, then, last] = &mut self.parts;

@@ -1,10 +1,10 @@
-//! The gradient of the bias: sums of channels.
+//! The gradient of the bias: dy summed over all pixels.
 
 use rayon::prelude::*;
 
 use crate::isa::per_isa;
 
-/// Pixels of a first sum.
+/// Pixels of a partial sum.
 const BLOCK: usize = 256;
 
 #[inline(always)]
@@ -16,7 +16,7 @@ fn sum_body<M>(pixels: &[f32], total: &mut [f32]) {
 }
 
 per_isa! {
-    /// Adds the pixels up.
+    /// Adds the pixels to the total.
     fn sum(pixels: &[f32], total: &mut [f32]) = sum_body
 }
 
@@ -28,7 +28,7 @@ pub(super) fn backward_bias(dy: &[f32], channels: usize) -> Vec<f32> {
         sums.par_chunks_mut(channels).zip(parts).for_each(|(total, pixels)| sum(pixels, total));
         sums
     };
-    // Sums of sums, so that none is long.
+    // Partial sums of partial sums: one long sum would lose digits.
     let mut total = vec![0.0; channels];
     sum(&blocks(&blocks(dy)), &mut total);
     total

@@ -1,15 +1,15 @@
-//! Forward and backward-input convolution: every destination pixel gathers from the source pixels that its taps
-//! reach. The gradient of the input is the same sum over other taps, with the channels' roles swapped.
+//! The direct algorithm, forward and for the gradient of the input: every destination pixel is a sum over the source pixels
+//! that its taps reach. The gradient of the input is the same sum over other taps, with the channels' roles swapped.
 //!
-//! The inner loop takes the same pixel of several images at once. They share the taps that fall inside, so nothing
-//! is padded and nothing multiplied by zero, at any stride. A band of source rows is first copied to a buffer as
-//! `[group][chunk][row][column][image][element]`.
+//! The inner loop takes the same pixel of several images at once. These share the taps that lie inside the image, so
+//! nothing is padded and nothing is multiplied by zero, at any stride. A band of source rows is first copied to a buffer
+//! as `[group][chunk][row][column][image][element]`.
 
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::fusion::Epilogue;
 use super::geometry::Taps;
 use super::inner::Sum;
 use super::output::{Output, Shared};
@@ -25,28 +25,22 @@ pub(super) struct Gather<'a> {
     pub(super) source: [usize; 3],
     /// Rows, columns, channels.
     pub(super) destination: [usize; 3],
-    /// Taps of every destination row and column.
+    /// The taps of every destination row, and of every column.
     pub(super) rows: Vec<Taps>,
     pub(super) columns: Vec<Taps>,
     /// Rows and columns of the kernel.
     pub(super) kernel: [usize; 2],
     pub(super) order: WeightOrder,
     pub(super) bias: Option<&'a [f32]>,
-    /// Done to every part of the destination while it is in the cache.
+    /// Applied to every part of the destination while it is in the cache.
     pub(super) epilogue: Option<&'a Epilogue<'a>>,
 }
 
-/// Changes whole pixels of the destination, given with the index of their first element.
-pub(crate) type Epilogue<'a> = dyn Fn(usize, &mut [f32]) + Sync + 'a;
-
-/// Computes from whole pixels, given with the index of their first element, what is read in their place.
-pub(crate) type Prologue<'a> = dyn Fn(usize, &[f32], &mut [MaybeUninit<f32>]) + Sync + 'a;
-
-/// Images in the lanes of a buffer.
+/// Images side by side in a buffer.
 const IMAGES: usize = 8;
-/// Bytes of a thread's buffer, about; half of a usual second-level cache.
+/// Approximate bytes of a thread's buffer: half of a typical second-level cache.
 const BUFFER: usize = 448 << 10;
-/// Bytes of the weights that one pass over a band uses, about: they stream from the second-level cache.
+/// Approximate bytes of the weights that one pass over a band reads; they stream from the second-level cache.
 const PANEL: usize = 144 << 10;
 
 /// Some destination rows of some images.
@@ -58,7 +52,7 @@ struct Task {
 
 /// What is the same for all tasks.
 struct Run<'a, E> {
-    /// Whether any tap reads the source's rows and columns.
+    /// For every source row, and for every column: whether any tap reads it.
     read_rows: Vec<bool>,
     read_columns: Vec<bool>,
     gather: &'a Gather<'a>,
@@ -102,11 +96,11 @@ impl Gather<'_> {
             y: y.share(),
         };
         tasks.par_iter().for_each(|task| path.run(TaskJob { run: &run, task }));
-        // SAFETY: the tasks cover all images and rows, and every task writes all pixels and channels of its part.
+        // SAFETY: the tasks cover all rows of all images, and each writes all channels of its pixels.
         unsafe { y.finish() }
     }
 
-    /// As `[group][channel of a tile]`.
+    /// The bias as `[group][channel of a tile]`, padded with zeros.
     pub(super) fn pad_bias(&self, layout: &WeightLayout) -> Vec<f32> {
         let mut padded = vec![0.0; layout.groups * layout.width];
         if let Some(bias) = self.bias {
@@ -122,29 +116,29 @@ impl Gather<'_> {
     /// Runs the epilogue on some rows of some images.
     ///
     /// # Safety
-    /// These have been written, and nobody else reads or writes them.
+    /// These rows have been written, and no other thread reads or writes them.
     pub(super) unsafe fn finish(&self, y: Shared<'_>, images: Range<usize>, of_image: Range<usize>) {
         let Some(epilogue) = self.epilogue else { return };
         let [rows, columns, channels] = self.destination;
         let len = of_image.len() * columns * channels;
         for image in images {
             let at = (image * rows + of_image.start) * columns * channels;
-            // SAFETY: the caller's promise; `at` checks that they lie in y.
+            // SAFETY: the caller's promise; `at` checks that the rows lie in y.
             epilogue(at, unsafe { std::slice::from_raw_parts_mut(y.at(at, len), len) });
         }
     }
 
-    /// Depends on the shape alone: results are the same with any number of threads.
+    /// Depends on the shape alone, so results are the same with any number of threads.
     fn tasks(&self, chunks: usize) -> Vec<Task> {
         let [rows, ..] = self.destination;
         let row = self.source[1] * self.groups * chunks * CHUNK * 4;
-        // As many destination rows as the buffer holds the sources of, for eight images.
+        // As many destination rows as the buffer can hold the sources of, for eight images.
         let mut band = 1;
         while band < rows && self.reach(&(0..(band + 1).min(rows))).len().max(1) * row * IMAGES <= BUFFER {
             band += 1;
         }
         band = rows.div_ceil(rows.div_ceil(band));
-        // Small images: several times eight share the weights while those are in the first-level cache.
+        // Of small images a multiple of eight: they share the weights while those are in the first-level cache.
         let image = self.source[0] * row;
         let mut images = IMAGES;
         if band == rows {
@@ -227,12 +221,12 @@ impl<E: Element> Job for TaskJob<'_, E> {
             }
         }
         let images = task.first_image..task.first_image + task.images;
-        // SAFETY: these pixels are this task's alone, and all its passes have written them.
+        // SAFETY: no other task writes these pixels, and all passes have written them.
         unsafe { gather.finish(run.y, images, task.rows.clone()) };
     }
 }
 
-/// The images in eights, then a four, a two, a one: `(first, count)`.
+/// The images in groups of eight, then of four, two and one: `(first, count)`.
 fn parts(task: &Task) -> Vec<(usize, usize)> {
     let (mut parts, mut first) = (Vec::new(), task.first_image);
     let end = task.first_image + task.images;
@@ -245,7 +239,7 @@ fn parts(task: &Task) -> Vec<(usize, usize)> {
     parts
 }
 
-/// A tile of channels, and the source channels summed in one go.
+/// A tile of output channels, and the source chunks that are summed in one pass.
 struct Pass<'a> {
     group: usize,
     tile: &'a Tile,
@@ -312,7 +306,7 @@ impl Band {
         }
     }
 
-    /// Adds the pass's chunks to the tile's channels in `count` images, `P` at a time.
+    /// Adds the pass's chunks to the tile's channels of `count` images, `P` images at a time.
     #[inline(always)]
     fn pass<I: Isa, E: Element, const P: usize, const V: usize>(
         &self,
@@ -333,7 +327,7 @@ impl Band {
         let weights = &run.weights[run.layout.tile(pass.group, tile)..]
             [..run.layout.chunks * run.layout.chunk(tile)][pass.chunks.start * run.layout.chunk(tile)..];
         let bias = &run.bias[pass.group * run.layout.width + tile.offset..][..width];
-        // Elements in the last of the pass's chunks.
+        // Elements from the pass's first chunk on; the last chunk may not be full.
         let elements = run.layout.sources.div_ceil(E::VALUES) - pass.chunks.start * CHUNK;
         let whole = tile.len == width;
         let per_group = channels / gather.groups;
@@ -350,9 +344,9 @@ impl Band {
                         let at = (((first + part + p) * rows + row) * columns + column) * channels;
                         run.y.at(at + pass.group * per_group + tile.start, tile.len)
                     };
-                    // SAFETY: the instruction set is there, for a job runs. Loads of the first pass read the bias,
-                    // `width` long; later ones read what the first pass wrote at the same pixel. `Sum` reads
-                    // elements of taps and chunks that lie in `source` and `weights`.
+                    // SAFETY: a job runs, so the instruction set is supported. The first pass loads the bias, `width` long;
+                    // later ones load what the first stored at the same pixel. `Sum` reads taps and chunks that lie in
+                    // `source` and `weights`.
                     unsafe {
                         let mut sums = [[I::zero(); V]; P];
                         for (p, sums) in sums.iter_mut().enumerate() {

@@ -1,10 +1,10 @@
-//! Which input positions a window covers, along one axis at a time.
+//! The shape of a convolution, and which input positions a window covers along one axis.
 
 use std::ops::Range;
 
 use crate::ConvOptions;
 
-/// Everything the kernels need to know about a convolution.
+/// All sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ConvShape {
     pub(crate) n: usize,
@@ -22,7 +22,7 @@ pub(crate) struct ConvShape {
 }
 
 impl ConvShape {
-    /// x `[n, h, w, cin]`, weight `[cout, cin / groups, kh, kw]`, which fit together.
+    /// The shape for x `[n, h, w, cin]` and weight `[cout, cin / groups, kh, kw]`, which must fit together.
     pub(crate) fn new(x: [usize; 4], weight: [usize; 4], options: ConvOptions) -> Self {
         let [n, h, w, cin] = x;
         let [cout, _, kh, kw] = weight;
@@ -43,7 +43,7 @@ impl ConvShape {
         [self.cout, self.cin / self.groups, self.kh, self.kw]
     }
 
-    /// Whether every output pixel is computed from the input's alone.
+    /// Whether every output pixel depends on one input pixel, at the same place.
     pub(crate) fn is_pointwise(&self) -> bool {
         self.groups == 1 && self.taps() == 1 && self.stride == 1 && self.padding == 0
     }
@@ -53,7 +53,7 @@ impl ConvShape {
     }
 }
 
-/// The taps of a kernel that reach inside for one position along one axis: tap `tap + i tap_step` reads position
+/// The taps of a kernel that lie inside the image for one position along one axis: tap `tap + i tap_step` reads position
 /// `source + i source_step` for i in `0..count`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Taps {
@@ -65,7 +65,7 @@ pub(crate) struct Taps {
 }
 
 impl Taps {
-    /// Of output position `o`: it reads input positions `stride o + tap - padding` of `length`.
+    /// The taps of output position `o`, which reads input positions `stride o + tap - padding` of `length`.
     pub(crate) fn forward(o: usize, kernel: usize, length: usize, stride: usize, padding: usize) -> Self {
         let start = o * stride;
         let tap = padding.saturating_sub(start);
@@ -75,11 +75,11 @@ impl Taps {
         Self { tap, tap_step: 1, source, source_step: 1, count }
     }
 
-    /// Of input position `i`: the gradients of output positions `(i + padding - tap) / stride` of `length` reach
-    /// it, where that divides.
+    /// The taps of input position `i`, whose gradient sums those of output positions `(i + padding - tap) / stride` of
+    /// `length`, where the division has no remainder.
     pub(crate) fn backward(i: usize, kernel: usize, length: usize, stride: usize, padding: usize) -> Self {
         let at = i + padding;
-        // Taps at % stride, + stride, ...; the greatest usable position comes first.
+        // Taps at % stride, at % stride + stride, …; the greatest usable position comes first.
         let mut tap = at % stride;
         let beyond = (at / stride + 1).saturating_sub(length);
         tap += beyond * stride;
@@ -95,7 +95,7 @@ impl Taps {
         (self.tap + i * self.tap_step, self.source - if self.source_step < 0 { i } else { 0 })
     }
 
-    /// The sources that any of the positions reads, and those between.
+    /// The range of sources that the positions read.
     pub(crate) fn reach(positions: &[Self]) -> Range<usize> {
         let ends = positions.iter().filter(|t| t.count > 0).map(|t| {
             let last = t.source.wrapping_add_signed(t.source_step * (t.count as isize - 1));

@@ -1,15 +1,15 @@
-//! The innermost loops: products of a vector of weights or gradients with one value for all lanes, into sums that stay
-//! in registers.
+//! The innermost loops: a vector of weights or gradients times one value for all lanes, added to sums that stay in
+//! registers.
 
 use super::pack::CHUNK;
 use crate::simd::{Element, Isa};
 
-/// Taps times chunks for one pixel of `P` images: steps are in elements.
+/// The sum over chunks and taps for one pixel of `P` images. Steps are in elements.
 pub(super) struct Sum<E> {
     pub(super) source: *const E,
     pub(super) weights: *const E,
     pub(super) chunks: usize,
-    /// Elements of all chunks.
+    /// Elements of all chunks; the last chunk may not be full.
     pub(super) elements: usize,
     pub(super) down: usize,
     pub(super) across: usize,
@@ -38,7 +38,7 @@ impl<E: Element> Sum<E> {
                     );
                     let (source, weights) = (source.cast::<f32>(), weights.cast::<f32>());
                     for e in 0..elements {
-                        // SAFETY: the caller's promise: tap and chunk lie in the buffers.
+                        // SAFETY: the caller's promise: taps and chunks lie in the buffers.
                         unsafe {
                             let mut w = [I::zero(); V];
                             for (v, w) in w.iter_mut().enumerate() {
@@ -59,7 +59,7 @@ impl<E: Element> Sum<E> {
     }
 }
 
-/// A tap's run over some rows and columns; steps are in elements.
+/// The products of one tap over some rows and columns. Steps are in elements.
 pub(super) struct Tap<E> {
     pub(super) x: *const E,
     pub(super) dy: *const E,
@@ -73,7 +73,7 @@ pub(super) struct Tap<E> {
 }
 
 impl<E: Element> Tap<E> {
-    /// The first `used` channels of the chunk, as many at a time as leave the sums in registers.
+    /// The first `used` channels of the chunk, at a time as many as leave the sums in registers.
     #[inline(always)]
     pub(super) unsafe fn all<I: Isa>(&self, used: usize, width: usize) {
         let mut channel = 0;
@@ -113,7 +113,7 @@ impl<E: Element> Tap<E> {
                     }
                 }
             }
-            // Sums of sums: one long sum would lose digits.
+            // Partial sums are added up, because one long sum would lose digits.
             for (c, sums) in sums.iter().enumerate() {
                 for (v, sum) in sums.iter().enumerate() {
                     let to = self.sums.add((channel + c) * width + v * I::LANES);

@@ -1,10 +1,14 @@
-//! Convolution on the CPU backend: how Burn reaches the kernels, and what backward remembers.
+//! Convolution on the CPU backend: how Burn calls the kernels, and what is saved for the backward pass. `README.md` of this
+//! crate follows a convolution from here to the inner loop.
 #![allow(unsafe_code, reason = "the inner loops read and write through pointers")]
 
 mod ahead;
 mod bias;
+mod choose;
 mod compute;
 mod depthwise;
+mod frozen;
+mod fusion;
 mod gather;
 mod geometry;
 mod inner;
@@ -29,14 +33,16 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
-pub(crate) use self::compute::{Around, Computation, Epilogue, GradientPrologue, Prologue};
+pub(crate) use self::compute::Computation;
+pub(crate) use self::frozen::conv2d_scale_shift;
+pub(crate) use self::fusion::{Epilogue, Fusion, GradientPrologue, Prologue};
 pub(crate) use self::geometry::ConvShape;
-pub(crate) use self::series::{Link, Series};
+pub(crate) use self::series::Series;
 use crate::flex::{self, Maybe};
 use crate::norm::{InputNorm, MomentSums, Norm, Normed, Seam};
 use crate::{ConvOptions, Values};
 
-/// The operation as Burn dispatches it.
+/// The operation that Burn dispatches.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait ConvBackend: Backend {
     /// Gamma and beta are those of [`Norms::before`].
@@ -51,12 +57,12 @@ pub(crate) trait ConvBackend: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// The training-mode batch-norms around a convolution.
+/// The training-mode batch-norms fusion a convolution.
 #[derive(Clone, Debug)]
 pub(crate) struct Norms {
-    /// What x goes through first.
+    /// The one that is applied to x first.
     before: Option<Norm>,
-    /// With the one behind, which takes any bias away again: its gradient is 0.
+    /// Shared with the one after the convolution. That one removes any bias, so the gradient of the bias is 0.
     behind: Option<Arc<Seam>>,
 }
 
@@ -69,7 +75,7 @@ pub(crate) fn conv2d(
     between_norms(x, weight, bias, options, None)
 }
 
-/// [`conv2d`] and what it leaves the batch-norm that follows.
+/// [`conv2d`], and what the batch-norm that follows needs of it.
 pub(crate) fn conv2d_for_norm(
     x: Values,
     weight: Tensor<4>,
@@ -80,7 +86,8 @@ pub(crate) fn conv2d_for_norm(
     (between_norms(x, weight, bias, options, Some(seam.clone())), seam)
 }
 
-/// A batch-norm that x is still to go through is computed on the way where that can be done, else before.
+/// If x is a batch-norm that is not computed yet, it becomes the prologue where that is possible, and is computed before
+/// otherwise.
 fn between_norms(
     x: Values,
     weight: Tensor<4>,
@@ -90,7 +97,7 @@ fn between_norms(
 ) -> Tensor<4> {
     let shape = ConvShape::new(x.dims(), weight.dims(), options);
     match x {
-        Values::Normed(normed) if takes_prologue(shape, options) => {
+        Values::Normed(normed) if Computation::new(shape, options.precision).choice().takes_prologue() => {
             normed.read();
             let Normed { x, gamma, beta, norm } = normed;
             let norms = Norms { before: Some(norm), behind };
@@ -98,11 +105,6 @@ fn between_norms(
         }
         x => dispatch(x.compute(), weight, bias, [None, None], Norms { before: None, behind }, options),
     }
-}
-
-/// Whether [`Around::prologue`] can be computed on the way.
-pub(crate) fn takes_prologue(shape: ConvShape, options: ConvOptions) -> bool {
-    Computation::new(shape, options.precision).takes_prologue()
 }
 
 fn dispatch(
@@ -128,22 +130,22 @@ fn computation(x: &FlexTensor, weight: &FlexTensor, options: ConvOptions) -> Com
     Computation::new(ConvShape::new(flex::dims(x), flex::dims(weight), options), options.precision)
 }
 
-/// x and the weight are contiguous.
+/// The convolution of a contiguous x and weight.
 fn run(
     x: &FlexTensor,
     weight: &FlexTensor,
     bias: Option<FlexTensor>,
     options: ConvOptions,
-    around: Around<'_>,
+    fusion: Fusion<'_>,
 ) -> FlexTensor {
     let c = computation(x, weight, options);
     let bias = bias.map(flex::contiguous);
     let bias = bias.as_ref().map(flex::elements);
-    let y = c.forward(around, flex::elements(x), flex::elements(weight), bias);
+    let y = c.forward(fusion, flex::elements(x), flex::elements(weight), bias);
     flex::from_vec(y, c.shape.y())
 }
 
-/// y, and its moments left where they are wanted.
+/// y; its moments are left in the seam.
 fn run_between_norms(
     x: &FlexTensor,
     weight: &FlexTensor,
@@ -155,19 +157,19 @@ fn run_between_norms(
     let prologue = input.map(|norm| move |_, x: &[f32], y: &mut [MaybeUninit<f32>]| norm.apply(x, y));
     let sums = behind.map(|_| MomentSums::new(flex::dims::<4>(weight)[0]));
     let epilogue = sums.as_ref().map(|sums| move |at: usize, y: &mut [f32]| sums.add(at, y));
-    let around = Around {
+    let fusion = Fusion {
         prologue: prologue.as_ref().map(|f| f as &Prologue<'_>),
         epilogue: epilogue.as_ref().map(|f| f as &Epilogue<'_>),
-        ..Around::default()
+        ..Fusion::default()
     };
-    let y = run(x, weight, bias, options, around);
+    let y = run(x, weight, bias, options, fusion);
     if let Some((behind, sums)) = behind.zip(sums) {
         behind.leave_moments(sums.moments());
     }
     y
 }
 
-/// The norm that x goes through, if any.
+/// The batch-norm that is applied to x, if any.
 fn input_norm(
     norm: Option<Norm>,
     gamma: Option<&FlexTensor>,
@@ -193,7 +195,7 @@ impl ConvBackend for Flex {
     }
 }
 
-/// What the gradients need: the input and the weight, shared with the forward pass, not copied.
+/// What the gradients need. x and the weight are shared with the forward pass, not copied.
 #[derive(Clone, Debug)]
 struct Saved {
     x: FlexTensor,
@@ -203,7 +205,7 @@ struct Saved {
     options: ConvOptions,
 }
 
-/// Parents: x, weight, gamma and beta if x goes through a norm, and bias if there is one.
+/// Parents: x, weight, gamma and beta if x goes through a batch-norm, and bias if there is one.
 #[derive(Debug)]
 struct ConvBackward;
 
@@ -223,7 +225,7 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
         };
 
         let (dy, through) = match behind.as_ref().and_then(|seam| seam.through()) {
-            Some(through) if x_node.is_none() || weight_node.is_none() || !c.takes_gradient() => {
+            Some(through) if x_node.is_none() || weight_node.is_none() || !c.choice().gradients_together => {
                 (through.whole(dy), None)
             }
             through => (dy, through),
@@ -240,11 +242,11 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
         if let Some(norm) = input {
             let sums = norm.sums();
             let (dx, dw) = c.backward(
-                Around {
+                Fusion {
                     prologue: Some(&|_, x, y| norm.apply(x, y)),
                     epilogue: Some(&|at, d| sums.add(at, d, &x[at..at + d.len()])),
                     gradient,
-                    ..Around::default()
+                    ..Fusion::default()
                 },
                 x,
                 weight,
@@ -259,7 +261,7 @@ impl<const N: usize> Backward<Flex, N> for ConvBackward {
         } else {
             let (dx, dw) = match (&x_node, &weight_node) {
                 (Some(_), Some(_)) => {
-                    let (dx, dw) = c.backward(Around { gradient, ..Around::default() }, x, weight, dy);
+                    let (dx, dw) = c.backward(Fusion { gradient, ..Fusion::default() }, x, weight, dy);
                     (Some(dx), Some(dw))
                 }
                 (x_node, weight_node) => (
@@ -317,7 +319,7 @@ impl<C: CheckpointStrategy> ConvBackend for Autodiff<Flex, C> {
     }
 }
 
-/// y as a node of the graph.
+/// Adds y to the graph.
 fn enter<C: CheckpointStrategy, const N: usize>(
     parents: [NodeGuard; N],
     saved: Saved,

@@ -1,14 +1,14 @@
-//! A result that several threads write, each its own part.
+//! Results that several threads write, each a part of its own.
 
 use std::marker::PhantomData;
 
-/// An array being filled in. Every element must be written before [`Output::finish`].
+/// A new array. Every element must be written before [`Output::finish`].
 pub(super) struct Output {
     data: Vec<f32>,
     len: usize,
 }
 
-/// What tasks share of an [`Output`] or of an array.
+/// Access for several tasks to an [`Output`] or an array.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'a> {
     start: *mut f32,
@@ -16,7 +16,7 @@ pub(super) struct Shared<'a> {
     lifetime: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: the pointer is used through `Shared::at` only, whose callers write disjoint parts.
+// SAFETY: the pointer is only used through `Shared::at`, whose callers write disjoint parts.
 unsafe impl Send for Shared<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Shared<'_> {}
@@ -33,14 +33,14 @@ impl Output {
     /// # Safety
     /// All elements have been written.
     pub(super) unsafe fn finish(mut self) -> Vec<f32> {
-        // SAFETY: the capacity is at least `len`, and the caller wrote it.
+        // SAFETY: the capacity is at least `len`, and the caller has written all elements.
         unsafe { self.data.set_len(self.len) };
         self.data
     }
 }
 
 impl<'a> Shared<'a> {
-    /// An array that tasks change, each its own part.
+    /// Access to an existing array.
     pub(super) fn of(array: &'a mut [f32]) -> Self {
         Self { start: array.as_mut_ptr(), len: array.len(), lifetime: PhantomData }
     }

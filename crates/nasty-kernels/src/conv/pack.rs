@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::simd::{Element, Isa};
 
-/// Elements of a pixel that lie together: a cache line.
+/// Elements of a pixel that are stored together: a cache line.
 pub(super) const CHUNK: usize = 16;
 
 /// Where a weight lies: destination channel, source channel and tap, of a `[out, in, kh, kw]` array.
@@ -12,26 +12,26 @@ pub(super) const CHUNK: usize = 16;
 pub(super) struct WeightOrder {
     /// Weights of a group.
     pub(super) group: usize,
-    /// From one destination channel to the next.
+    /// Distance of two destination channels.
     pub(super) destination: usize,
-    /// From one source channel to the next.
+    /// Distance of two source channels.
     pub(super) source: usize,
 }
 
-/// Some channels of a destination, computed together.
+/// Destination channels that are computed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tile {
     /// First channel in its group.
     pub(super) start: usize,
-    /// Channels in use.
+    /// Channels.
     pub(super) len: usize,
     /// Vectors.
     pub(super) vectors: usize,
-    /// Width of the tiles before it, padding included.
+    /// Sum of the widths of the tiles before it, padding included.
     pub(super) offset: usize,
 }
 
-/// Tiles of so many vectors, the last of as few as are enough, and their width in all.
+/// Tiles of `vectors` vectors, the last of as few as are enough; and the sum of their widths.
 pub(super) fn tiles(vectors: usize, channels: usize, lanes: usize) -> (Vec<Tile>, usize) {
     let (mut tiles, mut offset) = (Vec::new(), 0);
     for start in (0..channels).step_by(vectors * lanes) {
@@ -66,7 +66,7 @@ impl WeightLayout {
         (group * self.width + tile.offset) * self.chunks * self.taps * CHUNK
     }
 
-    /// From one chunk to the next in a tile.
+    /// Distance of two chunks in a tile.
     pub(super) fn chunk(&self, tile: &Tile) -> usize {
         self.taps * CHUNK * tile.vectors * self.lanes
     }
@@ -93,7 +93,7 @@ impl WeightLayout {
                 let source = first + element * E::VALUES;
                 let at = group * order.group + (tile.start + d) * order.destination + source * order.source;
                 let one = &weight[at..at + self.taps];
-                // Behind the last channel of an odd number comes zero.
+                // The partner of an odd last channel is zero.
                 let two = if E::VALUES == 2 && source + 1 < self.sources {
                     &weight[at + order.source..at + order.source + self.taps]
                 } else {
@@ -108,8 +108,8 @@ impl WeightLayout {
     }
 }
 
-/// Packs `channels` values from `at` on, up to a chunk. Behind them comes what follows in `from`, which no product
-/// reaches; but an odd one's partner in a pair is zero.
+/// Packs `channels` values from `at` on, up to a chunk. The rest of the chunk gets what follows in `from`, which no product
+/// reads; but the partner of an odd last value in a pair is zero.
 #[inline(always)]
 pub(super) fn pack_channels<I: Isa, E: Element>(
     from: &[f32],
@@ -137,8 +137,8 @@ pub(super) fn pack_channels<I: Isa, E: Element>(
     }
 }
 
-/// Packs `channels` values from `at` on, of one image or of two, `to.len()` being a multiple of the vector. Behind
-/// them comes what follows in the images, which ends in sums that are not used.
+/// Packs `channels` values from `at` on, of one image or of two. `to.len()` must be a multiple of the vector; its rest gets
+/// what follows in the images, which goes into sums that are not used.
 #[inline(always)]
 pub(super) fn pack_images<I: Isa, E: Element>(
     one: &[f32],

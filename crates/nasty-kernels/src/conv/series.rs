@@ -1,5 +1,5 @@
-//! 1×1 and depthwise convolutions one behind the other, without a graph: a few images at a time go through all of them, and
-//! what is between them stays in the cache.
+//! Chains of 1×1 and depthwise convolutions in evaluation mode: a few images at a time go through the whole chain, so that
+//! intermediate results stay in the cache.
 
 use std::ops::Range;
 
@@ -8,7 +8,9 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::compute::{Around, Computation, Epilogue, Prologue, Way};
+use super::choose::Algorithm;
+use super::compute::Computation;
+use super::fusion::{Epilogue, Fusion, Prologue};
 use super::geometry::ConvShape;
 use super::output::{Output, Shared};
 use super::{depthwise, pointwise};
@@ -16,10 +18,10 @@ use crate::scratch::Scratch;
 use crate::simd::Pair;
 use crate::{Activation, ConvOptions, Precision, flex, norm};
 
-/// Bytes between convolutions at a time, about: they stay in a second-level cache of that size, and more pixels make more of every
-/// weight that is read.
+/// Approximate bytes of the intermediate results at a time. They stay in a second-level cache of that size; more pixels at a
+/// time make better use of every weight that is read.
 const ROOM: usize = 1 << 20;
-/// Bytes of one image that are too many.
+/// The most bytes of the intermediate results of one image.
 const MOST: usize = 2 << 20;
 
 /// A convolution and its activation.
@@ -39,7 +41,7 @@ impl Link {
         Computation::new(shape, self.options.precision)
     }
 
-    /// By itself: `activation(conv(x) + residual)` of contiguous tensors, x as the prologue gives it.
+    /// `activation(conv(prologue(x)) + residual)` of contiguous tensors.
     pub(crate) fn run(
         &self,
         prologue: Option<&Prologue<'_>>,
@@ -48,24 +50,24 @@ impl Link {
     ) -> FlexTensor {
         let c = self.of(flex::dims(&x));
         let (x, weight) = (flex::elements(&x), flex::elements(&self.weight));
-        let y = self.with_residual(residual, |around| {
-            c.forward(Around { prologue, ..around }, x, weight, Some(&self.bias))
+        let y = self.with_residual(residual, |fusion| {
+            c.forward(Fusion { prologue, ..fusion }, x, weight, Some(&self.bias))
         });
         flex::from_vec(y, c.shape.y())
     }
 
-    /// What the residual and the activation come to.
-    fn with_residual<R>(&self, residual: Option<&FlexTensor>, with: impl FnOnce(Around<'_>) -> R) -> R {
+    /// Calls `with` on the residual and the activation as a fusion.
+    fn with_residual<R>(&self, residual: Option<&FlexTensor>, with: impl FnOnce(Fusion<'_>) -> R) -> R {
         let activation = self.activation;
         let Some(residual) = residual.map(flex::elements) else {
-            return with(Around { activation, ..Around::default() });
+            return with(Fusion { activation, ..Fusion::default() });
         };
         let add = |at: usize, y: &mut [f32]| norm::add_block(y, &residual[at..][..y.len()], activation);
-        with(Around { epilogue: Some(&add as &Epilogue<'_>), ..Around::default() })
+        with(Fusion { epilogue: Some(&add as &Epilogue<'_>), ..Fusion::default() })
     }
 }
 
-/// What goes through links that are yet to be computed.
+/// A tensor, and links to be applied to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     x: Tensor<4>,
@@ -87,29 +89,28 @@ impl Series {
         self.links.last().expect("a series of one link or more")
     }
 
-    /// Of what comes out.
+    /// The result's dimensions.
     pub(crate) fn dims(&self) -> [usize; 4] {
         self.last().1.shape.y()
     }
 
-    /// Whether there are convolutions that can follow the last.
+    /// Whether another convolution can follow the last one.
     pub(crate) fn goes_on(&self) -> bool {
-        match self.last().1.way() {
-            Way::Depthwise => true,
-            // What a second 1×1 convolution reads is usually much, and it ends the series.
-            Way::Pointwise => self.links.len() == 1,
-            Way::Winograd | Way::Direct => false,
+        match self.last().1.choice().algorithm {
+            Algorithm::Depthwise => true,
+            // A second 1×1 convolution ends the chain: its input is usually large.
+            Algorithm::Pointwise => self.links.len() == 1,
+            Algorithm::Winograd | Algorithm::Direct => false,
         }
     }
 
-    /// With another link; what it cannot follow is computed first.
+    /// Appends a link. If it cannot follow, the links so far are computed first.
     pub(crate) fn then(mut self, link: Link) -> Self {
         let c = link.of(self.dims());
-        let follows = match self.last().1.way() {
-            Way::Pointwise => c.way() == Way::Depthwise,
-            Way::Depthwise => c.way() == Way::Pointwise,
-            Way::Winograd | Way::Direct => false,
-        };
+        let follows = matches!(
+            (self.last().1.choice().algorithm, c.choice().algorithm),
+            (Algorithm::Pointwise, Algorithm::Depthwise) | (Algorithm::Depthwise, Algorithm::Pointwise)
+        );
         if !(follows && self.goes_on()) {
             return Self::new(self.compute(None), link);
         }
@@ -117,7 +118,7 @@ impl Series {
         self
     }
 
-    /// All of it, `activation(… + residual)` at the end.
+    /// The result, `activation(… + residual)`.
     pub(crate) fn compute(self, residual: Option<Tensor<4>>) -> Tensor<4> {
         let (last, before) = self.links.split_last().expect("a series of one link or more");
         let (x, residual) = (flex::primitive(self.x), residual.map(flex::primitive));
@@ -125,8 +126,8 @@ impl Series {
             Some(images) => {
                 let before: Vec<_> = before.iter().map(Stage::new).collect();
                 let stages = (&before[..], &Stage::new(last));
-                let y = last.0.with_residual(residual.as_ref(), |around| {
-                    at_once(stages, images, around, flex::elements(&x))
+                let y = last.0.with_residual(residual.as_ref(), |fusion| {
+                    at_once(stages, images, fusion, flex::elements(&x))
                 });
                 flex::from_vec(y, last.1.shape.y())
             }
@@ -139,12 +140,12 @@ impl Series {
     }
 }
 
-/// How many of n images go through all convolutions at a time, those before the last given, if that is better than one
-/// convolution after the other.
+/// How many of n images go through the chain at a time; `None` if computing one convolution after the other is better.
+/// `before` are all links but the last.
 fn at_a_time(before: &[(Link, Computation)], n: usize) -> Option<usize> {
     let bytes: usize = before.iter().map(|(_, c)| 4 * c.shape.oh * c.shape.ow * c.shape.cout).sum();
     let threads = rayon::current_num_threads();
-    // Several tasks a thread, or some would wait for others.
+    // Several tasks a thread, so that no thread waits long for the others.
     (1..=MOST)
         .contains(&bytes)
         .then(|| (ROOM / bytes).clamp(1, (n / (4 * threads)).max(1)))
@@ -158,7 +159,7 @@ enum Ready<'a> {
     Pairs(pointwise::Packed<Pair>),
 }
 
-/// A link with its shape, which is that of all images.
+/// A link ready to run, with its shape for all images.
 struct Stage<'a> {
     ready: Ready<'a>,
     shape: ConvShape,
@@ -169,31 +170,34 @@ impl<'a> Stage<'a> {
     fn new((link, c): &'a (Link, Computation)) -> Self {
         let Computation { path, shape, .. } = *c;
         let (weight, bias) = (flex::elements(&link.weight), Some(&link.bias[..]));
-        let ready = match (c.way(), c.forward_precision()) {
-            (Way::Depthwise, _) => Ready::Depthwise(depthwise::Gather::forward(path, &shape, weight, bias)),
+        let choice = c.choice();
+        let ready = match (choice.algorithm, choice.forward) {
+            (Algorithm::Depthwise, _) => {
+                Ready::Depthwise(depthwise::Gather::forward(path, &shape, weight, bias))
+            }
             (_, Precision::F32) => Ready::Pointwise(pointwise::Packed::forward(path, &shape, weight, bias)),
             (_, Precision::Bf16) => Ready::Pairs(pointwise::Packed::forward(path, &shape, weight, bias)),
         };
         Self { ready, shape, activation: link.activation }
     }
 
-    /// Some images of y from as many that x is; `next` is read next.
+    /// Some images of y from the same images of x; `next` is prefetched.
     ///
     /// # Safety
-    /// Nobody else reads or writes them.
-    unsafe fn some(&self, images: Range<usize>, x: &[f32], y: Shared<'_>, around: Around<'_>, next: &[f32]) {
+    /// No other thread reads or writes these images of y.
+    unsafe fn some(&self, images: Range<usize>, x: &[f32], y: Shared<'_>, fusion: Fusion<'_>, next: &[f32]) {
         let s = &self.shape;
         let pixels = images.start * s.oh * s.ow..images.end * s.oh * s.ow;
         let (count, next) = (pixels.len(), [next, &[], &[]]);
         // SAFETY: the caller's promise.
         unsafe {
             match &self.ready {
-                Ready::Pointwise(packed) => packed.some(pixels, x, y, around, packed.ahead(next, count)),
-                Ready::Pairs(packed) => packed.some(pixels, x, y, around, packed.ahead(next, count)),
+                Ready::Pointwise(packed) => packed.some(pixels, x, y, fusion, packed.ahead(next, count)),
+                Ready::Pairs(packed) => packed.some(pixels, x, y, fusion, packed.ahead(next, count)),
                 Ready::Depthwise(gather) => {
                     for (image, x) in images.zip(x.chunks_exact(s.h * s.w * s.cin)) {
                         let x = &x[gather.sources(0, &(0..s.oh))];
-                        gather.some(image, 0..s.oh, x, y, around, [&[]; 3]);
+                        gather.some(image, 0..s.oh, x, y, fusion, [&[]; 3]);
                     }
                 }
             }
@@ -201,38 +205,38 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Some images through all stages into their places in y; by one thread.
+/// Some images through all stages into their places in y, on the calling thread.
 ///
 /// # Safety
-/// Nobody else reads or writes them.
+/// No other thread reads or writes these images of y.
 unsafe fn through(
     (before, last): (&[Stage<'_>], &Stage<'_>),
     images: Range<usize>,
     x: &[f32],
     y: Shared<'_>,
-    around: Around<'_>,
+    fusion: Fusion<'_>,
     next: &[f32],
 ) {
     match before {
         // SAFETY: the caller's promise.
-        [] => unsafe { last.some(images, x, y, around, next) },
+        [] => unsafe { last.some(images, x, y, fusion, next) },
         [first, rest @ ..] => {
             let s = &first.shape;
             let len = images.len() * s.oh * s.ow * s.cout;
             let mut scratch = Scratch::take(len);
-            let between = Around { activation: first.activation, ..Around::default() };
-            // SAFETY: the scratch is this thread's alone, and the caller's promise.
+            let between = Fusion { activation: first.activation, ..Fusion::default() };
+            // SAFETY: no other thread uses the scratch; the caller's promise for y.
             unsafe {
                 let result = Shared::of(&mut scratch.elements()[..len]);
                 first.some(0..images.len(), x, result, between, next);
-                through((rest, last), images, &scratch.read()[..len], y, around, &[]);
+                through((rest, last), images, &scratch.read()[..len], y, fusion, &[]);
             }
         }
     }
 }
 
-/// `images` at a time through all stages: those before the last, and that.
-fn at_once(stages: (&[Stage<'_>], &Stage<'_>), images: usize, around: Around<'_>, x: &[f32]) -> Vec<f32> {
+/// All images through all stages (those before the last, and the last), `images` at a time.
+fn at_once(stages: (&[Stage<'_>], &Stage<'_>), images: usize, fusion: Fusion<'_>, x: &[f32]) -> Vec<f32> {
     let last = stages.1.shape;
     let n = last.n;
     let of_image = x.len() / n;
@@ -242,9 +246,9 @@ fn at_once(stages: (&[Stage<'_>], &Stage<'_>), images: usize, around: Around<'_>
     (0..n.div_ceil(images)).into_par_iter().for_each(|task| {
         let some = task * images..((task + 1) * images).min(n);
         let next = if some.end < n { &x[elements(task + 1)] } else { &[] };
-        // SAFETY: the images are this task's alone.
-        unsafe { through(stages, some, &x[elements(task)], shared, around, next) };
+        // SAFETY: no other task writes these images.
+        unsafe { through(stages, some, &x[elements(task)], shared, fusion, next) };
     });
-    // SAFETY: the tasks cover all images, and the last stage writes all of each.
+    // SAFETY: the tasks cover all images, and the last stage writes every element of each.
     unsafe { y.finish() }
 }

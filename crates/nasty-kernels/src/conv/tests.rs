@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::compute::{Around, Computation};
+use super::choose::{Algorithm, Choice, choose};
+use super::compute::Computation;
+use super::fusion::Fusion;
 use super::geometry::ConvShape;
-use super::winograd::applies;
 use crate::reference::{self, Array, Noise};
 use crate::simd::{Path, round_to_bf16};
 use crate::{Activation, ConvOptions, Precision};
@@ -56,14 +57,18 @@ pub(crate) fn conv_case() -> impl Strategy<Value = ConvCase> {
         })
 }
 
-/// y, dx, dw, db on a path.
 impl ConvCase {
     fn shape(&self) -> ConvShape {
         ConvShape::new(self.x, self.weight, self.options)
     }
+
+    /// Whether bfloat16 goes through Winograd's transforms before it is rounded.
+    fn is_bf16_winograd(&self) -> bool {
+        choose(&self.shape(), Precision::Bf16, Path::Baseline).algorithm == Algorithm::Winograd
+    }
 }
 
-/// Shapes that are mostly computed by Winograd's method.
+/// Shapes most of which Winograd's method computes.
 fn winograd_case(
     channels: impl Strategy<Value = usize> + Clone + 'static,
 ) -> impl Strategy<Value = ConvCase> {
@@ -82,6 +87,7 @@ fn winograd_case(
     )
 }
 
+/// y, dx, dw, db; and dx and dw computed together.
 fn compute(case: &ConvCase, path: Path, precision: Precision) -> [Vec<f32>; 6] {
     let f32s = |v: &[f64]| -> Vec<f32> { v.iter().map(|v| *v as f32).collect() };
     let mut noise = Noise(case.seed);
@@ -90,9 +96,9 @@ fn compute(case: &ConvCase, path: Path, precision: Precision) -> [Vec<f32>; 6] {
     let shape = case.shape();
     let dy = f32s(&noise.array(shape.y()).data);
     let c = Computation { shape, path, precision };
-    let (dx, dw) = c.backward(Around::default(), &x, &weight, &dy);
+    let (dx, dw) = c.backward(Fusion::default(), &x, &weight, &dy);
     [
-        c.forward(Around::default(), &x, &weight, bias.as_deref()),
+        c.forward(Fusion::default(), &x, &weight, bias.as_deref()),
         c.backward_input(None, &weight, &dy),
         c.backward_weight(&x, &dy),
         c.backward_bias(&dy),
@@ -101,7 +107,7 @@ fn compute(case: &ConvCase, path: Path, precision: Precision) -> [Vec<f32>; 6] {
     ]
 }
 
-/// The reference of the factors as the precision rounds them: what remains is the rounding of sums.
+/// The reference for factors rounded to the precision, so that only the rounding of sums remains.
 fn expected(case: &ConvCase, precision: Precision) -> [Vec<f64>; 4] {
     let mut noise = Noise(case.seed);
     let (mut x, mut weight) = (noise.array(case.x), noise.array(case.weight));
@@ -118,12 +124,13 @@ fn expected(case: &ConvCase, precision: Precision) -> [Vec<f64>; 4] {
         }
     }
     let c = Computation { shape: case.shape(), path: Path::Baseline, precision };
-    let y = if c.forward_precision() == precision { y(&x, &weight) } else { exact_y };
+    let y = if c.choice().forward == precision { y(&x, &weight) } else { exact_y };
     let (dx, dw, _) = reference::conv2d_backward(&x, &weight, &dy, case.options);
     [y, dx.data, dw.data, db]
 }
 
-/// Largest difference, relative to the root mean square of what is expected, or to its `usual` size where it cancels.
+/// Checks the largest difference, relative to the root mean square of the expected values, or to their `usual` size where they
+/// cancel.
 #[track_caller]
 fn assert_close(what: &str, found: &[f32], expected: &[f64], usual: f64, tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}: length");
@@ -134,7 +141,7 @@ fn assert_close(what: &str, found: &[f32], expected: &[f64], usual: f64, toleran
     }
 }
 
-/// Root of the mean square of the differences.
+/// Root mean square of the differences.
 fn distance(a: &[f64], b: &[f64]) -> f64 {
     let sum: f64 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
     (sum / a.len() as f64).sqrt()
@@ -155,7 +162,7 @@ fn check(case: &ConvCase, precision: Precision, tolerance: f64) {
     }
 }
 
-/// The activation that the convolution applies itself is the activation of its result, and lets NaN through.
+/// A fused activation is the activation of the result, and lets NaN through.
 fn check_activation(case: &ConvCase) {
     let f32s = |v: &[f64]| -> Vec<f32> { v.iter().map(|v| *v as f32).collect() };
     let mut noise = Noise(case.seed);
@@ -163,7 +170,7 @@ fn check_activation(case: &ConvCase) {
     x[0] = f32::NAN;
     for path in Path::supported() {
         let c = Computation { shape: case.shape(), path, precision: Precision::F32 };
-        let y = |activation| c.forward(Around { activation, ..Around::default() }, &x, &weight, None);
+        let y = |activation| c.forward(Fusion { activation, ..Fusion::default() }, &x, &weight, None);
         let plain = y(Activation::None);
         assert!(plain.iter().any(|v| v.is_nan()), "the first pixel is read");
         for (activation, high) in [(Activation::Relu, f32::INFINITY), (Activation::Relu6, 6.0)] {
@@ -177,8 +184,8 @@ fn check_activation(case: &ConvCase) {
 }
 
 #[test]
-fn an_activation_on_the_way_is_one_afterwards() {
-    // 1 × 1, depthwise of both kinds, Winograd's and tap by tap; channels that fill vectors and that do not.
+fn a_fused_activation_is_the_activation_of_the_result() {
+    // Pointwise, both kinds of depthwise, Winograd and direct; channels that fill vectors and that do not.
     for [cin, cout, kernel, stride, groups] in [
         [40, 37, 1, 1, 1],
         [16, 64, 1, 1, 1],
@@ -192,7 +199,7 @@ fn an_activation_on_the_way_is_one_afterwards() {
     }
 }
 
-/// A case of the usual kind, large enough for several tasks.
+/// A layer as networks have them, large enough for several tasks.
 fn layer(
     n: usize,
     side: usize,
@@ -234,9 +241,42 @@ fn layers_of_the_networks_are_the_reference() {
         layer(2, 34, [96, 96], 3, 2, 96),
     ] {
         check(&case, Precision::F32, 2e-5);
-        if !applies(&case.shape(), Precision::Bf16) {
+        if !case.is_bf16_winograd() {
             check(&case, Precision::Bf16, 2e-5);
         }
+    }
+}
+
+#[test]
+fn the_algorithm_follows_from_the_shape() {
+    let of = |case: ConvCase, precision| choose(&case.shape(), precision, Path::Avx2);
+    let (f32, bf16) = (Precision::F32, Precision::Bf16);
+    for (case, precision, expected) in [
+        (layer(8, 8, [64, 64], 3, 1, 1), f32, Algorithm::Winograd),
+        (layer(8, 8, [15, 64], 3, 1, 1), f32, Algorithm::Direct),
+        (layer(8, 8, [48, 64], 3, 1, 1), bf16, Algorithm::Direct),
+        (layer(8, 8, [64, 64], 3, 2, 1), f32, Algorithm::Direct),
+        // Of 16 positions only 7 · 7 / 9 taps lie inside: 16 products save nothing.
+        (layer(8, 1, [64, 64], 3, 1, 1), f32, Algorithm::Direct),
+        (layer(8, 8, [64, 64], 1, 1, 1), f32, Algorithm::Pointwise),
+        (layer(8, 8, [64, 64], 1, 2, 1), f32, Algorithm::Direct),
+        (layer(8, 8, [64, 64], 3, 1, 64), bf16, Algorithm::Depthwise),
+    ] {
+        assert_eq!(of(case.clone(), precision).algorithm, expected, "{case:?} in {precision:?}");
+    }
+    let Choice { forward, backward, .. } = of(layer(8, 8, [24, 64], 1, 1, 1), bf16);
+    assert_eq!((forward, backward), (f32, bf16), "few inputs are not rounded forward");
+    assert_eq!(of(layer(8, 8, [64, 64], 3, 1, 64), bf16).forward, f32);
+    for (case, together) in [
+        (layer(16, 8, [64, 64], 3, 1, 64), true),
+        (layer(15, 8, [64, 64], 3, 1, 64), false),
+        (layer(16, 64, [65, 65], 3, 1, 65), false),
+        (layer(64, 8, [64, 64], 1, 1, 1), true),
+        (layer(1, 4, [64, 64], 1, 1, 1), false),
+        (layer(64, 8, [512, 512], 1, 1, 1), false),
+        (layer(64, 8, [64, 64], 3, 1, 1), false),
+    ] {
+        assert_eq!(of(case.clone(), f32).gradients_together, together, "{case:?}");
     }
 }
 
@@ -284,16 +324,16 @@ proptest! {
 
     #[test]
     fn bf16_is_the_reference_of_rounded_factors(
-        case in conv_case().prop_filter("computed directly", |c| !applies(&c.shape(), Precision::Bf16))
+        case in conv_case().prop_filter("not by Winograd's method", |c| !c.is_bf16_winograd())
     ) {
         check(&case, Precision::Bf16, 2e-5);
     }
 
-    /// What is rounded there are sums of factors: errors are somewhat larger than of rounded factors.
+    /// Sums of factors are rounded here, so errors are somewhat larger than for rounded factors.
     #[test]
     fn bf16_by_winograd_is_near_the_reference(
         case in winograd_case(prop_oneof![Just(32usize), Just(64), Just(96)])
-            .prop_filter("computed so", |c| applies(&c.shape(), Precision::Bf16))
+            .prop_filter("by Winograd's method", ConvCase::is_bf16_winograd)
     ) {
         let (exact, rounded) = (expected(&case, Precision::F32), expected(&case, Precision::Bf16));
         for path in Path::supported() {
@@ -306,5 +346,41 @@ proptest! {
                 prop_assert!(error <= 2.0 * usual, "{} {what}: {error:.2e}, {usual:.2e}", path.name());
             }
         }
+    }
+}
+
+/// Whoever changes these bits raises the numerics version (`nasty_teacher::numerics`): logit tables, saved states and results of
+/// other bits must not be mixed with new ones.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn bits_are_those_of_the_present_numerics() {
+    let cases = [
+        layer(9, 8, [64, 64], 3, 1, 1),
+        layer(17, 4, [160, 48], 3, 1, 1),
+        layer(11, 9, [48, 64], 3, 2, 1),
+        layer(16, 4, [300, 130], 1, 1, 1),
+        layer(3, 12, [40, 72], 1, 2, 1),
+        layer(3, 13, [24, 144], 1, 1, 1),
+        layer(8, 13, [3, 24], 3, 1, 1),
+        layer(10, 6, [128, 128], 3, 1, 8),
+        layer(17, 7, [144, 144], 3, 1, 144),
+        layer(9, 7, [58, 58], 3, 2, 58),
+        layer(2, 9, [40, 40], 5, 1, 40),
+    ];
+    // FNV-1a of all results.
+    let digest = |path, precision| {
+        let results = cases.iter().flat_map(|case| compute(case, path, precision)).flatten();
+        results.fold(0xcbf2_9ce4_8422_2325_u64, |hash, v| {
+            (hash ^ u64::from(v.to_bits())).wrapping_mul(0x0100_0000_01b3)
+        })
+    };
+    for path in Path::supported() {
+        let expected = match path {
+            Path::Baseline => [0x5a1d_3f66_5883_15ee, 0xbf02_9715_f433_2b6c],
+            Path::Avx2 => [0x159d_fa8c_6436_2d5a, 0x55aa_1cfd_8d42_af23],
+            Path::Avx512 => [0x51a7_f5f8_bec3_251e, 0x989b_0946_393f_84c7],
+            Path::Avx512Bf16 => [0x51a7_f5f8_bec3_251e, 0x569c_6b75_7a9f_9d2f],
+        };
+        assert_eq!([Precision::F32, Precision::Bf16].map(|p| digest(path, p)), expected, "{path:?}");
     }
 }

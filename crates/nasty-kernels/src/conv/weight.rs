@@ -1,10 +1,9 @@
-//! The gradient of the weight: for every tap, the products of input and output-gradient channels summed over
+//! The direct algorithm for the gradient of the weight: for every tap, the products of channels of x and dy, summed over
 //! images and pixels.
 //!
-//! A task has some input channels, some output channels and some images. It copies a band of rows of both sides
-//! to a buffer, the same pixel of eight images side by side, as `[chunk][row][column][image][channel]` and
-//! `[row][column][image][channel]`, so that a tap's run over pixels is a run over memory. Products of pairs take two
-//! images at a time.
+//! A task has some input channels, some output channels and some images. It copies a band of rows of x and dy to
+//! buffers as `[chunk][row][column][image][channel]` and `[row][column][image][channel]`, with the same pixel of eight
+//! images side by side, so that a tap reads memory in order. Products of pairs take two images at a time.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -20,38 +19,37 @@ use crate::simd::{Element, Isa, Job, Path};
 
 /// Images side by side.
 const IMAGES: usize = 8;
-/// Tasks that a shape is cut into at least, if need be by images: parallel work for that many threads. It must
-/// not depend on how many there are, for sums over other parts round differently.
+/// The least number of tasks that a shape is split into, by images if need be: work for that many threads. It must not
+/// depend on the number of threads, because other partial sums round differently.
 pub(super) const TASKS: usize = 16;
-/// Bytes of a thread's buffer, about.
+/// Approximate bytes of a thread's buffer.
 const BUFFER: usize = 512 << 10;
-/// Bytes of output gradient that all taps and channels go over before the next: with the input's
-/// they stay in the first-level cache.
+/// Bytes of dy that all taps and channels go over at a time; with those of x they stay in the first-level cache.
 const BLOCK: usize = 8 << 10;
-/// Bytes of a task's sums, about: with the buffer they stay in a usual second-level cache.
+/// Approximate bytes of a task's sums; with the buffer they stay in a typical second-level cache.
 const SUMS: usize = 144 << 10;
-/// Elements that slots are added up in at once.
+/// Elements of a task that adds up slots.
 const ADDED: usize = 4 << 10;
 
-/// How the shape is cut; depends on the shape and the vectors' length alone.
+/// How the sums are split. It depends on the shape and the vectors' length alone.
 pub(super) struct Plan {
     pub(super) shape: ConvShape,
-    /// Sums of two channels: one a tap, or what the taps are made of.
+    /// Sums for a pair of channels: one per tap, or the points that the taps are computed from.
     taps: usize,
     tiles: Vec<Tile>,
     width: usize,
     lanes: usize,
-    /// Input channels of a group in sixteens.
+    /// Chunks of a group's input channels.
     chunks: usize,
     /// Chunks of a task.
     task_chunks: usize,
     /// Tiles of a task.
     task_tiles: usize,
-    /// Parts of the images.
+    /// Parts that the images are split into.
     slots: usize,
 }
 
-/// The sums of all slots, `len` each, added up in their order.
+/// Adds up the sums of all slots, `len` each, in order.
 pub(super) fn add_slots(sums: &mut [f32], len: usize) -> &[f32] {
     let (sums, others) = sums.split_at_mut(len);
     sums.par_chunks_mut(ADDED).enumerate().for_each(|(i, sums)| {
@@ -62,7 +60,7 @@ pub(super) fn add_slots(sums: &mut [f32], len: usize) -> &[f32] {
     sums
 }
 
-/// A part of the sum.
+/// A part of the work.
 pub(super) struct Task<'a> {
     pub(super) group: usize,
     pub(super) tiles: &'a [Tile],
@@ -82,12 +80,12 @@ pub(super) fn backward_weight<E: Element>(path: Path, shape: &ConvShape, x: &[f3
 }
 
 impl Plan {
-    /// A task's sums have `room` bytes, about.
+    /// Splits a shape so that a task's sums have about `room` bytes.
     pub(super) fn new(shape: &ConvShape, lanes: usize, taps: usize, room: usize) -> Self {
         let (tiles, width) = tiles(2, shape.cout / shape.groups, lanes);
         let chunks = (shape.cin / shape.groups).div_ceil(CHUNK);
-        // As many of both as their sums' room allows, about as many inputs as outputs: each is copied for all of
-        // the other.
+        // As many channels as the room allows, and about as many inputs as outputs: a task copies its inputs for all of
+        // its outputs, and the reverse.
         let even = |all: usize, most: usize| all.div_ceil(all.div_ceil(most.clamp(1, all)));
         let blocks = room / (taps * CHUNK * 2 * lanes * 4);
         let task_chunks = even(chunks, blocks.isqrt().next_power_of_two().max(blocks / tiles.len()));
@@ -97,8 +95,8 @@ impl Plan {
         Self { shape: *shape, taps, tiles, width, lanes, chunks, task_chunks, task_tiles, slots }
     }
 
-    /// The gradient as `[out, in, kh, kw]`: `job` adds a task's products to its sums, which are zero before, and `finish`
-    /// makes the taps of two channels of their sums.
+    /// The gradient as `[out, in, kh, kw]`. `job` adds a task's products to its sums, which start at zero; `finish` computes
+    /// the taps of a pair of channels from their sums.
     pub(super) fn run(
         &self,
         job: impl Fn(&Task<'_>, Shared<'_>) + Sync,
@@ -112,7 +110,7 @@ impl Plan {
             for (tile, chunk) in task.tiles.iter().flat_map(|t| task.chunks.clone().map(move |c| (t, c))) {
                 let len = self.chunk(tile);
                 let sums = shared.at(self.sums(task, tile, chunk), len);
-                // SAFETY: `at` checked the length, and tiles and chunks are this task's alone.
+                // SAFETY: `at` checks the length, and no other task has these tiles and chunks.
                 unsafe { std::slice::from_raw_parts_mut(sums, len) }.fill(0.0);
             }
             job(task, shared);
@@ -158,7 +156,7 @@ impl Plan {
         self.taps * CHUNK * tile.vectors * self.lanes
     }
 
-    /// Adds the slots up, in their order, and finishes the taps.
+    /// Adds up the slots in order, and computes the taps.
     fn unpack(&self, sums: &mut [f32], finish: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec<f32> {
         let sums = add_slots(sums, self.len());
         let (taps, inputs) = (self.shape.taps(), self.shape.cin / self.shape.groups);
@@ -188,14 +186,14 @@ impl Plan {
     }
 }
 
-/// Output positions whose window's `tap` lies inside, along one axis.
+/// The output positions for which `tap` lies inside the image, along one axis.
 fn inside(tap: usize, length: usize, outputs: usize, stride: usize, padding: usize) -> Range<usize> {
     let start = padding.saturating_sub(tap).div_ceil(stride);
     let end = if length + padding > tap { (length + padding - tap - 1) / stride + 1 } else { 0 };
     start..end.min(outputs).max(start)
 }
 
-/// Whether a window reads the position, along one axis; with a stride larger than the kernel some are left out.
+/// Whether any window reads the position, along one axis; with a stride larger than the kernel some are skipped.
 fn is_read(position: usize, kernel: usize, stride: usize, padding: usize) -> bool {
     (position + padding) % stride < kernel
 }
@@ -236,7 +234,7 @@ impl<E: Element> TaskJob<'_, E> {
         let task = self.task;
         let shape = self.plan.shape;
         let ConvShape { stride, padding, .. } = shape;
-        // Input rows that the band's windows cover.
+        // The input rows that the band's windows read.
         let top = (rows.start * stride).saturating_sub(padding).min(shape.h);
         let bottom = ((rows.end - 1) * stride + shape.kh).saturating_sub(padding).min(shape.h).max(top);
         let steps = count.div_ceil(E::VALUES);
@@ -255,7 +253,7 @@ impl<E: Element> TaskJob<'_, E> {
         }
 
         let pixel = steps * 2 * I::LANES * 4;
-        // With one tap nothing of the input is read again: longer runs.
+        // With one tap no input is read twice, so longer blocks are better.
         let block = if shape.taps() == 1 { 2 * BLOCK } else { BLOCK };
         let block_columns = (block / pixel).clamp(1, shape.ow);
         let block_rows = (block / (pixel * shape.ow)).clamp(1, rows.len());
@@ -293,16 +291,16 @@ impl<E: Element> TaskJob<'_, E> {
                         x_column: stride * steps * CHUNK,
                         dy_row: shape.ow * steps * width,
                     };
-                    // SAFETY: the instruction set is there, for a job runs; the rows and columns are those whose
-                    // tap lies inside the image, so in the band; `sums` has all taps' chunks, and they are this
-                    // task's alone.
+                    // SAFETY: a job runs, so the instruction set is supported; the tap lies inside the image, so in the
+                    // band, for these rows and columns; `sums` has the chunks of all taps, and no other task writes
+                    // them.
                     unsafe { tap.all::<I>(used, width) }
                 }
             }
         }
     }
 
-    /// As `[chunk][row][column][image][channel]`.
+    /// Packs rows of x as `[chunk][row][column][image][channel]`.
     #[inline(always)]
     fn pack_x<I: Isa>(&self, first: usize, count: usize, rows: Range<usize>, to: &mut [E]) {
         let shape = &self.plan.shape;
@@ -332,7 +330,7 @@ impl<E: Element> TaskJob<'_, E> {
         }
     }
 
-    /// As `[row][column][image][channel]`.
+    /// Packs rows of dy as `[row][column][image][channel]`.
     #[inline(always)]
     fn pack_dy<I: Isa>(&self, tile: &Tile, first: usize, count: usize, rows: Range<usize>, to: &mut [E]) {
         let shape = &self.plan.shape;
@@ -352,7 +350,7 @@ impl<E: Element> TaskJob<'_, E> {
     }
 }
 
-/// The step's image, and the one that pairs with it: not with f32, nor for the last of an odd number.
+/// The image of a step and its partner in a pair. There is none with f32, nor for an odd last image.
 #[inline(always)]
 fn images<E: Element>(
     all: &[f32],

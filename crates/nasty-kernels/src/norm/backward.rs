@@ -1,5 +1,5 @@
-//! The backward passes, and what they remember of the forward pass: x, the channels' vectors, and y only where a
-//! residual was added (else the activation's mask is taken again from x).
+//! The backward passes, and what they save from the forward pass: x, the vectors of the channels, and y only if a residual was
+//! added (otherwise the activation's mask is computed again from x).
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use super::passes::{self, Channels, Wide, WideCorrection};
 use super::{Seam, Through, narrow};
 use crate::{Activation, buffers, flex};
 
-/// Of `y = activation((x − mean) · scale + shift + residual)`.
+/// What the backward pass of `y = activation((x − mean) · scale + shift + residual)` needs.
 #[derive(Clone, Debug)]
 pub(super) struct Saved {
     pub(super) x: FlexTensor,
     /// With a residual and an activation.
     pub(super) y: Option<FlexTensor>,
     pub(super) form: Channels,
-    /// 1 / √(variance + ε) if mean and scale are the batch's, to be differentiated through.
+    /// 1 / √(variance + ε), if mean and scale are the batch's and depend on x.
     pub(super) precision: Option<Vec<f64>>,
     pub(super) activation: Activation,
     pub(super) seam: Option<Arc<Seam>>,
@@ -39,7 +39,7 @@ impl<const N: usize> Backward<Flex, N> for AffineBackward {
         let parent = |i: usize| ops.parents.get(i).and_then(Option::as_ref);
         let (x, wide) = (flex::elements(&x_tensor), Wide::new(&form));
 
-        // With a residual, d becomes what the residual gets; without one the mask is applied on the way.
+        // With a residual, d becomes the gradient of the residual; without one, the kernels apply the mask.
         let sums_wanted = precision.is_some() || parent(1).is_some() || parent(2).is_some();
         let sums = match (&y, sums_wanted) {
             (Some(y), true) => {
@@ -100,7 +100,7 @@ pub(super) fn correction(
     WideCorrection::new(&wide.lanes, &narrow(&slope), &narrow(&scaled(sum)))
 }
 
-/// Remembers y.
+/// Its state is y.
 #[derive(Debug)]
 pub(super) struct ActivationBackward;
 

@@ -1,4 +1,4 @@
-//! A batch-norm that is computed by the convolution behind it, part by part as that reads.
+//! A batch-norm that the next convolution computes block by block while it reads its input.
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::passes::{Channels, GradientSums, Wide};
 use super::{Norm, Seam, Through, form, narrow};
 use crate::Activation;
 
-/// `activation((x − mean) · scale + shift)` of the batch's mean and scale.
+/// `activation((x − mean) · scale + shift)`, with the batch's mean and scale.
 #[derive(Clone, Debug)]
 pub(crate) struct InputNorm {
     /// 1 / √(variance + ε).
@@ -28,17 +28,17 @@ impl InputNorm {
         Self { precision, form, wide, activation: norm.activation, seam: norm.seam.clone() }
     }
 
-    /// Of whole pixels.
+    /// Normalises whole pixels. Writes every element of y.
     pub(crate) fn apply(&self, x: &[f32], y: &mut [MaybeUninit<f32>]) {
         self.wide.pixels(x, self.activation, y);
     }
 
-    /// What [`Self::back`] needs of the gradient of the batch-norm's result.
+    /// Collects what [`Self::back`] needs from the gradient of the batch-norm's result.
     pub(crate) fn sums(&self) -> GradientSums<'_> {
         GradientSums::new(&self.wide, self.activation)
     }
 
-    /// What x's node gets of the gradient of the result, and the gradients of gamma and beta.
+    /// From the gradient of the result: the gradient for x's node, and those of gamma and beta.
     pub(crate) fn back(
         &self,
         d: FlexTensor,

@@ -1,15 +1,15 @@
-//! The inner loops over one block, compiled for each instruction set. Slices named like their channel vectors hold
-//! one value a lane of a wide row; the last row of a block may be shorter.
+//! The inner loops over one block, compiled for each instruction set. Slices named after a vector of the channels hold one
+//! value for each lane of a wide row; the last row of a block may be shorter.
 //!
-//! The normal form of everything here is `v = (x − mean) · scale + shift` (mean 0 where there is none); it is rounded
-//! the same way wherever it is computed, so a mask taken again from x in backward is the forward pass's.
+//! Everything here computes the normal form `v = (x − mean) · scale + shift` (mean 0 where there is none). It is always
+//! rounded in the same way, so a mask that the backward pass computes again from x is that of the forward pass.
 
 use std::mem::MaybeUninit;
 
 use crate::Activation;
 use crate::isa::{MulAdd, per_isa};
 
-/// max(v, 0) that lets NaN through: a training run that has diverged must not look healthy.
+/// max(v, 0), but NaN for NaN: a training run that has diverged must not look healthy.
 #[inline(always)]
 fn relu(v: f32) -> f32 {
     if v < 0.0 { 0.0 } else { v }
@@ -74,8 +74,8 @@ fn add_part_body<M>(sums: &mut [f64], part: &[f64], factor: f64) {
 
 per_isa! { pub(super) fn add_part(sums: &mut [f64], part: &[f64], factor: f64) = add_part_body }
 
-/// Adds to the variance of all rows that of a part, `count` rows of which have this mean and this Σ (x − mean)², which rounding
-/// may have made negative.
+/// Adds a part's share to the variance of all rows. The part has `count` rows, this mean, and this Σ (x − mean)², which
+/// rounding may have made negative.
 #[inline(always)]
 #[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
 fn add_scatter_body<M>(
@@ -97,7 +97,7 @@ per_isa! {
     ) = add_scatter_body
 }
 
-/// The channel vectors of the normal form, widened.
+/// The vectors of the normal form, repeated along a wide row.
 #[derive(Clone, Copy)]
 pub(super) struct Form<'a> {
     pub(super) mean: &'a [f32],
@@ -106,7 +106,7 @@ pub(super) struct Form<'a> {
 }
 
 impl<'a> Form<'a> {
-    /// All vectors as long as a wide row.
+    /// The first `len` values of all vectors.
     #[inline(always)]
     fn rows(self, len: usize) -> (&'a [f32], &'a [f32], &'a [f32]) {
         (&self.mean[..len], &self.scale[..len], &self.shift[..len])
@@ -158,7 +158,7 @@ fn forward_body<M: MulAdd>(
 }
 
 per_isa! {
-    /// y = activation(v + residual).
+    /// y = activation(v + residual). Writes every element of y.
     pub(super) fn forward(
         x: &[f32], residual: Option<&[f32]>, form: Form<'_>, activation: Activation, y: &mut [MaybeUninit<f32>],
     ) = forward_body
@@ -224,7 +224,7 @@ fn activate_body<M>(x: &mut [f32], activation: Activation) {
 }
 
 per_isa! {
-    /// The activation alone, in x's place.
+    /// The activation alone, in place of x.
     pub(crate) fn activate(x: &mut [f32], activation: Activation) = activate_body
 }
 
@@ -244,7 +244,7 @@ per_isa! {
     pub(crate) fn add(x: &mut [f32], residual: &[f32], activation: Activation) = add_body
 }
 
-/// dy where the activation lets it through, else 0, from y, what the activation gave.
+/// dy where the activation lets it through, else 0. y is the result of the activation.
 #[inline(always)]
 #[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
 fn mask_body<M>(dy: &mut [f32], y: &[f32], activation: Activation) {
@@ -308,7 +308,8 @@ per_isa! {
     ) = sums_body
 }
 
-/// The channel vectors of `dx = scale · d + slope · (x − mean) + offset`, widened; `scale` and `mean` are the form's.
+/// The vectors of `dx = scale · d + slope · (x − mean) + offset`, repeated along a wide row; `scale` and `mean` are the
+/// form's.
 #[derive(Clone, Copy)]
 pub(super) struct Correction<'a> {
     pub(super) slope: &'a [f32],
@@ -411,7 +412,7 @@ fn gradient_beside_body<M: MulAdd>(
 }
 
 per_isa! {
-    /// [`gradient`] beside a dy that stays.
+    /// [`gradient`] that leaves dy as it is. Writes every element of dx.
     pub(super) fn gradient_beside(
         dy: &[f32], x: &[f32], form: Form<'_>, activation: Activation, correction: Option<Correction<'_>>,
         dx: &mut [MaybeUninit<f32>],

@@ -1,17 +1,17 @@
-//! How `[rows, channels]` is cut: into blocks, which are the unit of work and of summation, and within a block into
-//! wide rows of as many pixels as make the inner loop long and a multiple of every vector's length. So few channels,
-//! or an odd number of them, run as fast as many. Nothing here depends on the number of threads.
+//! How `[rows, channels]` is split: into blocks, which are the unit of work and of summation, and a block into wide rows. A
+//! wide row has enough pixels for a long inner loop whose length is a multiple of every vector's, so few channels, or an
+//! odd number of them, are as fast as many. Nothing here depends on the number of threads.
 
 use super::kernels;
 
-/// Lanes of the longest vector, f32 of AVX-512.
+/// Lanes of the longest vector: f32 in AVX-512.
 const VECTOR: usize = 16;
-/// Shortest wide row. Long enough that a sum of one lane is not waited for before its next addend comes.
+/// Shortest wide row. Long enough that a lane's sum is ready before its next addend comes.
 const MIN_WIDTH: usize = 256;
-/// Elements of a block, about: 128 KiB a tensor, several of which fit the second-level cache.
+/// Approximate elements of a block: 128 KiB a tensor, so that several fit the second-level cache.
 const BLOCK: usize = 32 << 10;
 
-/// The cut of tensors with a given number of channels.
+/// The split of tensors with a given number of channels.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lanes {
     channels: usize,
@@ -40,7 +40,7 @@ impl Lanes {
         vec![0.0; self.width]
     }
 
-    /// The sum for each channel over a wide row.
+    /// The sum of a wide row for each channel.
     pub(super) fn narrow(&self, lanes: &[f32]) -> Vec<f64> {
         let mut sums = vec![0.0; self.channels];
         kernels::add_pixels(&mut sums, lanes);

@@ -1,11 +1,11 @@
-//! Batch-norm, scale and shift, residual addition and activation on the CPU backend: how Burn reaches the kernels.
+//! Batch-norm, scale and shift, residual addition and activation on the CPU backend: how Burn calls the kernels.
 
 mod backward;
-mod frozen;
 mod input;
 mod kernels;
 mod lanes;
 mod passes;
+mod scaled;
 mod seam;
 
 use std::sync::Arc;
@@ -18,16 +18,15 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 
 use self::backward::{ActivationBackward, AffineBackward, Saved};
-pub(crate) use self::frozen::{Scaled, conv2d_scale_shift};
 pub(crate) use self::input::InputNorm;
 pub(crate) use self::kernels::{activate as activate_block, add as add_block};
-use self::passes::{Channels, Wide};
-pub(crate) use self::passes::{MomentSums, Moments};
+pub(crate) use self::passes::{Channels, MomentSums, Moments, Wide};
+pub(crate) use self::scaled::Scaled;
 pub(crate) use self::seam::{Seam, Through};
 use crate::flex::Maybe;
 use crate::{Activation, buffers, flex};
 
-/// The operations as Burn dispatches them.
+/// The operations that Burn dispatches.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait NormBackend: Backend {
     fn nasty_normalise(
@@ -49,18 +48,18 @@ pub(crate) trait NormBackend: Backend {
     fn nasty_activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
 }
 
-/// A training-mode batch-norm with its activation, but for the tensors.
+/// A training-mode batch-norm with its activation, without the tensors.
 #[derive(Clone, Debug)]
 pub(crate) struct Norm {
     /// Of x.
     pub(crate) moments: Arc<Moments>,
     pub(crate) epsilon: f64,
     pub(crate) activation: Activation,
-    /// With the convolution whose result x is, if it is one's.
+    /// Shared with the convolution before, if x is the result of one.
     pub(crate) seam: Option<Arc<Seam>>,
 }
 
-/// `activation(batch_norm(x))` that is yet to be computed.
+/// `activation(batch_norm(x))`, not computed yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Normed {
     pub(crate) x: Tensor<4>,
@@ -70,7 +69,7 @@ pub(crate) struct Normed {
 }
 
 impl Normed {
-    /// To be called before an operation reads x.
+    /// Must be called before an operation reads x.
     pub(crate) fn read(&self) {
         if let Some(seam) = &self.norm.seam {
             seam.read();
@@ -102,7 +101,7 @@ impl Normed {
     }
 }
 
-/// Of x `[n, h, w, c]`.
+/// The moments of x `[n, h, w, c]`.
 pub(crate) fn moments(x: &Tensor<4>) -> Moments {
     let c = x.dims()[3];
     let x = if x.device().is_autodiff() { x.clone().inner() } else { x.clone() };
@@ -131,7 +130,7 @@ fn narrow(values: &[f64]) -> Vec<f32> {
     values.iter().map(|v| *v as f32).collect()
 }
 
-/// y in x's place if nobody else needs x.
+/// y, in place of x if nothing else needs x.
 fn apply(x: FlexTensor, residual: Option<FlexTensor>, form: &Channels, act: Activation) -> FlexTensor {
     let (mut x, residual) = (flex::contiguous(x), residual.map(flex::contiguous));
     if !buffers::is_ours(&x) {
@@ -142,14 +141,14 @@ fn apply(x: FlexTensor, residual: Option<FlexTensor>, form: &Channels, act: Acti
     x
 }
 
-/// y beside x.
+/// y in memory of its own.
 fn forward(x: &FlexTensor, residual: Option<&FlexTensor>, form: &Channels, act: Activation) -> FlexTensor {
     let y = passes::forward(flex::elements(x), residual.map(flex::elements), &Wide::new(form), act);
     flex::from_vec::<4>(y, flex::dims(x))
 }
 
 impl Channels {
-    fn of_scale_shift(scale: FlexTensor, shift: FlexTensor) -> Self {
+    pub(crate) fn of_scale_shift(scale: FlexTensor, shift: FlexTensor) -> Self {
         let [scale, shift] =
             [scale, shift].map(flex::contiguous).map(|vector| flex::elements(&vector).to_vec());
         Self { mean: vec![0.0; scale.len()], scale, shift }
@@ -226,7 +225,7 @@ impl<C: CheckpointStrategy> NormBackend for Autodiff<Flex, C> {
     }
 }
 
-/// Computes y of what backward will need, and enters the operation into the graph.
+/// Computes y from what the backward pass will need, and adds the operation to the graph.
 fn finish<C: CheckpointStrategy>(
     mut saved: Saved,
     [x, scale, shift]: [NodeGuard; 3],
@@ -248,7 +247,7 @@ fn finish<C: CheckpointStrategy>(
                 OpsKind::Tracked(prepared) => {
                     let residual = flex::contiguous(residual);
                     let y = forward(&saved.x, Some(&residual), &saved.form, saved.activation);
-                    // Without activation there is no mask to take from y.
+                    // The backward pass reads y only to mask the gradient of the activation.
                     saved.y = (saved.activation != Activation::None).then(|| y.clone());
                     prepared.finish(saved, y)
                 }

@@ -1,5 +1,6 @@
-//! Whole tensors, block by block in parallel. Sums are taken in f32 within a lane of a block, in f64 beyond, in the
-//! order of the blocks: the same bits for any number of threads.
+//! Whole tensors, block by block in parallel. A lane of a block is summed in f32, everything else in f64 and in the order of
+//! the blocks, so results are the same to the last bit with any number of threads.
+#![allow(unsafe_code, reason = "results are not filled with zeros first")]
 
 use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
@@ -12,20 +13,20 @@ use crate::Activation;
 use crate::buffers::filled;
 use crate::lock::lock;
 
-/// Elements of a block where channels do not matter.
+/// Elements of a block of operations that ignore channels.
 const FLAT_BLOCK: usize = 32 << 10;
 
-/// One value a channel for each vector of the normal form.
+/// The vectors of the normal form, one value a channel.
 #[derive(Clone, Debug)]
-pub(super) struct Channels {
+pub(crate) struct Channels {
     pub(super) mean: Vec<f32>,
     pub(super) scale: Vec<f32>,
     pub(super) shift: Vec<f32>,
 }
 
-/// [`Channels`] along a wide row.
+/// [`Channels`] repeated along a wide row.
 #[derive(Clone, Debug)]
-pub(super) struct Wide {
+pub(crate) struct Wide {
     pub(super) lanes: Lanes,
     mean: Vec<f32>,
     scale: Vec<f32>,
@@ -33,7 +34,7 @@ pub(super) struct Wide {
 }
 
 impl Wide {
-    pub(super) fn new(channels: &Channels) -> Self {
+    pub(crate) fn new(channels: &Channels) -> Self {
         let lanes = Lanes::new(channels.mean.len());
         let [mean, scale, shift] =
             [&channels.mean, &channels.scale, &channels.shift].map(|values| lanes.widen(values));
@@ -44,8 +45,8 @@ impl Wide {
         Form { mean: &self.mean, scale: &self.scale, shift: &self.shift }
     }
 
-    /// `activation(v)` of whole pixels, by one thread.
-    pub(super) fn pixels(&self, x: &[f32], activation: Activation, y: &mut [MaybeUninit<f32>]) {
+    /// y = `activation(v)` of whole pixels, on the calling thread. Writes every element of y.
+    pub(crate) fn pixels(&self, x: &[f32], activation: Activation, y: &mut [MaybeUninit<f32>]) {
         kernels::forward(x, None, self.form(), activation, y);
     }
 }
@@ -57,7 +58,7 @@ pub(crate) struct Moments {
     pub(super) variance: Vec<f64>,
 }
 
-/// Of x `[rows, channels]`.
+/// The moments of x `[rows, channels]`.
 pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
     let sums = MomentSums::new(channels);
     let block = sums.lanes.block;
@@ -68,7 +69,7 @@ pub(super) fn moments(x: &[f32], channels: usize) -> Moments {
 /// Pixels in a block, their mean, and Σ (x − mean)².
 type BlockMoments = (f64, Vec<f64>, Vec<f64>);
 
-/// [`Moments`] of what comes part by part, in any order.
+/// Collects [`Moments`] from blocks that arrive in any order.
 pub(crate) struct MomentSums {
     channels: usize,
     lanes: Lanes,
@@ -89,7 +90,7 @@ impl MomentSums {
     }
 
     fn of(&self, x: &[f32]) -> BlockMoments {
-        // Around a value of the channel itself, squares are of the size of the variance, whatever the mean is.
+        // Relative to one of the channel's values, squares have the magnitude of the variance, whatever the mean is.
         let lanes = &self.lanes;
         let (pivot, mut sum, mut square) = (lanes.widen(&x[..self.channels]), lanes.zeros(), lanes.zeros());
         kernels::moments(x, &pivot, &mut sum, &mut square);
@@ -104,7 +105,7 @@ impl MomentSums {
         (count, mean, scatter)
     }
 
-    /// Of all that was added.
+    /// The moments of all pixels that were added.
     pub(crate) fn moments(self) -> Moments {
         let blocks = in_order(self.blocks);
         let rows: f64 = blocks.iter().map(|(count, ..)| count).sum();
@@ -119,7 +120,7 @@ impl MomentSums {
     }
 }
 
-/// What tasks left, in the order of the parts that it is of: that of their ends would give other roundings every time.
+/// Results of tasks, sorted by position: in the order in which tasks end, sums would round differently every time.
 fn in_order<T>(parts: Mutex<Vec<(usize, T)>>) -> Vec<T> {
     let mut parts = parts.into_inner().unwrap_or_else(PoisonError::into_inner);
     parts.sort_unstable_by_key(|(at, _)| *at);
@@ -129,16 +130,19 @@ fn in_order<T>(parts: Mutex<Vec<(usize, T)>>) -> Vec<T> {
 /// `activation(v + residual)`.
 pub(super) fn forward(x: &[f32], residual: Option<&[f32]>, wide: &Wide, activation: Activation) -> Vec<f32> {
     let block = wide.lanes.block;
-    filled(x.len(), |y| {
-        let blocks = y.par_chunks_mut(block).zip(x.par_chunks(block)).enumerate();
-        blocks.for_each(|(i, (y, x))| {
-            let residual = residual.map(|r| &r[i * block..][..x.len()]);
-            kernels::forward(x, residual, wide.form(), activation, y);
-        });
-    })
+    // SAFETY: the blocks cover all of y, which is as long as x, and the kernel writes one value of y for each of x.
+    unsafe {
+        filled(x.len(), |y| {
+            let blocks = y.par_chunks_mut(block).zip(x.par_chunks(block)).enumerate();
+            blocks.for_each(|(i, (y, x))| {
+                let residual = residual.map(|r| &r[i * block..][..x.len()]);
+                kernels::forward(x, residual, wide.form(), activation, y);
+            });
+        })
+    }
 }
 
-/// [`forward`] in x's place.
+/// [`forward`] in place of x.
 pub(super) fn forward_in_place(x: &mut [f32], residual: Option<&[f32]>, wide: &Wide, activation: Activation) {
     let block = wide.lanes.block;
     x.par_chunks_mut(block).enumerate().for_each(|(i, x)| {
@@ -147,7 +151,7 @@ pub(super) fn forward_in_place(x: &mut [f32], residual: Option<&[f32]>, wide: &W
     });
 }
 
-/// Masks dy by y, what the activation gave.
+/// Masks dy by y, the result of the activation.
 pub(super) fn mask(dy: &mut [f32], y: &[f32], activation: Activation) {
     if activation != Activation::None {
         dy.par_chunks_mut(FLAT_BLOCK)
@@ -169,7 +173,7 @@ pub(super) fn sums(dy: &[f32], x: &[f32], wide: &Wide, activation: Activation) -
     sums.total()
 }
 
-/// [`sums`] of what comes part by part, in any order.
+/// Collects [`sums`] from blocks that arrive in any order.
 pub(crate) struct GradientSums<'a> {
     wide: &'a Wide,
     activation: Activation,
@@ -190,13 +194,13 @@ impl<'a> GradientSums<'a> {
         }
     }
 
-    /// Of all that was added.
+    /// The sums of all pixels that were added.
     pub(super) fn total(self) -> Sums {
         total(in_order(self.blocks))
     }
 }
 
-/// Masks dy by y in its place, and gives the [`sums`] of what remains.
+/// Masks dy by y in place, and returns the [`sums`] of the result.
 pub(super) fn mask_and_sum(
     dy: &mut [f32],
     y: &[f32],
@@ -263,7 +267,7 @@ pub(super) fn gradient(
     });
 }
 
-/// dx beside a dy that is still needed.
+/// dx in memory of its own, because dy is still needed.
 pub(super) fn gradient_beside(
     dy: &[f32],
     x: &[f32],
@@ -272,16 +276,21 @@ pub(super) fn gradient_beside(
     correction: Option<Correction<'_>>,
 ) -> Vec<f32> {
     let block = wide.lanes.block;
-    filled(dy.len(), |dx| {
-        dx.par_chunks_mut(block).zip(dy.par_chunks(block)).zip(x.par_chunks(block)).for_each(
-            |((dx, dy), x)| {
-                kernels::gradient_beside(dy, x, wide.form(), activation, correction, dx);
-            },
-        );
-    })
+    assert_eq!(x.len(), dy.len(), "x has the shape of dy");
+    // SAFETY: the blocks cover all of dx, which is as long as dy and x, and the kernel writes one value of dx for each of
+    // both.
+    unsafe {
+        filled(dy.len(), |dx| {
+            dx.par_chunks_mut(block).zip(dy.par_chunks(block)).zip(x.par_chunks(block)).for_each(
+                |((dx, dy), x)| {
+                    kernels::gradient_beside(dy, x, wide.form(), activation, correction, dx);
+                },
+            );
+        })
+    }
 }
 
-/// The activation alone, in x's place.
+/// The activation alone, in place of x.
 pub(super) fn activate(x: &mut [f32], activation: Activation) {
     if activation != Activation::None {
         x.par_chunks_mut(FLAT_BLOCK).for_each(|x| kernels::activate(x, activation));

@@ -1,5 +1,5 @@
-//! Where a convolution and the batch-norm behind it meet: forward the convolution takes the statistics of its result, and
-//! backward it may go the way through the batch-norm, part by part as it reads its gradient.
+//! What a convolution and the batch-norm after it share. In the forward pass the convolution takes the statistics of its result;
+//! in the backward pass it may differentiate through the batch-norm, block by block while it reads its gradient.
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,19 +12,19 @@ use super::passes::{self, Moments, Wide, WideCorrection};
 use crate::lock::lock;
 use crate::{Activation, buffers, flex};
 
-/// What both leave each other.
+/// The shared state.
 #[derive(Debug, Default)]
 pub(crate) struct Seam {
-    /// Of the convolution's result.
+    /// The moments of the convolution's result.
     moments: OnceLock<Arc<Moments>>,
-    /// Operations that read that.
+    /// How many operations read that result.
     readers: AtomicUsize,
-    /// From the batch-norm's gradient to the convolution's.
+    /// How the convolution's gradient follows from the batch-norm's, if the convolution is to compute it.
     through: Mutex<Option<Through>>,
 }
 
 impl Seam {
-    /// What the convolution's forward pass leaves.
+    /// Called by the convolution's forward pass.
     pub(crate) fn leave_moments(&self, moments: Moments) {
         self.moments.get_or_init(|| Arc::new(moments));
     }
@@ -33,13 +33,13 @@ impl Seam {
         self.moments.get().expect("the forward pass leaves them").clone()
     }
 
-    /// To be told of every operation that reads the convolution's result.
+    /// Must be called for every operation that reads the convolution's result.
     pub(crate) fn read(&self) {
         self.readers.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The gradient that the convolution's node gets of d, which is yet to go through the batch-norm. It stays as it is if
-    /// the convolution can do that: if no other gradient will be added to it.
+    /// The gradient to register for the convolution's node, from the gradient d of the batch-norm's result. It is d itself if
+    /// the convolution can differentiate through the batch-norm, which it can if no other gradient will be added.
     pub(super) fn back(&self, d: FlexTensor, through: Through) -> FlexTensor {
         if self.readers.load(Ordering::Relaxed) > 1 {
             return through.whole(d);
@@ -48,13 +48,13 @@ impl Seam {
         d
     }
 
-    /// What the convolution's gradient is yet to go through.
+    /// What the convolution must apply to its gradient, if anything.
     pub(crate) fn through(&self) -> Option<Through> {
         lock(&self.through).take()
     }
 }
 
-/// The way of a gradient back through `activation((x − mean) · scale + shift)`.
+/// The gradient of `activation((x − mean) · scale + shift)` as a function of the gradient d of its result.
 #[derive(Debug)]
 pub(crate) struct Through {
     pub(super) x: FlexTensor,
@@ -65,19 +65,19 @@ pub(crate) struct Through {
 }
 
 impl Through {
-    /// What [`Self::some`] reads beside d, of its shape.
+    /// What [`Self::some`] reads besides d, of the same shape.
     pub(crate) fn reads(&self) -> &[f32] {
         flex::elements(&self.x)
     }
 
-    /// Of whole pixels, the first of which begins at `at`; by one thread.
+    /// The gradient of whole pixels, the first of which begins at `at`, on the calling thread. Writes every element of dx.
     pub(crate) fn some(&self, at: usize, d: &[f32], dx: &mut [MaybeUninit<f32>]) {
         let (x, correction) = (&self.reads()[at..][..d.len()], self.correction.as_ref());
         let correction = correction.map(WideCorrection::vectors);
         kernels::gradient_beside(d, x, self.wide.form(), self.activation, correction, dx);
     }
 
-    /// Of all pixels, in d's place if nobody else needs that.
+    /// The gradient of all pixels, in place of d if nothing else needs d.
     pub(crate) fn whole(&self, d: FlexTensor) -> FlexTensor {
         let Self { x, wide, activation, correction } = self;
         let (mut d, x) = (flex::contiguous(d), flex::elements(x));

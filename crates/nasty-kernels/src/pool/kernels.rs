@@ -32,7 +32,7 @@ impl Pool {
         &image[(y * width + x) * self.c..][..self.c]
     }
 
-    /// The windows along one direction that see pixel `at`: a range of output indices below `outputs`.
+    /// The windows along one axis that contain pixel `at`, as a range of output indices below `outputs`.
     #[inline(always)]
     fn windows(&self, at: usize, outputs: usize) -> std::ops::Range<usize> {
         let first = (at + 1).saturating_sub(self.size).div_ceil(self.stride);
@@ -40,7 +40,7 @@ impl Pool {
     }
 }
 
-/// One image's maxima, and which pixel of its window each was: the first of equal ones, and NaN before all numbers.
+/// One image's maxima, and which pixel of its window each one is: the first of equal ones, and NaN before all numbers.
 #[inline(always)]
 fn max_body<M: MulAdd>(pool: Pool, x: &[f32], y: &mut [f32], winner: &mut [u8]) {
     let [_, ow] = pool.sides();
@@ -118,7 +118,7 @@ fn average_backward_body<M: MulAdd>(pool: Pool, dy: &[f32], dx: &mut [f32]) {
 
 per_isa! { pub(super) fn average_backward(pool: Pool, dy: &[f32], dx: &mut [f32]) = average_backward_body }
 
-/// Mean over an image, each row of pixels summed for itself first.
+/// Mean over an image. Each row of pixels is summed first.
 #[inline(always)]
 fn global_body<M: MulAdd>(width: usize, x: &[f32], y: &mut [f32]) {
     let c = y.len();

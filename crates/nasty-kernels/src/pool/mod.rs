@@ -1,4 +1,5 @@
 //! Maximum, average and global pools on the CPU backend. Images are the unit of work.
+#![allow(unsafe_code, reason = "gradients are not filled with zeros first")]
 
 mod kernels;
 
@@ -18,7 +19,7 @@ use self::kernels::Pool;
 use crate::buffers::filled;
 use crate::flex;
 
-/// The operations as Burn dispatches them.
+/// The operations that Burn dispatches.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait PoolBackend: Backend {
     fn nasty_max_pool2d(x: FloatTensor<Self>, size: usize) -> FloatTensor<Self>;
@@ -26,7 +27,7 @@ pub(crate) trait PoolBackend: Backend {
     fn nasty_global_avg_pool(x: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
-/// The largest window that [`max_pool2d`] numbers the pixels of in one byte.
+/// The largest window whose pixels [`max_pool2d`] can number in one byte.
 pub(crate) const MAX_WINDOW: usize = 16;
 
 pub(crate) fn max_pool2d(x: Tensor<4>, size: usize) -> Tensor<4> {
@@ -41,7 +42,7 @@ pub(crate) fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as PoolBackend>::nasty_global_avg_pool(x.into_dispatch()))
 }
 
-/// Elements of an image, for cutting a batch; an empty batch has no images, whatever they measure.
+/// Elements of an image, for splitting a batch; at least 1, because an empty chunk size is not allowed.
 fn per_image(dims: [usize; 4]) -> usize {
     dims[1..].iter().product::<usize>().max(1)
 }
@@ -51,7 +52,7 @@ fn pooled(dims: [usize; 4], pool: Pool) -> [usize; 4] {
     [dims[0], h, w, dims[3]]
 }
 
-/// Maxima and the winning pixels' numbers.
+/// The maxima, and which pixel of its window each one is.
 fn max_forward(x: &FlexTensor, size: usize) -> (FlexTensor, Vec<u8>) {
     let pool = Pool::new(flex::dims(x), size, size);
     let dims = pooled(flex::dims(x), pool);
@@ -91,7 +92,7 @@ impl PoolBackend for Flex {
     }
 }
 
-/// A pool's input shape, and for maxima the winners.
+/// The input's shape, and what else the gradient needs.
 #[derive(Clone, Debug)]
 enum PoolBackward {
     Max { x: [usize; 4], size: usize, winner: Arc<Vec<u8>> },
@@ -103,17 +104,21 @@ impl PoolBackward {
     fn gradient(&self, dy: FlexTensor) -> FlexTensor {
         let dy = flex::contiguous(dy);
         let (Self::Max { x, .. } | Self::Average { x, .. } | Self::Global { x }) = *self;
-        let dy = flex::elements(&dy).par_chunks((flex::elements(&dy).len() / x[0].max(1)).max(1));
+        let of_image = (flex::elements(&dy).len() / x[0].max(1)).max(1);
+        let dy = flex::elements(&dy).par_chunks(of_image);
         let len = x.iter().product();
         let dx = match self {
             Self::Max { size, winner, .. } => {
                 let pool = Pool::new(x, *size, *size);
                 let winner = winner.par_chunks((winner.len() / x[0].max(1)).max(1));
-                filled(len, |dx| {
-                    dx.par_chunks_mut(per_image(x))
-                        .zip(dy.zip(winner))
-                        .for_each(|(dx, (dy, winner))| kernels::max_backward(pool, dy, winner, dx));
-                })
+                // SAFETY: every image has its dy and winners, and the kernel writes every pixel of the image.
+                unsafe {
+                    filled(len, |dx| {
+                        dx.par_chunks_mut(per_image(x))
+                            .zip(dy.zip(winner))
+                            .for_each(|(dx, (dy, winner))| kernels::max_backward(pool, dy, winner, dx));
+                    })
+                }
             }
             Self::Average { size, stride, .. } => {
                 let pool = Pool::new(x, *size, *stride);
@@ -125,15 +130,18 @@ impl PoolBackward {
             }
             Self::Global { .. } => {
                 let share = 1.0 / (x[1] * x[2]) as f32;
-                filled(len, |dx| {
-                    dx.par_chunks_mut(per_image(x)).zip(dy).for_each(|(dx, dy)| {
-                        for pixel in dx.chunks_exact_mut(x[3]) {
-                            pixel.iter_mut().zip(dy).for_each(|(dx, dy)| {
-                                dx.write(dy * share);
-                            });
-                        }
-                    });
-                })
+                // SAFETY: every image has its dy, whose channels are those of a pixel, and an image is whole pixels.
+                unsafe {
+                    filled(len, |dx| {
+                        dx.par_chunks_mut(per_image(x)).zip(dy).for_each(|(dx, dy)| {
+                            for pixel in dx.chunks_exact_mut(x[3]) {
+                                pixel.iter_mut().zip(dy).for_each(|(dx, dy)| {
+                                    dx.write(dy * share);
+                                });
+                            }
+                        });
+                    })
+                }
             }
         };
         flex::from_vec(dx, x)

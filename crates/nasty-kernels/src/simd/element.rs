@@ -1,4 +1,4 @@
-//! What the kernels multiply: f32, or two bfloat16 at a time.
+//! The factors that the kernels multiply: f32, or pairs of bfloat16.
 
 use super::Isa;
 
@@ -7,21 +7,21 @@ use super::Isa;
 #[repr(transparent)]
 pub(crate) struct Pair(pub(crate) u32);
 
-/// A lane's worth of factors, four bytes.
+/// The factors in a lane of a vector: four bytes.
 pub(crate) trait Element: Copy + Default + Send + Sync + 'static {
     /// Values in an element.
     const VALUES: usize;
 
-    /// Packs the first value and, if the element has two, the second.
+    /// Packs the first value and, if an element has two, the second.
     fn pack(first: f32, second: f32) -> Self;
 
-    /// [`Self::pack`] for all lanes.
+    /// [`Self::pack`] in all lanes.
     ///
     /// # Safety
     /// As of [`Isa`].
     unsafe fn pack_lanes<I: Isa>(first: I::V, second: I::V) -> I::V;
 
-    /// `LANES` elements of neighbouring values.
+    /// `LANES` elements, each of neighbouring values.
     ///
     /// # Safety
     /// As of [`Isa`]; `from` is valid for `LANES * VALUES` values.

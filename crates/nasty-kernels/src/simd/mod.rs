@@ -1,8 +1,8 @@
-//! One set of kernels, compiled for several instruction sets; which one runs is decided once, at run time.
+//! One set of kernels, compiled for several instruction sets. Which one runs is decided once, at run time.
 //!
 //! A kernel is a [`Job`] generic over an [`Isa`]. [`Path::run`] calls it inside a function that is compiled for the
-//! instruction set, so everything below must be `#[inline(always)]`, and a job must not start threads: a closure
-//! that another thread runs is compiled for the baseline.
+//! instruction set, so everything that a job calls must be `#[inline(always)]`. A job must not start threads, because a
+//! closure that runs on another thread is compiled for the baseline.
 #![allow(unsafe_code, reason = "vector instructions and the pointers they read")]
 
 mod element;
@@ -17,10 +17,10 @@ pub(crate) use self::element::round_to_bf16;
 pub(crate) use self::element::{Element, Pair};
 pub(crate) use self::plain::Plain;
 
-/// An instruction set with kernels of its own, the weakest first.
+/// An instruction set that the kernels are compiled for, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Path {
-    /// What the target always has: SSE2 on x86-64, NEON on 64-bit Arm.
+    /// What every machine of the target has: SSE2 on x86-64, NEON on 64-bit Arm.
     Baseline,
     /// AVX2 with FMA.
     Avx2,
@@ -35,20 +35,20 @@ pub(crate) trait Job {
     /// Its result.
     type Output;
 
-    /// The computation; to be `#[inline(always)]`.
+    /// The computation. It must be `#[inline(always)]`.
     fn run<I: Isa>(self) -> Self::Output;
 }
 
-/// Vectors of `LANES` f32 and what the kernels do with them.
+/// Vectors of `LANES` f32, and the operations that the kernels need.
 ///
 /// # Safety
-/// All functions need a machine that has the instruction set; pointers must be valid for `LANES` (`splat`: one) values,
-/// and need not be aligned.
+/// The machine must support the instruction set. Pointers must be valid for `LANES` values (`splat`: for one) and need not
+/// be aligned.
 pub(crate) trait Isa: 'static {
     /// f32 in a vector.
     const LANES: usize;
-    /// Images that a convolution's inner loop takes at once with two vectors of channels: as many as leave the
-    /// accumulators in registers.
+    /// How many images the inner loop of a convolution takes at once with two vectors of channels, so that all sums stay in
+    /// registers.
     const IMAGES: usize;
     /// A vector of f32, or of as many [`Pair`]s.
     type V: Copy;
@@ -57,29 +57,29 @@ pub(crate) trait Isa: 'static {
     unsafe fn load(from: *const f32) -> Self::V;
     unsafe fn splat(from: *const f32) -> Self::V;
     unsafe fn store(to: *mut f32, v: Self::V);
-    /// The first `len` lanes, or all if there are fewer, zeros behind them; `from` needs to be valid for these.
+    /// Loads the first `len` lanes (all, if there are fewer), and zeros in the others; `from` must be valid for the loaded ones.
     unsafe fn load_first(from: *const f32, len: usize) -> Self::V;
-    /// Stores the first `len` lanes, or all if there are fewer; `to` needs to be valid for these.
+    /// Stores the first `len` lanes (all, if there are fewer); `to` must be valid for these.
     unsafe fn store_first(to: *mut f32, len: usize, v: Self::V);
-    /// Asks for the cache line at any address, valid or not.
+    /// Prefetches the cache line at an address, which need not be valid.
     #[inline(always)]
     fn prefetch(_: *const f32) {}
-    /// The same for the second-level cache.
+    /// [`Self::prefetch`] into the second-level cache.
     #[inline(always)]
     fn prefetch_far(_: *const f32) {}
-    /// [`Self::prefetch`] of a line that is to be written.
+    /// [`Self::prefetch`] of a line that will be written.
     #[inline(always)]
     fn prefetch_write(_: *mut f32) {}
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     /// a b + c.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// v between two bounds; NaN stays.
+    /// v clamped to two bounds; NaN stays NaN.
     unsafe fn clamp(v: Self::V, low: Self::V, high: Self::V) -> Self::V;
-    /// c plus both products of the bfloat16 pairs of a and b.
+    /// c plus both products of the bfloat16 pairs in a and b.
     unsafe fn dot(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
 
-    /// Pairs of a and b.
+    /// Pairs of the lanes of a and b.
     #[inline(always)]
     unsafe fn pairs(a: Self::V, b: Self::V) -> Self::V {
         let (mut first, mut second) = ([0.0; 16], [0.0; 16]);
@@ -94,7 +94,7 @@ pub(crate) trait Isa: 'static {
         }
     }
 
-    /// Pairs of neighbours, from twice `LANES` f32.
+    /// Pairs of neighbouring values, from 2 · `LANES` f32.
     #[inline(always)]
     unsafe fn neighbours(from: *const f32) -> Self::V {
         let mut pairs = [0.0; 16];
@@ -108,11 +108,11 @@ pub(crate) trait Isa: 'static {
 }
 
 impl Path {
-    /// All, the weakest first.
+    /// All instruction sets, the weakest first.
     const ALL: [Self; 4] = [Self::Baseline, Self::Avx2, Self::Avx512, Self::Avx512Bf16];
 
-    /// The best that this machine has, or the one that the environment variable `NASTY_KERNELS` names, if this
-    /// machine has it.
+    /// The best one that this machine supports, or the one that the environment variable `NASTY_KERNELS` names, if this machine
+    /// supports it.
     pub(crate) fn chosen() -> Self {
         static CHOSEN: OnceLock<Path> = OnceLock::new();
         *CHOSEN.get_or_init(|| {
@@ -123,7 +123,7 @@ impl Path {
         })
     }
 
-    /// Those that this machine has.
+    /// Those that this machine supports.
     pub(crate) fn supported() -> Vec<Self> {
         Self::ALL.into_iter().filter(|p| p.is_supported()).collect()
     }
@@ -158,7 +158,7 @@ impl Path {
         self == Self::Baseline
     }
 
-    /// f32 in a vector.
+    /// Number of f32 in a vector.
     pub(crate) fn lanes(self) -> usize {
         struct Lanes;
         impl Job for Lanes {

@@ -1,4 +1,4 @@
-//! Vectors as arrays, for any target: the compiler makes of them what the target has.
+//! Vectors as arrays, which the compiler maps to the registers of any target.
 
 use super::element::{high, low};
 use super::{Isa, Pair};
@@ -8,7 +8,7 @@ pub(crate) struct Plain;
 
 const LANES: usize = 4;
 
-/// a b + c; fused only where the target can, for the library function is a hundred times slower.
+/// a b + c, fused only if the target has an instruction for it: the library function is a hundred times slower.
 #[inline(always)]
 fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, c) } else { a * b + c }

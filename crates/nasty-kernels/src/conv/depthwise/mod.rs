@@ -1,5 +1,5 @@
-//! Depthwise convolution: every channel by itself, vectors along channels, straight from and to the tensors. Bound by
-//! memory, so always in f32.
+//! Depthwise convolution: every channel by itself. Vectors run along the channels, and tensors are read and written
+//! directly. It is bound by memory, so it is always computed in f32.
 
 mod runs;
 mod slide;
@@ -10,18 +10,17 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::ahead::Ahead;
-use super::compute::{Around, Epilogue};
+use super::fusion::{Epilogue, Fusion};
 use super::geometry::{ConvShape, Taps};
 use super::output::{Output, Shared};
 use super::pack::CHUNK;
-use super::weight::TASKS;
 use crate::scratch::Scratch;
 use crate::simd::{Isa, Job, Path};
 
 use self::runs::{ColumnRun, runs};
 pub(super) use self::weight::backward_weight;
 
-/// Sums over taps of one side's pixels for the other: forward or the gradient of the input.
+/// Every destination pixel as a sum over taps of source pixels: the forward pass, or the gradient of the input.
 pub(super) struct Gather<'a> {
     path: Path,
     channels: usize,
@@ -31,7 +30,7 @@ pub(super) struct Gather<'a> {
     rows: Vec<Taps>,
     runs: Vec<ColumnRun>,
     kernel_width: usize,
-    /// Whether the kernel [slides], and if so, whether the leftmost source's tap is the last.
+    /// If the kernel [slides]: whether its taps run from right to left.
     slides: Option<bool>,
     /// `[tap][channel]`.
     weight: Vec<f32>,
@@ -41,12 +40,12 @@ pub(super) struct Gather<'a> {
 pub(super) fn forward(
     path: Path,
     s: &ConvShape,
-    around: Around<'_>,
+    fusion: Fusion<'_>,
     x: &[f32],
     weight: &[f32],
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
-    Gather::forward(path, s, weight, bias).run(s.n, around, x)
+    Gather::forward(path, s, weight, bias).run(s.n, fusion, x)
 }
 
 pub(super) fn backward_input(
@@ -56,22 +55,17 @@ pub(super) fn backward_input(
     weight: &[f32],
     dy: &[f32],
 ) -> Vec<f32> {
-    Gather::backward(path, s, weight).run(s.n, Around { epilogue, ..Around::default() }, dy)
+    Gather::backward(path, s, weight).run(s.n, Fusion { epilogue, ..Fusion::default() }, dy)
 }
 
-/// Bytes of an image up to which it stays in the second-level cache, about.
-const IMAGE: usize = 1 << 20;
+/// Images of up to about this many bytes stay in the second-level cache.
+pub(super) const MOST_IMAGE_BYTES: usize = 1 << 20;
 
-/// Whether an image at a time is better than one gradient after the other.
-pub(super) fn suits_both(s: &ConvShape) -> bool {
-    s.n >= TASKS && 4 * s.h * s.w * s.cin <= IMAGE
-}
-
-/// dx and dw, an image at a time: what both read comes from memory once.
+/// dx and dw, an image at a time, so that x and dy are read from memory once.
 pub(super) fn backward(
     path: Path,
     s: &ConvShape,
-    around: Around<'_>,
+    fusion: Fusion<'_>,
     x: &[f32],
     weight: &[f32],
     dy: &[f32],
@@ -92,14 +86,14 @@ pub(super) fn backward(
             let mut next = [&[][..]; 3];
             if image + 1 < images.end {
                 let of_dy = of(image + 1, dy_image);
-                next = [&dy[of_dy.clone()], around.beside_dy(of_dy), &x[of(image + 1, x_image)]];
+                next = [&dy[of_dy.clone()], fusion.beside_dy(of_dy), &x[of(image + 1, x_image)]];
             }
-            around.dy(of(image, dy_image), dy, |dy| {
+            fusion.dy(of(image, dy_image), dy, |dy| {
                 let sources = gather.sources(0, &(0..s.h));
-                // First what reads dy in the order in which it comes from memory.
-                // SAFETY: the image is this task's alone.
-                unsafe { gather.some(image, 0..s.h, &dy[sources], shared, around, next) };
-                around.x(of(image, x_image), x, |x| plan.add(x, dy, sums));
+                // dx first: it reads dy in memory order.
+                // SAFETY: no other task writes this image.
+                unsafe { gather.some(image, 0..s.h, &dy[sources], shared, fusion, next) };
+                fusion.x(of(image, x_image), x, |x| plan.add(x, dy, sums));
             });
         }
     });
@@ -107,7 +101,7 @@ pub(super) fn backward(
     (unsafe { dx.finish() }, plan.total(sums))
 }
 
-/// Whether a source is seen by three neighbours, or fewer at the sides.
+/// Whether every source is read by its three neighbours in the row (two at the border).
 fn slides(s: &ConvShape) -> bool {
     (s.stride, s.kw, s.padding) == (1, 3, 1)
 }
@@ -153,9 +147,9 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Of all images.
-    fn run(&self, images: usize, around: Around<'_>, x: &[f32]) -> Vec<f32> {
-        // Tasks of some rows, counted through all images.
+    /// The destination of all images.
+    fn run(&self, images: usize, fusion: Fusion<'_>, x: &[f32]) -> Vec<f32> {
+        // A task has some rows; rows are counted through all images.
         let [of_image, columns] = self.destination;
         let rows = images * of_image;
         let mut y = Output::new(rows * columns * self.channels);
@@ -168,57 +162,57 @@ impl<'a> Gather<'a> {
                 let start = image * of_image;
                 let stop = end.min(start + of_image);
                 let rows = first - start..stop - start;
-                // What a prologue reads; without one the tiles ask for their rows.
+                // What the prologue reads next; without one the inner loops prefetch their rows.
                 let sources = self.sources(image, &rows);
                 let rest = &x[sources.end..];
                 let next =
-                    if around.prologue.is_some() { &rest[..rest.len().min(sources.len())] } else { &[] };
-                around.x(sources, x, |x| {
-                    // SAFETY: these rows are this task's alone.
-                    unsafe { self.some(image, rows, x, shared, around, [next, &[], &[]]) };
+                    if fusion.prologue.is_some() { &rest[..rest.len().min(sources.len())] } else { &[] };
+                fusion.x(sources, x, |x| {
+                    // SAFETY: no other task writes these rows.
+                    unsafe { self.some(image, rows, x, shared, fusion, [next, &[], &[]]) };
                 });
                 first = stop;
             }
         });
-        // SAFETY: the runs cover every column, and the tasks every row of every image.
+        // SAFETY: the runs cover all columns, and the tasks all rows of all images.
         unsafe { y.finish() }
     }
 
-    /// Where the sources are that some rows of an image read.
+    /// The elements of x that some rows of an image read.
     pub(super) fn sources(&self, image: usize, rows: &Range<usize>) -> Range<usize> {
         let reach = Taps::reach(&self.rows[rows.clone()]);
         let at = |source: usize| (image * self.source[0] + source) * self.source[1] * self.channels;
         at(reach.start)..at(reach.end)
     }
 
-    /// Some rows of an image from their sources x, by one thread; `next` is read next.
+    /// Some rows of an image from their sources x, on the calling thread; `next` is prefetched.
     ///
     /// # Safety
-    /// Nobody else reads or writes them.
+    /// No other thread reads or writes these rows of y.
     pub(super) unsafe fn some(
         &self,
         image: usize,
         rows: Range<usize>,
         x: &[f32],
         y: Shared<'_>,
-        around: Around<'_>,
+        fusion: Fusion<'_>,
         next: [&[f32]; 3],
     ) {
         let first = Taps::reach(&self.rows[rows.clone()]).start;
         let lines = rows.len() * self.destination[1] * self.channels.div_ceil(CHUNK);
         let ahead = Ahead::of(next, lines);
-        let bounds = around.activation.bounds();
+        let bounds = fusion.activation.bounds();
         self.path.run(Rows { gather: self, image, rows: rows.clone(), x, first, y, bounds, ahead });
-        if let Some(epilogue) = around.epilogue {
+        if let Some(epilogue) = fusion.epilogue {
             let row = self.destination[1] * self.channels;
             let (at, len) = ((image * self.destination[0] + rows.start) * row, rows.len() * row);
-            // SAFETY: the caller's promise, and all have been written.
+            // SAFETY: the caller's promise; all these rows have been written.
             epilogue(at, unsafe { std::slice::from_raw_parts_mut(y.at(at, len), len) });
         }
     }
 }
 
-/// Elements of the destination that a task computes, about.
+/// Approximate number of destination elements that a task computes.
 const TASK: usize = 64 << 10;
 
 /// Rows of an image.
@@ -226,7 +220,7 @@ struct Rows<'a> {
     gather: &'a Gather<'a>,
     image: usize,
     rows: Range<usize>,
-    /// The sources' rows that they read, from `first` on.
+    /// The source rows that they read, from row `first` on.
     x: &'a [f32],
     first: usize,
     /// The destination, of all images.
@@ -247,7 +241,7 @@ impl Job for Rows<'_> {
     }
 }
 
-/// The `v`-th vector of `len` values, which are whole vectors or less than one.
+/// Vector `v` of `len` values, which are whole vectors or less than one.
 #[inline(always)]
 unsafe fn load<I: Isa>(from: *const f32, v: usize, len: usize) -> I::V {
     // SAFETY: the caller's promise.

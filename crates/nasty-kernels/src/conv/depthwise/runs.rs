@@ -1,4 +1,4 @@
-//! Kernels of any geometry: columns with the same taps form runs, and several columns of a run are computed at a time.
+//! Any geometry: columns with the same taps form runs, and several columns of a run are computed at a time.
 
 use super::super::geometry::Taps;
 use super::super::output::Shared;
@@ -6,7 +6,7 @@ use super::super::pack::CHUNK;
 use super::{Gather, Rows, load};
 use crate::simd::Isa;
 
-/// Columns `start + i step` for i in `0..len` have the same taps; the first source moves by `source_step` a column.
+/// Columns `start + i step` for i in `0..len`, which have the same taps; the first source moves by `source_step` a column.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ColumnRun {
     pub(super) start: usize,
@@ -16,7 +16,7 @@ pub(super) struct ColumnRun {
     pub(super) taps: Taps,
 }
 
-/// Cuts columns into runs; those `step` apart have taps alike.
+/// Splits columns into runs of columns `step` apart.
 pub(super) fn runs(columns: &[Taps], step: usize, source_step: usize) -> Vec<ColumnRun> {
     let mut runs: Vec<ColumnRun> = Vec::new();
     for phase in 0..step.min(columns.len()) {
@@ -38,16 +38,16 @@ pub(super) fn runs(columns: &[Taps], step: usize, source_step: usize) -> Vec<Col
 /// Columns of a run with the kernel's rows that reach them.
 struct Strip<'a> {
     x: &'a [f32],
-    /// For each of those rows where the leftmost source of the run's first column and the weight begin.
+    /// For each of those rows: where the leftmost source of the run's first column begins, and where its weights begin.
     lines: &'a [[usize; 2]],
-    /// From one row of sources to the next.
+    /// Distance of two rows of sources.
     row: usize,
-    /// From one tap to its right neighbour in the weight.
+    /// Distance of a tap and its right neighbour in the weight.
     weight_step: isize,
     source_step: usize,
     y: Shared<'a>,
     bounds: Option<[f32; 2]>,
-    /// Where the first column's destination begins.
+    /// Where the destination of the first column begins.
     to: usize,
     to_step: usize,
 }
@@ -61,7 +61,7 @@ impl Rows<'_> {
         for row in self.rows.clone() {
             for run in &g.runs {
                 let across = run.taps;
-                // From left to right; the gradient's taps are listed from right to left.
+                // From left to right, though the gradient's taps are listed from right to left.
                 let (tap, source) = across.leftmost();
                 lines.clear();
                 let down = if across.count > 0 { g.rows[row] } else { Taps::default() };
@@ -69,7 +69,7 @@ impl Rows<'_> {
                 for (ky, y) in down.iter() {
                     let x = ((y - self.first) * g.source[1] + source) * g.channels;
                     let weight = (ky * g.kernel_width + tap) * g.channels;
-                    // What the tiles' pointers rely on.
+                    // `tile` relies on this for its pointers.
                     assert!(x + sources * g.channels <= self.x.len() && weight < g.weight.len());
                     lines.push([x, weight]);
                 }
@@ -97,7 +97,7 @@ impl Rows<'_> {
 }
 
 impl Gather<'_> {
-    /// `T` of `taps` taps at a time, neighbouring columns reading neighbouring sources if `UNIT`.
+    /// A run, `T` of `taps` taps at a time. With `UNIT`, neighbouring columns read neighbouring sources.
     #[inline(always)]
     fn strip<I: Isa, const T: usize, const UNIT: bool>(&self, strip: &Strip<'_>, len: usize, taps: usize) {
         let mut column = 0;
@@ -132,7 +132,7 @@ impl Gather<'_> {
         }
         let mut channel = 0;
         while channel < self.channels {
-            // The last vectors may lap over those before.
+            // The last vectors may overlap the ones before.
             let left = self.channels - channel;
             if left > I::LANES && self.channels >= 2 * I::LANES {
                 let start = channel.min(self.channels - 2 * I::LANES);
@@ -158,8 +158,8 @@ impl Gather<'_> {
     ) {
         let step = if UNIT { 1 } else { strip.source_step };
         let channels = self.channels;
-        // SAFETY: the instruction set is there, for a job runs. `len` channels from `channel` on lie within a pixel,
-        // and sources and weights of the strip's columns and taps within x and the weight, as `by_runs` has checked.
+        // SAFETY: a job runs, so the instruction set is supported. `len` channels from `channel` on lie within a pixel;
+        // `by_runs` has checked that the strip's sources and weights lie within x and the weight.
         unsafe {
             let mut sums = [[I::zero(); V]; P];
             if let Some(bias) = self.bias {
@@ -172,7 +172,7 @@ impl Gather<'_> {
                 }
             }
             if let Some(x) = strip.lines.iter().map(|[x, _]| x).max() {
-                // The row below is the next to come from memory, and in too many pieces for the machine to foresee.
+                // The row below comes from memory next, in more streams than the hardware prefetcher follows.
                 let below = strip.x.as_ptr().wrapping_add(x + column * step * channels + channel + strip.row);
                 for p in 0..P * step {
                     for v in 0..V {
@@ -206,7 +206,7 @@ impl Gather<'_> {
             for (p, sums) in sums.iter().enumerate() {
                 let to = strip.y.at(strip.to + (column + p) * strip.to_step + channel, len);
                 for v in 0..V {
-                    // Of the next columns; or their stores would wait for the lines to come.
+                    // For the next columns: without it their stores would wait for the cache lines.
                     I::prefetch_write(to.wrapping_add(P * strip.to_step + v * I::LANES));
                 }
                 for (v, sum) in sums.iter().enumerate() {

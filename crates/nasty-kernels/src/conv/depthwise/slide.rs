@@ -1,22 +1,21 @@
-//! Three columns wide kernels that move by one pixel and keep the width: a source is read once for the three
-//! destinations that it reaches.
+//! Kernels three columns wide with stride 1 and padding 1: a source is loaded once for the three destinations that read it.
 
 use super::super::pack::CHUNK;
 use super::{Rows, load};
 use crate::simd::Isa;
 
-/// Rows of sources with those of the weight, as offsets of their first elements.
+/// Offsets of the first elements of source rows and of the weight rows that go with them.
 type Lines = [[usize; 2]];
 
 impl Rows<'_> {
-    /// All rows; the leftmost source's tap is the last if `flipped`, else the first.
+    /// All rows. With `flipped`, taps run from right to left.
     #[inline(always)]
     pub(super) fn slide<I: Isa>(mut self, flipped: bool) {
         let g = self.gather;
         let width = g.destination[1];
         let row_len = width * g.channels;
-        assert!(g.source[1] == width && g.kernel_width == 3, "the strips' pointers rely on this");
-        // As many columns at a time as leave their sums and a row of the weight in registers.
+        assert!(g.source[1] == width && g.kernel_width == 3, "`vector` relies on this for its pointers");
+        // At a time as many columns as leave their sums and a row of the weight in registers.
         let strips = width.div_ceil(I::IMAGES);
         let mut lines = Vec::new();
         for row in self.rows.clone() {
@@ -50,7 +49,7 @@ impl Rows<'_> {
         let len = channels.min(I::LANES);
         for channel in (0..channels).step_by(I::LANES) {
             self.ahead.lines::<I>(P * len.div_ceil(CHUNK));
-            // The last vector may lap over the one before.
+            // The last vector may overlap the one before.
             self.vector::<I, P>(lines, to, column, channel.min(channels - len), len, flipped);
         }
     }
@@ -68,8 +67,8 @@ impl Rows<'_> {
     ) {
         let g = self.gather;
         let (channels, width) = (g.channels, g.destination[1]);
-        // SAFETY: the instruction set is there, for a job runs. `len` channels from `channel` on lie within a pixel, and the
-        // rows of sources and of the weight within x and the weight, as `slide` has checked.
+        // SAFETY: a job runs, so the instruction set is supported. `len` channels from `channel` on lie within a pixel;
+        // `slide` has checked that the rows of sources and weights lie within x and the weight.
         unsafe {
             let mut sums = [I::zero(); P];
             if let Some(bias) = g.bias {
@@ -82,7 +81,7 @@ impl Rows<'_> {
                     |t: usize| load::<I>(weight.add(if flipped { 2 - t } else { t } * channels), 0, len);
                 let taps = [tap(0), tap(1), tap(2)];
                 for source in 0..P + 2 {
-                    // One to the left of the columns, to one to the right.
+                    // From one to the left of the columns to one to the right.
                     let at = column + source;
                     if at == 0 || at > width {
                         continue;
@@ -102,7 +101,7 @@ impl Rows<'_> {
                 }
             }
             if let Some(x) = lines.iter().map(|[x, _]| x).max() {
-                // The row below is the next to come from memory, and in too many pieces for the machine to foresee.
+                // The row below comes from memory next, in more streams than the hardware prefetcher follows.
                 let below = self.x.as_ptr().wrapping_add(x + (width + column) * channels + channel);
                 for p in 0..P {
                     I::prefetch(below.wrapping_add(p * channels));
@@ -110,7 +109,7 @@ impl Rows<'_> {
             }
             for (p, sum) in sums.into_iter().enumerate() {
                 let to = self.y.at(to + (column + p) * channels + channel, len);
-                // Of the next columns; or their stores would wait for the lines to come.
+                // For the next columns: without it their stores would wait for the cache lines.
                 I::prefetch_write(to.wrapping_add(P * channels));
                 if len < I::LANES {
                     I::store_first(to, len, sum);

@@ -1,4 +1,4 @@
-//! The gradient of the weight: for every tap and channel, the products summed over pixels.
+//! The gradient of the weight: for every tap and channel, the sum of the products over all pixels.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::{ColumnRun, load, runs};
 use crate::scratch::Scratch;
 use crate::simd::{Isa, Job, Path};
 
-/// How the gradient is computed: in sums over some of the images each, cut by the shape alone.
+/// How the gradient is split into sums over some of the images. The split depends on the shape alone.
 pub(super) struct Plan<'a> {
     path: Path,
     shape: &'a ConvShape,
@@ -45,7 +45,7 @@ impl<'a> Plan<'a> {
         self.path.run(Products { plan: self, x, dy, sums });
     }
 
-    /// dw of the slots' sums.
+    /// dw from the sums of all slots.
     pub(super) fn total(&self, sums: &mut [f32]) -> Vec<f32> {
         let (taps, channels) = (self.shape.taps(), self.shape.cin);
         let sums = add_slots(sums, self.len);
@@ -75,22 +75,22 @@ struct Products<'a> {
     sums: &'a mut [f32],
 }
 
-/// Pixels whose products are summed in one go, about.
+/// Approximate number of pixels whose products are summed at a time.
 const PIECE: usize = 128;
 
-/// Rows and columns that see the same taps, up to three neighbours; all in elements.
+/// Rows and columns that read the same taps, up to three neighbouring ones. Offsets and steps are in elements.
 struct Piece {
     taps: usize,
     rows: usize,
     columns: usize,
-    /// Where the first pixel's x and dy and the first tap's sums begin.
+    /// Where x and dy of the first pixel and the sums of the first tap begin.
     x: usize,
     dy: usize,
     sums: usize,
-    /// From one row to the next.
+    /// Distance of two rows.
     x_row: usize,
     dy_row: usize,
-    /// From one column's x to the next.
+    /// Distance of two columns in x.
     x_step: usize,
 }
 
@@ -111,11 +111,11 @@ impl Job for Products<'_> {
 }
 
 impl Products<'_> {
-    /// The pieces of some rows.
+    /// Splits some rows into pieces.
     fn cut(&self, rows: Range<usize>, pieces: &mut Vec<Piece>) {
         let s = self.plan.shape;
         for ky in 0..s.kh {
-            // Rows that the tap reaches inside for are neighbours.
+            // The rows whose tap lies inside the image are neighbours.
             let reaches = |o: &usize| self.plan.rows[*o].iter().any(|(tap, _)| tap == ky);
             let Some(first) = rows.clone().find(reaches) else { continue };
             let count = rows.clone().filter(reaches).count();
@@ -133,7 +133,7 @@ impl Products<'_> {
                         dy_row: s.ow * s.cin,
                         x_step: s.stride * s.cin,
                     };
-                    // What the tiles' pointers rely on.
+                    // `tile` relies on this for its pointers.
                     let Piece { taps, rows, columns, x, dy, x_row, dy_row, x_step, .. } = piece;
                     assert!(x + (rows - 1) * x_row + (columns - 1) * x_step + taps * s.cin <= self.x.len());
                     assert!(dy + (rows - 1) * dy_row + columns * s.cin <= self.dy.len());
@@ -152,7 +152,7 @@ impl Products<'_> {
         }
         let mut channel = 0;
         while channel < channels {
-            // The last vectors lap over those before, whose channels they skip.
+            // The last vectors may overlap the ones before; they skip the channels that were added already.
             let left = channels - channel;
             if left >= 4 * I::LANES {
                 self.taps::<I, 4>(pieces, channel, 4 * I::LANES, 0);
@@ -190,8 +190,8 @@ impl Products<'_> {
         skip: usize,
     ) {
         let channels = self.plan.shape.cin;
-        // SAFETY: the instruction set is there, for a job runs. `len` channels from `channel` on lie within a pixel,
-        // and the piece's pixels within x and dy, as `cut` has checked. The array holds `V` vectors.
+        // SAFETY: a job runs, so the instruction set is supported. `len` channels from `channel` on lie within a pixel;
+        // `cut` has checked that the piece lies within x and dy. The array holds `V` vectors.
         unsafe {
             let mut total = [[I::zero(); V]; T];
             for row in 0..piece.rows {

@@ -1,5 +1,5 @@
-//! 1×1 convolution without stride or padding: a product of matrices, `[pixels, inputs]` with the weight, straight
-//! from and to the tensors. Pairs of bfloat16 are first packed, a block of pixels at a time.
+//! 1×1 convolution with stride 1 and no padding: the matrix product of x `[pixels, inputs]` and the weight. f32 is read
+//! from the tensor directly; pairs of bfloat16 are packed first, a block of pixels at a time.
 
 mod both;
 mod weight;
@@ -10,33 +10,33 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::ahead::Ahead;
-use super::compute::{Around, Epilogue};
+use super::fusion::{Epilogue, Fusion};
 use super::geometry::ConvShape;
 use super::output::{Output, Shared};
 use super::pack::{CHUNK, Tile, WeightOrder, tiles};
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
-pub(super) use self::both::{backward, suits_both};
-pub(super) use self::weight::backward_weight;
+pub(super) use self::both::{MOST_SUM_BYTES, backward};
+pub(super) use self::weight::{backward_weight, gradient_sums};
 
-/// Bytes of a task's pixels on both sides, about: they stay in the second-level cache beside the weights.
+/// Approximate bytes of a task's inputs and outputs; they stay in the second-level cache beside the weights.
 const BLOCK: usize = 192 << 10;
-/// Inputs whose weights are packed at a time, or pairs of them.
+/// Inputs (or pairs of inputs) whose weights are packed at a time.
 const PACKED: usize = 128;
-/// Elements of a page: cache lines as far apart share a set of the first-level cache.
+/// Elements of a page. Cache lines a multiple of it apart share a set of the first-level cache.
 const PAGE: usize = 1024;
 
 /// y, computed with products of `E`.
 pub(super) fn forward<E: Element>(
     path: Path,
     s: &ConvShape,
-    around: Around<'_>,
+    fusion: Fusion<'_>,
     x: &[f32],
     weight: &[f32],
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
-    Packed::<E>::forward(path, s, weight, bias).run(s.n * s.h * s.w, around, x)
+    Packed::<E>::forward(path, s, weight, bias).run(s.n * s.h * s.w, fusion, x)
 }
 
 /// dx, computed with products of `E`.
@@ -47,12 +47,12 @@ pub(super) fn backward_input<E: Element>(
     weight: &[f32],
     dy: &[f32],
 ) -> Vec<f32> {
-    let around = Around { epilogue, ..Around::default() };
-    Packed::<E>::transposed(path, s, weight).run(s.n * s.h * s.w, around, dy)
+    let fusion = Fusion { epilogue, ..Fusion::default() };
+    Packed::<E>::transposed(path, s, weight).run(s.n * s.h * s.w, fusion, dy)
 }
 
-/// The weight in the order of the inner loop: every pixel's outputs from its inputs, forward, or the gradient of the
-/// input with the roles swapped.
+/// The weight in the order in which the inner loop reads it. Forward it maps inputs to outputs; for the gradient of the input
+/// the roles are swapped.
 pub(super) struct Packed<E> {
     path: Path,
     inputs: usize,
@@ -60,7 +60,7 @@ pub(super) struct Packed<E> {
     tiles: Vec<Tile>,
     /// As `[tile][element of the inputs][channel of the tile]`; unused places are zero.
     weights: Scratch,
-    /// As the tiles have it.
+    /// `[tile][channel of the tile]`, padded as the weights are.
     bias: Vec<f32>,
     element: PhantomData<E>,
 }
@@ -73,7 +73,7 @@ impl<E: Element> Packed<E> {
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Self {
-        // With 32 registers more outputs share what is read of a pixel.
+        // With 32 registers, three vectors of outputs share every input that is read.
         let vectors = if path.lanes() == 16 { 3 } else { 2 };
         let (tiles, width) = tiles(vectors, outputs, path.lanes());
         let mut padded = vec![0.0; width];
@@ -92,14 +92,14 @@ impl<E: Element> Packed<E> {
         Self::new(path, [s.cin, s.cout], order, weight, bias)
     }
 
-    /// For the gradient of the input.
+    /// The weight for the gradient of the input.
     fn transposed(path: Path, s: &ConvShape, weight: &[f32]) -> Self {
         let order = WeightOrder { group: 0, destination: 1, source: s.cin };
         Self::new(path, [s.cout, s.cin], order, weight, None)
     }
 
-    /// Of all pixels.
-    fn run(&self, pixels: usize, around: Around<'_>, x: &[f32]) -> Vec<f32> {
+    /// The outputs of all pixels.
+    fn run(&self, pixels: usize, fusion: Fusion<'_>, x: &[f32]) -> Vec<f32> {
         assert_eq!(x.len(), pixels * self.inputs, "the tasks' pointers rely on this");
         let mut y = Output::new(pixels * self.outputs);
         let shared = y.share();
@@ -109,28 +109,28 @@ impl<E: Element> Packed<E> {
             let some = pixels.start * self.inputs..pixels.end * self.inputs;
             let rest = &x[some.end..];
             let ahead = self.ahead([&rest[..rest.len().min(some.len())], &[], &[]], pixels.len());
-            // SAFETY: the pixels are this task's alone.
-            around.x(some, x, |x| unsafe { self.some(pixels, x, shared, around, ahead) });
+            // SAFETY: no other task writes these pixels.
+            fusion.x(some, x, |x| unsafe { self.some(pixels, x, shared, fusion, ahead) });
         });
-        // SAFETY: the tasks cover all pixels, and every task writes all outputs of its own.
+        // SAFETY: the tasks cover all pixels, and each writes all outputs of its pixels.
         unsafe { y.finish() }
     }
 
-    /// What is to be asked for while `pixels` are computed.
+    /// `parts` to be prefetched while `pixels` are computed.
     pub(super) fn ahead<'a>(&self, parts: [&'a [f32]; 3], pixels: usize) -> Ahead<'a> {
         Ahead::of(parts, self.tiles.len() * pixels * self.inputs.div_ceil(E::VALUES).div_ceil(CHUNK))
     }
 
-    /// Of some pixels, whose inputs x are; by one thread.
+    /// The outputs of some pixels from their inputs x, on the calling thread.
     ///
     /// # Safety
-    /// Nobody else reads or writes these pixels of y.
+    /// No other thread reads or writes these pixels of y.
     pub(super) unsafe fn some(
         &self,
         pixels: Range<usize>,
         x: &[f32],
         y: Shared<'_>,
-        around: Around<'_>,
+        fusion: Fusion<'_>,
         ahead: Ahead<'_>,
     ) {
         let (at, len) = (pixels.start * self.outputs, pixels.len() * self.outputs);
@@ -141,11 +141,11 @@ impl<E: Element> Packed<E> {
             x,
             y,
             count: pixels.len(),
-            bounds: around.activation.bounds(),
+            bounds: fusion.activation.bounds(),
             ahead,
         });
-        if let Some(epilogue) = around.epilogue {
-            // SAFETY: the caller's promise, and all have been written.
+        if let Some(epilogue) = fusion.epilogue {
+            // SAFETY: the caller's promise; all these pixels have been written.
             epilogue(at, unsafe { std::slice::from_raw_parts_mut(y, len) });
         }
     }
@@ -164,13 +164,13 @@ impl<E: Element> Packed<E> {
                 (tile, part)
             })
             .collect();
-        // A tile is not wider.
+        // As wide as the widest tile.
         let zeros = [0.0; 48];
         parts.into_par_iter().for_each(|(tile, part)| {
             part.fill(E::default());
             let width = tile.vectors * lanes;
             if order.destination == 1 {
-                // A tile's weights of an input lie side by side.
+                // The weights of one input are adjacent in memory.
                 let of = |input: usize| &weight[tile.start + input * order.source..][..tile.len];
                 for (e, row) in part.chunks_exact_mut(width).enumerate() {
                     let input = e * E::VALUES;
@@ -181,7 +181,7 @@ impl<E: Element> Packed<E> {
                 }
                 return;
             }
-            // The inputs of one of its outputs do. Some of them at a time, or every line written would have left the cache.
+            // The weights of one output are adjacent. A block of inputs at a time, so that the lines written stay in the cache.
             for (block, rows) in part.chunks_mut(PACKED * width).enumerate() {
                 let first = block * PACKED * E::VALUES;
                 let count = (inputs - first).min(PACKED * E::VALUES);
@@ -199,7 +199,7 @@ impl<E: Element> Packed<E> {
 /// The outputs of some pixels.
 struct Block<'a, E> {
     packed: &'a Packed<E>,
-    /// Of as many pixels as y.
+    /// Inputs of `count` pixels.
     x: &'a [f32],
     y: *mut f32,
     count: usize,
@@ -215,7 +215,7 @@ impl<E: Element> Job for Block<'_, E> {
         let Self { packed, x, y, count, bounds, mut ahead } = self;
         let Packed { inputs, outputs, .. } = *packed;
         let row = inputs.div_ceil(E::VALUES);
-        // Rows a multiple of a page apart would drive each other out of the first-level cache.
+        // Rows a multiple of a page apart would evict each other from the first-level cache.
         let apart = row.is_multiple_of(PAGE);
         let stride = row + if apart { CHUNK } else { 0 };
         let copied = E::VALUES == 2 || apart;
@@ -244,8 +244,8 @@ impl<E: Element> Job for Block<'_, E> {
                 bounds,
                 element: PhantomData::<E>,
             };
-            // SAFETY: the instruction set is there, for a job runs; x has `count` rows and y as many pixels, both
-            // this task's.
+            // SAFETY: a job runs, so the instruction set is supported; x has `count` rows and y as many pixels, which no
+            // other task writes.
             unsafe {
                 match tile.vectors {
                     1 => rows.all::<I, 1>(count, &mut ahead),
@@ -269,7 +269,7 @@ fn pack_row<I: Isa, E: Element>(x: &[f32], to: &mut [E]) {
             padded[..x.len()].copy_from_slice(x);
             &padded
         };
-        // SAFETY: a job runs; `from` has at least `step` values, and as much of a vector as `to` holds is stored.
+        // SAFETY: a job runs; `from` has at least `step` values, and no more than `to` holds is stored.
         unsafe {
             let packed = E::pack_neighbours::<I>(from.as_ptr());
             if to.len() == I::LANES {
@@ -281,17 +281,17 @@ fn pack_row<I: Isa, E: Element>(x: &[f32], to: &mut [E]) {
     }
 }
 
-/// A tile of channels of some pixels. The pointers are to elements of four bytes, `f32` or pairs.
+/// A tile of output channels for some pixels. The pointers are to elements of four bytes, `f32` or pairs.
 struct Rows<E> {
     x: *const f32,
-    /// Products of a pixel.
+    /// Elements of a pixel's inputs.
     row: usize,
-    /// From one pixel to the next in x.
+    /// Distance of two pixels in x.
     stride: usize,
     weights: *const f32,
     bias: *const f32,
     y: *mut f32,
-    /// From one pixel to the next in y.
+    /// Distance of two pixels in y.
     outputs: usize,
     /// Channels of the tile.
     len: usize,
@@ -300,13 +300,13 @@ struct Rows<E> {
 }
 
 impl<E: Element> Rows<E> {
-    /// All `count` pixels; the last lap over those before.
+    /// All `count` pixels. The last group overlaps the one before if the count is not a multiple of the group.
     #[inline(always)]
     unsafe fn all<I: Isa, const V: usize>(&self, count: usize, ahead: &mut Ahead<'_>) {
-        // SAFETY: the caller's promise; pixels below `count` are computed.
+        // SAFETY: the caller's promise; only pixels below `count` are computed.
         unsafe {
             match count {
-                // Some twelve vectors. More would fit the registers, but all stores at once would wait for memory longer.
+                // About twelve vectors of sums. More would fit the registers, but storing them at once waits longer for memory.
                 6.. if I::IMAGES == 8 && V < 3 => self.some::<I, 6, V>(count, ahead),
                 4.. => self.some::<I, 4, V>(count, ahead),
                 _ => self.some::<I, 1, V>(count, ahead),
@@ -321,7 +321,7 @@ impl<E: Element> Rows<E> {
             for pixel in (0..count).step_by(P) {
                 let pixel = pixel.min(count - P);
                 let y = self.y.add(pixel * self.outputs);
-                // Or the stores would wait for their lines to come.
+                // Without a prefetch the stores would wait for their cache lines.
                 for p in P..2 * P {
                     for v in 0..V {
                         I::prefetch_write(y.wrapping_add(p * self.outputs + v * I::LANES));
@@ -369,8 +369,7 @@ impl<E: Element> Rows<E> {
             }
             for first in (0..self.row).step_by(CHUNK) {
                 ahead.lines::<I>(P);
-                // The next pixels come from memory unless they are packed, and several rows at a time are not
-                // what the machine foresees.
+                // Unpacked pixels come from memory, and the hardware prefetcher does not follow several rows at once.
                 if E::VALUES == 1 {
                     for p in P..2 * P {
                         I::prefetch(x.wrapping_add(p * self.stride + first));

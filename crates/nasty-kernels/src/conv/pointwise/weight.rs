@@ -1,4 +1,4 @@
-//! The gradient of the weight: the product of the inputs' transpose with the output gradients.
+//! The gradient of the weight: the matrix product of xᵀ `[inputs, pixels]` and dy `[pixels, outputs]`.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -10,23 +10,23 @@ use super::super::weight::{TASKS, add_slots};
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
-/// Bytes of a task's sums, about.
+/// Approximate bytes of a task's sums.
 const SUMS: usize = 144 << 10;
-/// Bytes of the pixels that all of a task's sums go over before the next, about.
+/// Approximate bytes of the pixels of one pass over a task's sums.
 const PIXELS: usize = 256 << 10;
-/// The most of them: their output gradients of a tile stay in the first-level cache.
+/// The most pixels of one pass: a tile of their dy stays in the first-level cache.
 const MOST_PIXELS: usize = 128;
-/// Pixels between what is asked for and what is computed.
+/// How many pixels ahead of the computation is prefetched.
 const AHEAD: usize = 8;
 
-/// How the gradient is cut into sums: by inputs or outputs, and by pixels. It depends on the shape alone: results are the
-/// same with any number of threads.
+/// How the gradient is split into sums: by inputs or outputs, and by pixels. The split depends on the shape alone, so results
+/// are the same with any number of threads.
 pub(super) struct Plan {
     path: Path,
     inputs: usize,
     outputs: usize,
     tiles: Vec<Tile>,
-    /// Of all tiles.
+    /// Width of all tiles, padding included.
     width: usize,
     /// Inputs of a part.
     some: usize,
@@ -44,8 +44,8 @@ impl Plan {
         Self { path, inputs, outputs, tiles, width, some: inputs, some_tiles, slots: TASKS }
     }
 
-    /// By channels as far as the sums are too many for the caches, else by pixels. Every part reads all channels of the other
-    /// side, so it is the side with more that is cut.
+    /// Split by channels until a part's sums fit the caches, then by pixels. Every part reads all channels of the other
+    /// tensor, so the tensor with more channels is split.
     fn cut(path: Path, inputs: usize, outputs: usize, pixels: usize) -> Self {
         let mut plan = Self::whole(path, inputs, outputs);
         let parts = (4 * plan.len()).div_ceil(SUMS);
@@ -65,12 +65,12 @@ impl Plan {
         self.inputs * self.width
     }
 
-    /// All, in one part.
+    /// All inputs and outputs in one part.
     pub(super) fn part(&self) -> Part<'_> {
         Part { plan: self, inputs: 0..self.inputs, tiles: &self.tiles }
     }
 
-    /// With their sums, of those of a slot.
+    /// All parts, each with its share of a slot's sums.
     fn parts<'a>(&'a self, mut sums: &'a mut [f32]) -> Vec<(Part<'a>, &'a mut [f32])> {
         let mut parts = Vec::new();
         for first in (0..self.inputs).step_by(self.some) {
@@ -99,7 +99,7 @@ impl Plan {
             for first in (0..inputs).step_by(some) {
                 let count = (inputs - first).min(some);
                 let sums = &sums[first * width + count * tile.offset..][..count * width_of_tile];
-                // A few inputs at a time: of both arrays they stay in the first-level cache.
+                // A few inputs at a time, so that both arrays stay in the first-level cache.
                 for (i, sums) in sums.chunks(16 * width_of_tile).enumerate() {
                     for (d, dw) in dw.chunks_exact_mut(inputs).enumerate() {
                         let sums = sums[d..].iter().step_by(width_of_tile);
@@ -112,7 +112,7 @@ impl Plan {
     }
 }
 
-/// The sums of a task: of some inputs and outputs.
+/// The inputs and outputs whose sums a task computes.
 pub(super) struct Part<'a> {
     plan: &'a Plan,
     inputs: Range<usize>,
@@ -120,16 +120,22 @@ pub(super) struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// The outputs.
+    /// Its outputs.
     fn outputs(&self) -> Range<usize> {
         let [first, last] = [self.tiles[0], self.tiles[self.tiles.len() - 1]];
         first.start..last.start + last.len
     }
 
-    /// The outputs with what fills their vectors.
+    /// Its outputs, padded to whole vectors.
     fn width(&self) -> usize {
         self.tiles.iter().map(|tile| tile.vectors).sum::<usize>() * self.plan.path.lanes()
     }
+}
+
+/// The sums of one slot when both gradients are computed together, and the number of slots.
+pub(in super::super) fn gradient_sums(path: Path, inputs: usize, outputs: usize) -> (usize, usize) {
+    let plan = Plan::whole(path, inputs, outputs);
+    (plan.len(), plan.slots)
 }
 
 /// dw, computed with products of `E`.
@@ -163,10 +169,10 @@ pub(in super::super) fn backward_weight<E: Element>(
     plan.total(sums)
 }
 
-/// Adds to the sums `[tile][input][channel of the tile]` of a part the products of some pixels.
+/// Adds the products of some pixels to a part's sums `[tile][input][channel of the tile]`.
 pub(super) struct Gradient<'a, E> {
     part: Part<'a>,
-    /// Of as many pixels as dy.
+    /// Of the same pixels as dy.
     x: &'a [f32],
     dy: &'a [f32],
     sums: &'a mut [f32],
@@ -221,8 +227,8 @@ impl<E: Element> Job for Gradient<'_, E> {
                     len: tile.len,
                     element: PhantomData::<E>,
                 };
-                // SAFETY: the instruction set is there, for a job runs; x has `steps` rows of at least as many elements
-                // as there are inputs, dy as outputs.
+                // SAFETY: a job runs, so the instruction set is supported; the rows of x hold at least all inputs and those
+                // of dy all outputs, for `steps` rows.
                 unsafe {
                     match (tile.vectors, tile.len == tile_width) {
                         (1, true) => products.all::<I, 1, true>(sums),
@@ -236,7 +242,7 @@ impl<E: Element> Job for Gradient<'_, E> {
     }
 }
 
-/// Packs some channels of pixels in twos; an odd one's partner is zero.
+/// Packs some channels of two pixels at a time; the partner of an odd last pixel is zero.
 #[inline(always)]
 fn pack_pixels<I: Isa, E: Element>(from: &[f32], channels: usize, some: Range<usize>, to: &mut [E]) {
     let zeros = [0.0; 16];
@@ -262,7 +268,7 @@ fn pack_pixels<I: Isa, E: Element>(from: &[f32], channels: usize, some: Range<us
     }
 }
 
-/// Pixels, or twos of them, whose products are summed for a tile. The pointers are to elements of four bytes.
+/// Pixels (or pairs of pixels) whose products are summed for a tile. The pointers are to elements of four bytes.
 struct Products<E> {
     x: *const f32,
     x_row: usize,
@@ -275,7 +281,7 @@ struct Products<E> {
 }
 
 impl<E: Element> Products<E> {
-    /// Adds to the sums of all inputs, as many at a time as leave them in registers.
+    /// Adds to the sums of all inputs, at a time as many as stay in registers.
     #[inline(always)]
     unsafe fn all<I: Isa, const V: usize, const WHOLE: bool>(&self, sums: &mut [f32]) {
         let (mut sums, mut x) = (sums, self.x);
@@ -308,7 +314,7 @@ impl<E: Element> Products<E> {
                 let dy = self.dy.add(step * self.dy_row);
                 let x = x.add(step * self.x_row);
                 if E::VALUES == 1 {
-                    // Rows far apart are not foreseen by the machine, and drive each other out of the first-level cache.
+                    // The hardware does not prefetch rows this far apart, and they evict each other from the first-level cache.
                     let (x, dy) = (x.wrapping_add(AHEAD * self.x_row), dy.wrapping_add(AHEAD * self.dy_row));
                     I::prefetch(x);
                     I::prefetch(x.wrapping_add(C - 1));
@@ -328,7 +334,7 @@ impl<E: Element> Products<E> {
                     }
                 }
             }
-            // Sums of sums: one long sum would lose digits.
+            // Partial sums are added up, because one long sum would lose digits.
             for (c, sums) in sums.iter().enumerate() {
                 for (v, sum) in sums.iter().enumerate() {
                     let to = to.add((c * V + v) * I::LANES);

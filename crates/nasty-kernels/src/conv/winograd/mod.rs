@@ -1,9 +1,9 @@
 //! 3 × 3 convolution of stride 1 by Winograd's minimal filtering F(2 × 2, 3 × 3) (Lavin & Gray, CVPR 2016): a 2 × 2
-//! tile of the destination takes 16 products a pair of channels, not 36.
+//! tile of the destination takes 16 products for a pair of channels instead of 36.
 //!
 //! In one dimension, two sums y over three taps g of four values d are y = Aᵀ (G g ⊙ B d); the gradient of the taps is
-//! Gᵀ (B d ⊙ A dy). In two dimensions that is done along rows and columns. B and A add and subtract, so what is lost
-//! against the direct sum is about a bit. In bfloat16, what is rounded is the transformed factors: the transforms
+//! Gᵀ (B d ⊙ A dy). In two dimensions the same is done along rows and along columns. B and A only add and subtract, so
+//! about one bit is lost against the direct sum. In bfloat16 the transformed factors are rounded; the transforms
 //! themselves and all sums are f32.
 
 mod tiles;
@@ -12,41 +12,20 @@ mod weight;
 use rayon::prelude::*;
 
 use super::gather::Gather;
-use super::geometry::{ConvShape, Taps};
 use super::inner::Sum;
 use super::output::{Output, Shared};
 use super::pack::{self, CHUNK, Tile, WeightLayout};
-use crate::Precision;
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
-use self::tiles::{Activations, Block, Grid, Transformed};
+pub(super) use self::tiles::Grid;
+use self::tiles::{Block, Maps, Transformed};
 pub(super) use self::weight::backward_weight;
 
-/// Products of a tile.
-const POINTS: usize = 16;
-/// Channels of a group from which on the products outweigh the transforms.
-const LEAST_CHANNELS: usize = 16;
-/// Bytes of a thread's transformed sources, about.
+/// Products of a tile, for a pair of channels.
+pub(super) const POINTS: usize = 16;
+/// Approximate bytes of a thread's transformed sources.
 const BUFFER: usize = 512 << 10;
-
-/// Whether this way takes less time than the direct one, which skips what lies outside of the image.
-pub(super) fn applies(s: &ConvShape, precision: Precision) -> bool {
-    let inside = |length: usize, outputs: usize| -> usize {
-        (0..outputs).map(|o| Taps::forward(o, 3, length, 1, s.padding).count).sum()
-    };
-    let grid = Grid::of([s.oh, s.ow]);
-    let suits = |channels: usize| match precision {
-        Precision::F32 => channels >= LEAST_CHANNELS,
-        // Two vectors of channels make one of pairs.
-        Precision::Bf16 => channels.is_multiple_of(2 * CHUNK),
-    };
-    (s.kh, s.kw, s.stride) == (3, 3, 1)
-        && s.padding <= 2
-        && suits(s.cin / s.groups)
-        && suits(s.cout / s.groups)
-        && 5 * POINTS * grid.rows * grid.columns <= 4 * inside(s.h, s.oh) * inside(s.w, s.ow)
-}
 
 /// G g Gᵀ.
 fn transform_weight(g: [[f32; 3]; 3]) -> [[f32; 4]; 4] {
@@ -68,11 +47,11 @@ unsafe fn transform_products<I: Isa>([a, b, c, d]: [I::V; 4]) -> [I::V; 2] {
     unsafe { [I::add(I::add(a, b), c), I::add(I::sub(b, c), d)] }
 }
 
-/// A convolution as a sum over source pixels: destination `(r, c)` from source rows `r − padding` to `r − padding + 2`.
+/// A convolution whose destination row r reads source rows `r − padding` to `r − padding + 2`, and columns alike.
 pub(super) struct Winograd<'a> {
     pub(super) gather: &'a Gather<'a>,
     pub(super) padding: usize,
-    /// Whether the weight's taps come in the opposite order.
+    /// Whether the taps are in reverse order, as they are for the gradient of the input.
     pub(super) flipped: bool,
 }
 
@@ -109,13 +88,13 @@ impl Winograd<'_> {
         let bias = gather.pad_bias(&layout);
 
         let grid = Grid::of([rows, columns]);
-        // Depends on the shape alone: results are the same with any number of threads.
+        // Depends on the shape alone, so results are the same with any number of threads.
         let most = (BUFFER / (POINTS * layout.chunks * CHUNK * 4)).clamp(32, 64);
         let mut y = Output::new(gather.images * rows * columns * channels);
         let run = Run { winograd: self, grid, x, layout: &layout, weights, bias: &bias, y: y.share() };
         let blocks = grid.blocks(0..gather.images, most);
         blocks.par_iter().for_each(|block| path.run(BlockJob { run: &run, block }));
-        // SAFETY: the blocks cover all images and rows, and every block writes all pixels and channels of its part.
+        // SAFETY: the blocks cover all rows of all images, and each writes all channels of its pixels.
         unsafe { y.finish() }
     }
 
@@ -143,7 +122,7 @@ impl Winograd<'_> {
             };
             let elements = layout.sources / E::VALUES;
             for (element, d) in (0..elements).flat_map(|e| (0..tile.len).map(move |d| (e, d))) {
-                // As `Activations::transform_sources` pairs them.
+                // Paired as in `Maps::transform_sources`.
                 let source = element / layout.lanes * layout.lanes * E::VALUES + element % layout.lanes;
                 let one = transform(source, d);
                 let two = if E::VALUES == 2 { transform(source + layout.lanes, d) } else { one };
@@ -167,7 +146,7 @@ impl<E: Element> Job for BlockJob<'_, E> {
     fn run<I: Isa>(self) {
         let Self { run, block } = self;
         let gather = run.winograd.gather;
-        // Whole runs of the inner loop: what is computed behind the last tile is not used.
+        // Whole rounds of the inner loop; what it computes after the last tile is not used.
         let tiles = run.grid.tiles(block).next_multiple_of(8);
         let point = Transformed::<E>::point(run.layout.chunks, tiles);
         let mut sources = Scratch::take(POINTS * point);
@@ -175,15 +154,15 @@ impl<E: Element> Job for BlockJob<'_, E> {
         let mut products = Scratch::take(POINTS * (2 * tiles * I::LANES + CHUNK));
         let products = products.elements::<f32>();
         for group in 0..gather.groups {
-            let activations = Activations {
+            let maps = Maps {
                 values: run.x,
                 size: gather.source,
                 start: group * run.layout.sources,
                 len: run.layout.sources,
             };
             let mut to = Transformed { to: sources, point, chunk: tiles * CHUNK };
-            // SAFETY: the instruction set is there, for a job runs.
-            unsafe { activations.transform_sources::<I, E>(run.winograd.padding, run.grid, block, &mut to) };
+            // SAFETY: a job runs, so the instruction set is supported.
+            unsafe { maps.transform_sources::<I, E>(run.winograd.padding, run.grid, block, &mut to) };
             for tile in &run.layout.tiles {
                 let pass = Pass { run, block, group, tile, tiles };
                 match (tile.vectors, I::IMAGES) {
@@ -194,31 +173,31 @@ impl<E: Element> Job for BlockJob<'_, E> {
             }
         }
         let rows = 2 * block.rows.start..(2 * block.rows.end).min(gather.destination[0]);
-        // SAFETY: these pixels are this block's alone, and all passes have written them.
+        // SAFETY: no other task writes these pixels, and all passes have written them.
         unsafe { gather.finish(run.y, block.images.clone(), rows) };
     }
 }
 
-/// A tile of channels for a block of tiles of pixels.
+/// A tile of output channels for a block of pixel tiles.
 struct Pass<'a, E> {
     run: &'a Run<'a, E>,
     block: &'a Block,
     group: usize,
     tile: &'a Tile,
-    /// Tiles of pixels, in whole runs.
+    /// Pixel tiles, rounded up to whole rounds of the inner loop.
     tiles: usize,
 }
 
 impl<E: Element> Pass<'_, E> {
     #[inline(always)]
     fn run<I: Isa, const P: usize, const V: usize>(&self, sources: &[E], products: &mut [f32]) {
-        // One cache line more, as in `Transformed`.
+        // One cache line more, as in `Transformed::point`.
         let point = self.tiles * V * I::LANES + CHUNK;
         self.multiply::<I, P, V>(sources, products, point);
         self.transform::<I, V>(products, point);
     }
 
-    /// Products of all points, summed over channels, as `[point][tile][channel]`.
+    /// For all points the products summed over input channels, as `[point][tile][channel]`.
     #[inline(always)]
     fn multiply<I: Isa, const P: usize, const V: usize>(
         &self,
@@ -235,8 +214,8 @@ impl<E: Element> Pass<'_, E> {
             let weights = &weights[i * layout.chunks * CHUNK * width..];
             for tile in (0..self.tiles).step_by(P) {
                 let to = &mut products[i * point + tile * width..][..P * width];
-                // SAFETY: the instruction set is there, for a job runs; `Sum` reads the point's channels of `P` tiles
-                // and its weights, which both have whole chunks.
+                // SAFETY: a job runs, so the instruction set is supported; `Sum` reads the point's weights and the point's
+                // channels of `P` tiles, both in whole chunks.
                 unsafe {
                     let mut sums = [[I::zero(); V]; P];
                     Sum {
@@ -264,7 +243,7 @@ impl<E: Element> Pass<'_, E> {
         }
     }
 
-    /// Aᵀ m A and the bias, to the destination.
+    /// Stores Aᵀ m A plus the bias.
     #[inline(always)]
     fn transform<I: Isa, const V: usize>(&self, products: &[f32], point: usize) {
         let Self { run, tile, .. } = self;
@@ -281,8 +260,8 @@ impl<E: Element> Pass<'_, E> {
                 let from =
                     &products[(i * run.grid.columns + column) * width..][..(POINTS - 1) * point + width];
                 for v in 0..V {
-                    // SAFETY: the instruction set is there, for a job runs; loads lie in the slice above, and
-                    // stores in the lines, at this tile's channels of a pixel.
+                    // SAFETY: a job runs, so the instruction set is supported; loads lie in the slice above, and stores
+                    // in the lines, at this tile's channels of a pixel.
                     unsafe {
                         let [mut top, mut bottom] = [[I::zero(); 4]; 2];
                         for (l, (top, bottom)) in top.iter_mut().zip(&mut bottom).enumerate() {

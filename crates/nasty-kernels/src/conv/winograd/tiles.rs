@@ -1,4 +1,4 @@
-//! Tiles of activations, and how their values are transformed.
+//! Tiles of feature maps, and the transforms of their values.
 
 use std::ops::Range;
 
@@ -6,11 +6,11 @@ use super::super::pack::CHUNK;
 use super::POINTS;
 use crate::simd::{Element, Isa};
 
-/// 2 × 2 tiles of an image; those at the end may reach over it.
+/// The 2 × 2 tiles of an image; the last ones may reach beyond its border.
 #[derive(Clone, Copy)]
-pub(super) struct Grid {
-    pub(super) rows: usize,
-    pub(super) columns: usize,
+pub(in super::super) struct Grid {
+    pub(in super::super) rows: usize,
+    pub(in super::super) columns: usize,
 }
 
 /// Some rows of tiles of some images.
@@ -20,11 +20,11 @@ pub(super) struct Block {
 }
 
 impl Grid {
-    pub(super) fn of([rows, columns]: [usize; 2]) -> Self {
+    pub(in super::super) fn of([rows, columns]: [usize; 2]) -> Self {
         Self { rows: rows.div_ceil(2), columns: columns.div_ceil(2) }
     }
 
-    /// Blocks of up to `most` tiles, but of a row at least.
+    /// Blocks of up to `most` tiles, but of at least one row of tiles.
     pub(super) fn blocks(self, images: Range<usize>, most: usize) -> Vec<Block> {
         let rows = (most / self.columns).clamp(1, self.rows);
         let rows = self.rows.div_ceil(self.rows.div_ceil(rows));
@@ -45,7 +45,7 @@ impl Grid {
 }
 
 impl Block {
-    /// Every row of tiles: its image, its row there, and its number in the block.
+    /// Every row of tiles: its image, its row in the image, and its number in the block.
     pub(super) fn each_row(&self) -> impl Iterator<Item = (usize, usize, usize)> {
         let all = self.images.clone().flat_map(|image| self.rows.clone().map(move |row| (image, row)));
         all.enumerate().map(|(i, (image, row))| (image, row, i))
@@ -59,9 +59,9 @@ unsafe fn transform_source<I: Isa>([a, b, c, d]: [I::V; 4]) -> [I::V; 4] {
     unsafe { [I::sub(a, c), I::add(b, c), I::sub(c, b), I::sub(d, b)] }
 }
 
-/// Activations whose tiles are to be transformed.
+/// Feature maps whose tiles are transformed.
 #[derive(Clone, Copy)]
-pub(super) struct Activations<'a> {
+pub(super) struct Maps<'a> {
     pub(super) values: &'a [f32],
     /// Rows, columns, channels.
     pub(super) size: [usize; 3],
@@ -79,7 +79,7 @@ pub(super) struct Transformed<'a, E> {
 }
 
 impl<E: Element> Transformed<'_, E> {
-    /// Elements of all chunks for one point. One cache line more, so that the points do not share a set of the cache.
+    /// Elements of all chunks for one point, plus a cache line, so that the points do not share a set of the cache.
     pub(super) fn point(chunks: usize, steps: usize) -> usize {
         chunks * steps * CHUNK + CHUNK
     }
@@ -93,7 +93,7 @@ impl<E: Element> Transformed<'_, E> {
         lane: usize,
     ) {
         let at = chunk * self.chunk + step * CHUNK + lane;
-        // Checks all: the last is the furthest.
+        // One check for all stores: the last is the furthest.
         let to = &mut self.to[at..][..(POINTS - 1) * self.point + I::LANES];
         let [one, two] = &points;
         for (i, (one, two)) in one.as_flattened().iter().zip(two.as_flattened()).enumerate() {
@@ -106,9 +106,9 @@ impl<E: Element> Transformed<'_, E> {
 /// The transformed values of a tile, for a vector of channels.
 pub(super) type Points<I> = [[<I as Isa>::V; 4]; 4];
 
-/// Goes along a row of tiles for a vector of channels. Neighbours share two columns.
+/// Walks along a row of tiles for a vector of channels. Neighbouring tiles share two columns.
 pub(super) struct Along<'a, I: Isa> {
-    activations: Activations<'a>,
+    maps: Maps<'a>,
     lines: [Option<usize>; 4],
     padding: usize,
     channel: usize,
@@ -118,35 +118,35 @@ pub(super) struct Along<'a, I: Isa> {
 impl<'a, I: Isa> Along<'a, I> {
     #[inline(always)]
     pub(super) unsafe fn new(
-        activations: Activations<'a>,
+        maps: Maps<'a>,
         lines: [Option<usize>; 4],
         padding: usize,
         channel: usize,
     ) -> Self {
         // SAFETY: the caller's promise, as for `Isa`.
         unsafe {
-            let mut along = Self { activations, lines, padding, channel, columns: [[I::zero(); 4]; 2] };
+            let mut along = Self { maps, lines, padding, channel, columns: [[I::zero(); 4]; 2] };
             along.columns = [along.column(0), along.column(1)];
             along
         }
     }
 
-    /// B d of a column, counted from `padding` outside of the image.
+    /// B d of a column. Column 0 lies `padding` columns left of the image.
     #[inline(always)]
     unsafe fn column(&self, column: usize) -> [I::V; 4] {
-        let [_, width, channels] = self.activations.size;
+        let [_, width, channels] = self.maps.size;
         // SAFETY: the caller's promise, as for `Isa`.
         unsafe {
             match column.checked_sub(self.padding) {
                 Some(column) if column < width => transform_source::<I>(
-                    self.activations.column::<I, 4>(&self.lines, column * channels + self.channel),
+                    self.maps.column::<I, 4>(&self.lines, column * channels + self.channel),
                 ),
                 _ => [I::zero(); 4],
             }
         }
     }
 
-    /// B d Bᵀ of the tile, which follows the one before.
+    /// B d Bᵀ of a tile. Tiles must be asked for in order.
     #[inline(always)]
     pub(super) unsafe fn next(&mut self, tile: usize) -> Points<I> {
         // SAFETY: the caller's promise, as for `Isa`.
@@ -163,9 +163,9 @@ impl<'a, I: Isa> Along<'a, I> {
     }
 }
 
-impl Activations<'_> {
-    /// Where the channels begin in the first pixel of `N` rows from `first` on, counted from `padding` outside of the
-    /// image; `None` for those outside.
+impl Maps<'_> {
+    /// For `N` rows from `first` on: where the channels of the first pixel begin, or `None` outside of the image. Row 0 lies
+    /// `padding` rows above the image.
     pub(super) fn lines<const N: usize>(
         &self,
         image: usize,
@@ -179,7 +179,7 @@ impl Activations<'_> {
         })
     }
 
-    /// The vectors from `at` on in `N` lines, zeros outside of these and behind the end.
+    /// The vectors at offset `at` in `N` lines; zeros outside of the image and after the last element.
     #[inline(always)]
     pub(super) unsafe fn column<I: Isa, const N: usize>(
         &self,
@@ -202,9 +202,9 @@ impl Activations<'_> {
         }
     }
 
-    /// B d Bᵀ of the block's tiles, which begin `padding` outside of the image; a step is a tile, and with pairs a lane
-    /// has a channel of one vector and the same of the next. Channels behind the last hold whatever follows it; no
-    /// product reaches them.
+    /// B d Bᵀ of the block's tiles, which begin `padding` pixels outside of the image. A step is a tile. With pairs, a lane
+    /// holds a channel of one vector and the same channel of the next vector. Channels after the last hold whatever
+    /// follows in memory; no product reads them.
     #[inline(always)]
     pub(super) unsafe fn transform_sources<I: Isa, E: Element>(
         self,

@@ -1,4 +1,4 @@
-//! The gradient of the weight: for every point, the products of transformed tiles summed over all tiles.
+//! The gradient of the weight: for every point, the products of transformed tiles, summed over all tiles.
 
 use std::marker::PhantomData;
 
@@ -8,13 +8,13 @@ use super::super::output::Shared;
 use super::super::pack::CHUNK;
 use super::super::weight::{Plan, Task};
 use super::POINTS;
-use super::tiles::{Activations, Along, Block, Grid, Points, Transformed};
+use super::tiles::{Along, Block, Grid, Maps, Points, Transformed};
 use crate::scratch::Scratch;
 use crate::simd::{Element, Isa, Job, Path};
 
-/// Bytes of a task's sums, about.
+/// Approximate bytes of a task's sums.
 const SUMS: usize = 512 << 10;
-/// Tiles that are transformed at once, about: with the sums they stay in a usual second-level cache.
+/// Approximate number of tiles transformed at a time; with the sums they stay in a typical second-level cache.
 const TILES: usize = 64;
 
 /// The gradient, as the weight, computed with products of `E`.
@@ -60,7 +60,7 @@ impl<E: Element> Job for TaskJob<'_, E> {
         let grid = Grid::of([shape.oh, shape.ow]);
         let (inputs, outputs) = (shape.cin / shape.groups, shape.cout / shape.groups);
         let first = task.chunks.start * CHUNK;
-        let x = Activations {
+        let x = Maps {
             values: self.x,
             size: [shape.h, shape.w, shape.cin],
             start: task.group * inputs + first,
@@ -71,7 +71,7 @@ impl<E: Element> Job for TaskJob<'_, E> {
             let point = Transformed::<E>::point(task.chunks.len(), steps);
             let mut sources = Scratch::take(POINTS * point);
             let sources = &mut sources.elements::<E>()[..POINTS * point];
-            // SAFETY: the instruction set is there, for a job runs.
+            // SAFETY: a job runs, so the instruction set is supported.
             unsafe {
                 let mut to = Transformed { to: sources, point, chunk: steps * CHUNK };
                 x.transform_inputs::<I, E>(shape.padding, grid, &block, &mut to);
@@ -81,13 +81,13 @@ impl<E: Element> Job for TaskJob<'_, E> {
                 let from_point = steps * width + CHUNK;
                 let mut gradients = Scratch::take(POINTS * from_point);
                 let gradients = &mut gradients.elements::<E>()[..POINTS * from_point];
-                let dy = Activations {
+                let dy = Maps {
                     values: self.dy,
                     size: [shape.oh, shape.ow, shape.cout],
                     start: task.group * outputs + tile.start,
                     len: width,
                 };
-                // SAFETY: the instruction set is there, for a job runs.
+                // SAFETY: a job runs, so the instruction set is supported.
                 unsafe { dy.transform_gradients::<I, E>(grid, &block, gradients, from_point) };
                 for i in 0..POINTS {
                     for (c, chunk) in task.chunks.clone().enumerate() {
@@ -104,8 +104,8 @@ impl<E: Element> Job for TaskJob<'_, E> {
                             dy_row: 0,
                         };
                         let used = (inputs - chunk * CHUNK).min(CHUNK);
-                        // SAFETY: the instruction set is there, for a job runs; the slices above; `sums` has all
-                        // points' chunks, and they are this task's alone.
+                        // SAFETY: a job runs, so the instruction set is supported; x and dy lie in the slices above; `sums`
+                        // has the chunks of all points, and no other task writes them.
                         unsafe { tap.all::<I>(used, width) }
                     }
                 }
@@ -114,8 +114,8 @@ impl<E: Element> Job for TaskJob<'_, E> {
     }
 }
 
-impl Activations<'_> {
-    /// B d Bᵀ of the block's tiles; a step is a tile, or with pairs two that are neighbours.
+impl Maps<'_> {
+    /// B d Bᵀ of the block's tiles. A step is a tile; with pairs, two neighbouring tiles.
     #[inline(always)]
     unsafe fn transform_inputs<I: Isa, E: Element>(
         self,
@@ -147,8 +147,8 @@ impl Activations<'_> {
         }
     }
 
-    /// A dy Aᵀ of the block's tiles, as `[point][step][channel]`. Behind the last channel comes what follows it, which
-    /// ends in sums that are not used.
+    /// A dy Aᵀ of the block's tiles, as `[point][step][channel]`. What follows the last channel in memory goes into sums
+    /// that are not used.
     #[inline(always)]
     unsafe fn transform_gradients<I: Isa, E: Element>(
         self,

@@ -1,40 +1,20 @@
-//! Evaluation-mode batch-norm, which is a scale and a shift a channel, and a convolution before it.
+//! A convolution followed by evaluation-mode batch-norm, which is a scale and a shift per channel: a convolution with other
+//! weights and bias.
 
 use std::mem::MaybeUninit;
 
-use burn::backend::{Dispatch, Flex};
+use burn::backend::Flex;
 use burn::tensor::Tensor;
 
-use super::NormBackend;
-use super::passes::{Channels, Wide};
-use crate::conv::{self, Link, Series};
+use super::compute::Computation;
+use super::geometry::ConvShape;
+use super::series::{Link, Series};
 use crate::flex::primitive;
+use crate::norm::{Channels, Scaled, Wide};
 use crate::{Activation, ConvOptions, Values, buffers, flex};
 
-/// `activation(scale x + shift)` that is yet to be computed.
-#[derive(Clone, Debug)]
-pub(crate) struct Scaled {
-    pub(crate) x: Tensor<4>,
-    pub(crate) scale: Tensor<1>,
-    pub(crate) shift: Tensor<1>,
-    pub(crate) activation: Activation,
-}
-
-impl Scaled {
-    /// `activation(scale x + shift + residual)`.
-    pub(crate) fn compute(self, residual: Option<Tensor<4>>) -> Tensor<4> {
-        Tensor::from_dispatch(<Dispatch as NormBackend>::nasty_scale_shift(
-            self.x.into_dispatch(),
-            self.scale.into_dispatch(),
-            self.shift.into_dispatch(),
-            residual.into(),
-            self.activation,
-        ))
-    }
-}
-
-/// [`Scaled`] behind a convolution, for tensors without a graph; computed now if there is a residual, or nothing that
-/// could be computed with it.
+/// `activation(scale conv(x) + shift + residual)` of tensors without a graph. It is computed now if there is a residual, or if
+/// no convolution that follows could be computed together with it.
 pub(crate) fn conv2d_scale_shift(
     x: Values,
     weight: Tensor<4>,
@@ -44,11 +24,12 @@ pub(crate) fn conv2d_scale_shift(
     residual: Option<Tensor<4>>,
     activation: Activation,
 ) -> Values {
-    let shape = conv::ConvShape::new(x.dims(), weight.dims(), options);
+    let shape = ConvShape::new(x.dims(), weight.dims(), options);
+    let takes_prologue = Computation::new(shape, options.precision).choice().takes_prologue();
     let link = link(weight, bias, options, [scale, shift], activation);
     let series = match x {
         Values::Series(series) => series.then(link),
-        Values::Scaled(Scaled { x, scale, shift, activation }) if conv::takes_prologue(shape, options) => {
+        Values::Scaled(Scaled { x, scale, shift, activation }) if takes_prologue => {
             let wide = Wide::new(&Channels::of_scale_shift(primitive(scale), primitive(shift)));
             let prologue = |_, x: &[f32], y: &mut [MaybeUninit<f32>]| wide.pixels(x, activation, y);
             let y = link.run(Some(&prologue), primitive(x), residual.map(primitive).as_ref());
@@ -63,7 +44,7 @@ pub(crate) fn conv2d_scale_shift(
     }
 }
 
-/// The scale goes into the weight, the shift into the bias.
+/// Multiplies the scale into the weight, and adds the shift to the bias.
 fn link(
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,

@@ -1,17 +1,19 @@
 //! Undistillable image classifiers: train them, attack them, measure them.
 //!
-//! The rooms, from the ground up (each uses only those below it): [`data`], [`random`] · [`nets`], [`losses`] ·
+//! The rooms, from the ground up (each uses only those below it): [`data`], [`random`], [`metrics`] · [`nets`], [`losses`], [`defences`] ·
 //! [`training`] · [`attacks`], [`analysis`] · [`lab`] · [`report`].
 
 pub mod analysis;
 pub mod attacks;
 pub mod data;
+pub mod defences;
 pub mod device;
 mod files;
 pub use files::write_whole;
 pub use nasty_kernels::Allocator;
 pub mod lab;
 pub mod losses;
+pub mod metrics;
 pub mod nets;
 pub mod numerics;
 mod protobuf;

@@ -1,11 +1,12 @@
 //! Undistillable image classifiers: train them, attack them, measure them.
 //!
-//! The rooms, from the ground up (each uses only those before it): [`data`], [`random`] · [`nets`], [`losses`] ·
-//! [`victim`] · [`training`] · [`attacks`], [`analysis`] · [`lab`] · [`report`].
+//! The rooms, from the ground up (each uses only those before it): [`data`], [`random`], [`metrics`] · [`nets`], [`losses`] ·
+//! [`victim`] · [`defences`] · [`training`] · [`attacks`], [`analysis`] · [`lab`] · `report`.
 
 pub mod analysis;
 pub mod attacks;
 pub mod data;
+pub mod defences;
 pub mod device;
 mod error_class;
 pub use error_class::{Classified, ErrorClass};
@@ -16,6 +17,7 @@ pub use files::write_whole;
 pub use nasty_kernels::Allocator;
 pub mod lab;
 pub mod losses;
+pub mod metrics;
 pub mod nets;
 pub mod numerics;
 mod protobuf;

@@ -3,6 +3,37 @@
 //! to 1e15: the row's maximum is subtracted first, and log-probabilities are kept at the logits' scale, so that nothing
 //! is ever divided by τ but what goes into an exponential.
 
+mod averager;
+mod dist;
+mod dkd;
+mod epd;
+mod hard_label;
+mod htc;
+mod label_smoothing;
+mod logit_l1;
+mod rows;
+mod skeptical;
+mod soft_cross_entropy;
+mod stingy;
+mod tf_kd;
+
+pub use averager::{
+    RunningClassMeans, averager_of_logits, averager_of_probabilities, batch_class_means,
+    scaled_kl_of_probabilities,
+};
+pub use dist::Dist;
+pub use dkd::Dkd;
+pub use epd::exponential_predictive;
+pub use hard_label::hard_label;
+pub use htc::{htc, htc_symmetric};
+pub use label_smoothing::label_smoothing_off_label;
+pub use logit_l1::{logit_l1, recovered_logits};
+pub use rows::predicted;
+pub use skeptical::{Exits, Skeptical};
+pub use soft_cross_entropy::soft_cross_entropy;
+pub use stingy::stingy_distillation;
+pub use tf_kd::tf_kd_regularisation;
+
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 

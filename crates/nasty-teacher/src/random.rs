@@ -37,6 +37,11 @@ impl Stream {
         Self(rng)
     }
 
+    /// The stream of a 256-bit key, for what is keyed by more than a seed and two counters.
+    pub fn keyed(key: [u8; 32]) -> Self {
+        Self(ChaCha8Rng::from_seed(key))
+    }
+
     /// The next 32 random bits.
     pub fn bits(&mut self) -> u32 {
         self.0.next_u32()

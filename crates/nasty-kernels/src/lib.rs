@@ -17,9 +17,13 @@ mod branches;
 mod buffers;
 mod channels;
 mod conv;
+mod curve;
 mod flex;
+mod gate;
 mod isa;
+mod layer_norm;
 mod lock;
+mod max_window;
 pub mod measure;
 mod norm;
 mod pool;
@@ -39,6 +43,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::allocator::Allocator;
 use self::channels::Move;
+pub use self::curve::{Curve, curve};
+pub use self::gate::gate;
+pub use self::layer_norm::layer_norm;
+pub use self::max_window::{MaxWindow, max_pool2d_windows};
 
 /// The instruction set that the CPU's kernels run on: `avx512bf16`, `avx512`, `avx2` or `baseline`. The machine's best, or
 /// the one that the environment variable `NASTY_KERNELS` names.

@@ -194,7 +194,7 @@ impl Architecture {
     /// Other names that checkpoints give its tensors.
     pub(super) fn other_spellings(&self) -> &'static [Spelling] {
         match self {
-            ImageNet(network) if network.has_timm_names() => &[Spelling::Timm],
+            ImageNet(network) => network.other_spellings(),
             ResNet18 | ResNet34 | ResNet50 | ResNet101 => &[Spelling::Cifar100],
             _ => &[],
         }

@@ -6,7 +6,7 @@ use super::frozen::{Frozen, host};
 use super::optimiser::clip_global_norm;
 use super::recipe::{Keep, Parity, Recipe};
 use crate::data::{Batch, Epoch, ImageSet, Normalisation, epoch_batches};
-use crate::nets::{Mode, NamedTensor, NetError, Network, Precision};
+use crate::nets::{Dropping, Mode, NamedTensor, NetError, Network, Precision};
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device, Int, Tensor, TensorData};
@@ -234,7 +234,7 @@ impl Trainer<'_> {
             Tensor::<2>::from_data(TensorData::new(frozen.logits(&items), [count, classes]), &device)
         });
 
-        let logits = network.forward(images, Mode::Train);
+        let logits = network.forward_dropping(images, Dropping::new(recipe.seed, step as u64));
         let answers = host(logits.clone());
         let loss = recipe.objective.loss(logits, frozen, labels);
         let value = f64::from(loss.clone().into_scalar::<f32>());

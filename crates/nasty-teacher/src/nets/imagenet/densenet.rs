@@ -3,7 +3,9 @@
 use burn::module::Module;
 
 use super::STEM_POOL;
-use crate::nets::layers::{BatchNorm, Builder, Conv, ConvBn, Kernel, Linear, Maps, Scheme, Spread};
+use crate::nets::layers::{
+    BatchNorm, Builder, Conv, ConvBn, Kernel, Linear, Maps, Scheme, Spelling, Spread,
+};
 
 pub(crate) const SCHEME: Scheme = Scheme { conv: Spread::FanIn, linear: Spread::Default, zero_bias: true };
 
@@ -44,6 +46,10 @@ impl DenseNet {
     pub(crate) fn new(b: &Builder, channels: usize, classes: usize) -> Self {
         let features = b.at("features");
         let stem = ConvBn::new(&features, "conv0", "norm0", Kernel::new(7, channels, STEM).stride(2));
+        let [norm1, conv1, norm2, conv2] = match b.spelling() {
+            Spelling::Dotted => ["norm.1", "conv.1", "norm.2", "conv.2"],
+            _ => ["norm1", "conv1", "norm2", "conv2"],
+        };
         let mut width = STEM;
         let mut blocks = Vec::new();
         for (block, depth) in DEPTHS.into_iter().enumerate() {
@@ -52,9 +58,9 @@ impl DenseNet {
             for i in 0..depth {
                 let b = b.at(format_args!("denselayer{}", i + 1));
                 layers.push(DenseLayer {
-                    norm: BatchNorm::new(&b, "norm1", width),
-                    reduce: ConvBn::new(&b, "conv1", "norm2", Kernel::new(1, width, 4 * GROWTH)),
-                    conv: Conv::new(&b, "conv2", Kernel::new(3, 4 * GROWTH, GROWTH)),
+                    norm: BatchNorm::new(&b, norm1, width),
+                    reduce: ConvBn::new(&b, conv1, norm2, Kernel::new(1, width, 4 * GROWTH)),
+                    conv: Conv::new(&b, conv2, Kernel::new(3, 4 * GROWTH, GROWTH)),
                 });
                 width += GROWTH;
             }

@@ -113,9 +113,13 @@ impl ImageNet {
         }
     }
 
-    /// Whether timm has the same function under other names of tensors.
-    pub(super) fn has_timm_names(self) -> bool {
-        matches!(self, MobileNetV2 | EfficientNetB0 | Vgg16 | ConvNeXtTiny)
+    /// Other names that files of the same function have.
+    pub(super) fn other_spellings(self) -> &'static [Spelling] {
+        match self {
+            MobileNetV2 | EfficientNetB0 | Vgg16 | ConvNeXtTiny => &[Spelling::Timm],
+            DenseNet121 => &[Spelling::Dotted],
+            _ => &[],
+        }
     }
 
     pub(super) fn scheme(self) -> Scheme {

@@ -106,6 +106,8 @@ pub(crate) enum Spelling {
     Timm,
     /// Those of weiaicunzai's pytorch-cifar100.
     Cifar100,
+    /// Those of torchvision's older files: `norm.1` for DenseNet's `norm1`.
+    Dotted,
 }
 
 /// Hands out the tensors of one network; cheap to pass down with a longer prefix.

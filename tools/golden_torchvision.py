@@ -44,7 +44,7 @@ CASES = [
     ("tv-shufflenet_v2_x1_0", 10, 96, 4),
     ("tv-densenet121", 10, 64, 4),
     ("tv-efficientnet_b0", 1000, 72, 4),
-    ("tv-vgg16_bn", 10, 32, 4),
+    ("tv-vgg16_bn", 10, 72, 2),
     ("tv-convnext_tiny", 10, 72, 4),
     ("kd-resnet20", 10, 32, 4),
     ("kd-resnet8x4", 100, 32, 4),

@@ -16,6 +16,8 @@ use crate::nets::{Architecture, Input, Network};
 const SIDES: [usize; 6] = [32, 28, 64, 96, 224, 16];
 /// Assumed for grey images where any side fits and the network is one for small images: MNIST's.
 const GREY_SIDE: usize = 28;
+/// Where a network has other tensors than at a small side, if they depend on the side at all.
+const OTHER_SIDE: usize = 224;
 const MAX_SIDE: usize = 512;
 
 /// How well a network fits the tensors of a file.
@@ -116,7 +118,7 @@ impl Attempt<'_> {
         let buildable = |classes: &usize| self.layout(*classes, 3, probe).is_some();
         let read = self.classes(&base, &self.layout(3, 3, probe)?, &pairs).filter(buildable);
         let classes = read.or(options.classes).unwrap_or(10);
-        let by_side = SIDES.iter().filter_map(|&side| self.layout(2, 3, side)).any(|layout| layout != base);
+        let by_side = self.layout(2, 3, OTHER_SIDE).is_some_and(|layout| layout != base);
         // All sides are worth trying only for a network whose names are all there.
         let all_sides = by_side && pairs.len() == names.len();
         let mut best: Option<Fit> = None;

@@ -95,3 +95,17 @@ pub(crate) fn adaptive_shares(size: usize, side: usize) -> Vec<f32> {
     }
     shares
 }
+
+#[cfg(test)]
+mod tests {
+    use super::adaptive_shares;
+
+    #[test]
+    fn parts_of_an_adaptive_pool_overlap_where_the_side_does_not_divide() {
+        let third = 1.0 / 3.0;
+        assert_eq!(adaptive_shares(2, 4), [0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5]);
+        assert_eq!(adaptive_shares(2, 5), [third, third, third, 0.0, 0.0, 0.0, 0.0, third, third, third]);
+        assert_eq!(adaptive_shares(3, 2), [1.0, 0.0, 0.5, 0.5, 0.0, 1.0]);
+        assert_eq!(adaptive_shares(4, 1), [1.0; 4]);
+    }
+}

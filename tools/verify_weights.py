@@ -1,11 +1,15 @@
 """Checks exported weights with other people's readers: onnx, onnxruntime, safetensors and PyTorch.
 
-    pip install torch safetensors onnx onnxruntime
+    pip install torch torchvision timm safetensors onnx onnxruntime
     cargo run --release -p nasty-teacher --example export_all -- exports
-    python tools/verify_weights.py exports [--nasty target/release/nasty]
+    cargo build --release -p nasty-teacher --example logits
+    python tools/verify_weights.py exports [--nasty target/release/nasty --logits target/release/examples/logits]
+        [--repdistiller CLONE] [--cifar100 CLONE]
 
 Every folder in `exports` holds model.safetensors, config.json, model.onnx and expected.safetensors (images, and the
-logits that nasty gives them). With --nasty, files saved by PyTorch in each of its formats are imported as well.
+logits that nasty gives them). With --nasty, files saved by PyTorch in each of its formats are imported as well; with
+--logits, checkpoints of torchvision, timm and clones of RepDistiller and pytorch-cifar100 with random weights too, whose
+logits must be PyTorch's.
 """
 
 import argparse
@@ -18,8 +22,10 @@ import tempfile
 import numpy
 import onnx
 import onnxruntime
+import timm
 import torch
-from safetensors.torch import load_file
+import torchvision
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -84,6 +90,15 @@ class Cnn(nn.Module):
 IN_PYTORCH = {"resnet20": lambda n: OptionA(20, n), "resnet32": lambda n: OptionA(32, n), "cnn": lambda n: Cnn(32, n)}
 
 
+def in_pytorch(name, classes):
+    """The published definition, where there is one here."""
+    if name.startswith("tv-"):
+        return getattr(torchvision.models, name[3:])(weights=None, num_classes=classes)
+    if name.startswith("timm-"):
+        return timm.create_model(name[5:], num_classes=classes)
+    return IN_PYTORCH[name](classes) if name in IN_PYTORCH else None
+
+
 def distance(found, expected):
     found, expected = numpy.asarray(found), numpy.asarray(expected)
     assert found.shape == expected.shape, (found.shape, expected.shape)
@@ -109,11 +124,11 @@ def verify_export(folder):
     worst = max(worst, distance(numpy.concatenate(parts), logits))
     metadata = session.get_modelmeta().custom_metadata_map
     assert metadata["architecture"] == config["architecture"] and json.loads(metadata["mean"]) == config["mean"]
-    line = f"{folder.name:16} onnxruntime {worst:.1e}"
+    line = f"{folder.name:26} onnxruntime {worst:.1e}"
 
     state = load_file(folder / "model.safetensors")
-    if folder.name in IN_PYTORCH:
-        network = IN_PYTORCH[folder.name](config["num_classes"])
+    network = in_pytorch(folder.name, config["num_classes"])
+    if network is not None:
         missing, unexpected = network.load_state_dict(state, strict=False)
         assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing), (missing, unexpected)
         with torch.no_grad():
@@ -155,10 +170,112 @@ def verify_imports(nasty):
                 print(f"{name:16} imported: {kind}", flush=True)
 
 
+def randomise(network):
+    """Random weights under which no part of the network can be left out unseen."""
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if not tensor.is_floating_point():
+                continue
+            if name.endswith("running_var") or (tensor.dim() == 1 and name.endswith("weight")):
+                tensor.uniform_(0.75, 1.25)
+            elif tensor.dim() == 1 and not name.endswith("gamma"):
+                tensor.normal_(0, 0.1)
+            elif name.endswith(("gamma", "layer_scale")):
+                tensor.normal_()
+
+
+# torchvision's name or timm's, what it is recognised as, side, classes.
+PUBLISHED = [
+    ("torchvision", "resnet18", "tv-resnet18", 96, 1000),
+    ("torchvision", "resnet50", "tv-resnet50", 96, 10),
+    ("torchvision", "wide_resnet50_2", "tv-wide_resnet50_2", 64, 10),
+    ("torchvision", "resnext50_32x4d", "tv-resnext50_32x4d", 64, 10),
+    ("torchvision", "mobilenet_v2", "tv-mobilenet_v2", 224, 1000),
+    ("torchvision", "mobilenet_v3_small", "tv-mobilenet_v3_small", 100, 10),
+    ("torchvision", "mobilenet_v3_large", "tv-mobilenet_v3_large", 96, 10),
+    ("torchvision", "shufflenet_v2_x1_0", "tv-shufflenet_v2_x1_0", 96, 10),
+    ("torchvision", "densenet121", "tv-densenet121", 96, 10),
+    ("torchvision", "efficientnet_b0", "tv-efficientnet_b0", 96, 10),
+    ("torchvision", "vgg16_bn", "tv-vgg16_bn", 64, 10),
+    ("torchvision", "convnext_tiny", "tv-convnext_tiny", 96, 10),
+    ("timm", "resnet18", "tv-resnet18", 96, 10),
+    ("timm", "resnet50", "tv-resnet50", 96, 10),
+    ("timm", "mobilenetv2_100", "tv-mobilenet_v2", 96, 10),
+    ("timm", "mobilenetv3_small_100", "timm-mobilenetv3_small_100", 96, 1000),
+    ("timm", "mobilenetv3_large_100", "timm-mobilenetv3_large_100", 96, 10),
+    ("timm", "efficientnet_b0", "tv-efficientnet_b0", 96, 10),
+    ("timm", "densenet121", "tv-densenet121", 96, 10),
+    ("timm", "vgg16_bn", "tv-vgg16_bn", 224, 10),
+    ("timm", "convnext_tiny", "tv-convnext_tiny", 96, 10),
+]
+REPDISTILLER = {
+    "resnet8": "kd-resnet8",
+    "resnet20": "kd-resnet20",
+    "resnet8x4": "kd-resnet8x4",
+    "resnet32x4": "kd-resnet32x4",
+    "vgg8": "kd-vgg8",
+    "vgg13": "kd-vgg13",
+    "wrn_16_2": "wrn-16-2",
+    "wrn_40_2": "wrn-40-2",
+}
+CIFAR100 = ["resnet18", "resnet50"]
+
+
+def verify_published(nasty, logits, repdistiller, cifar100):
+    """Imports each checkpoint and compares logits; gives the worst difference."""
+    torch.manual_seed(1)
+    cases = []
+    for source, name, found, side, classes in PUBLISHED:
+        if source == "timm":
+            network = timm.create_model(name, num_classes=classes)
+        else:
+            network = getattr(torchvision.models, name)(weights=None, num_classes=classes)
+        cases.append((source, name, found, side, lambda network=network: network, lambda state: state))
+    if repdistiller:
+        sys.path.insert(0, str(repdistiller))
+        from models import model_dict
+
+        for name, found in REPDISTILLER.items():
+            make = lambda name=name: model_dict[name](num_classes=100)
+            cases.append(("RepDistiller", name, found, 32, make, lambda state: {"epoch": 240, "model": state}))
+    if cifar100:
+        for kept in [key for key in sys.modules if key == "models" or key.startswith("models.")]:
+            del sys.modules[kept]
+        sys.path.insert(0, str(cifar100))
+        import models.resnet
+
+        for name in CIFAR100:
+            cases.append(("cifar100", name, name, 32, getattr(models.resnet, name), lambda state: state))
+    worst = 0
+    for source, name, found, side, make, wrap in cases:
+        network = make()
+        randomise(network)
+        images = torch.randn(4, 3, side, side)
+        with torch.no_grad():
+            expected = network.eval()(images)
+        with tempfile.TemporaryDirectory() as temp:
+            file, folder, given, got = (pathlib.Path(temp, n) for n in ("f.pth", "net", "in.st", "out.st"))
+            torch.save(wrap(network.state_dict()), file)
+            command = [nasty, "import", file, "-o", folder, "--side", str(side), "--json"]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, f"{source} {name}: {done.stderr}"
+            architecture = json.loads(done.stdout)["config"]["architecture"]
+            assert architecture == found, (source, name, architecture)
+            save_file({"input": images}, given)
+            subprocess.run([logits, folder, given, got], check=True)
+            off = distance(load_file(got)["logits"], expected)
+        print(f"{source:12} {name:22} imported as {found:26} logits {off:.1e}", flush=True)
+        worst = max(worst, off)
+    return worst
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("exports", type=pathlib.Path)
     parser.add_argument("--nasty", help="the program, to check imports too")
+    parser.add_argument("--logits", help="the example of that name, to compare the logits of imported checkpoints")
+    parser.add_argument("--repdistiller", type=pathlib.Path, help="a clone of RepDistiller")
+    parser.add_argument("--cifar100", type=pathlib.Path, help="a clone of weiaicunzai's pytorch-cifar100")
     args = parser.parse_args()
     folders = sorted(path.parent for path in args.exports.glob("*/model.onnx"))
     if not folders:
@@ -166,6 +283,8 @@ def main():
     worst = max(verify_export(folder) for folder in folders)
     if args.nasty:
         verify_imports(args.nasty)
+        if args.logits:
+            worst = max(worst, verify_published(args.nasty, args.logits, args.repdistiller, args.cifar100))
     print(f"{len(folders)} networks, worst relative difference {worst:.1e}, allowed {TOLERANCE:.0e}")
     sys.exit(worst > TOLERANCE)
 

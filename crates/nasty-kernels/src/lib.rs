@@ -20,9 +20,13 @@ mod branches;
 mod buffers;
 mod channels;
 mod conv;
+mod curve;
 mod flex;
+mod gate;
 mod isa;
+mod layer_norm;
 mod lock;
+mod max_window;
 pub mod measure;
 mod norm;
 mod pool;
@@ -43,6 +47,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "allocator")]
 pub use self::allocator::Allocator;
 use self::channels::Move;
+pub use self::curve::{Curve, curve};
+pub use self::gate::gate;
+pub use self::layer_norm::layer_norm;
+pub use self::max_window::{MaxWindow, max_pool2d_windows};
 
 /// The instruction set of the CPU kernels: `avx512bf16`, `avx512`, `avx2` or `baseline`. The best one that the machine
 /// supports, or the one that the environment variable `NASTY_KERNELS` names.

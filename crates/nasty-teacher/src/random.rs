@@ -20,6 +20,8 @@ pub enum Purpose {
     Subset = 4,
     /// Noise fed to generators or optimised images; counters: step, image.
     Noise = 5,
+    /// What training drops; counters: step, layer.
+    Dropout = 6,
 }
 
 /// A stream of random numbers, fixed by (seed, purpose, a, b).

@@ -13,8 +13,26 @@ const BATCH: usize = 3;
 
 /// One of each family, and the small ones of all depths: the rest is more of the same layers.
 fn architectures() -> impl Iterator<Item = Architecture> {
-    let large =
-        ["resnet34", "resnet101", "wrn-28-10", "densenet161", "densenet169", "preresnet110", "resnet110"];
+    let large = [
+        "resnet34",
+        "resnet101",
+        "wrn-28-10",
+        "densenet161",
+        "densenet169",
+        "preresnet110",
+        "resnet110",
+        "tv-resnet34",
+        "tv-resnet101",
+        "tv-wide_resnet50_2",
+        "tv-vgg16_bn",
+        "kd-resnet32",
+        "kd-resnet44",
+        "kd-resnet56",
+        "kd-resnet110",
+        "kd-resnet32x4",
+        "kd-vgg13",
+        "kd-vgg16",
+    ];
     Architecture::all().filter(move |a| !large.contains(&a.to_string().as_str()))
 }
 
@@ -26,6 +44,7 @@ fn another_runtime_gives_the_same_logits() {
     for architecture in architectures() {
         let inputs = match architecture.to_string().as_str() {
             "cnn" | "preresnet20" | "resnet20" => vec![(3, 32), (1, 28), (3, 40)],
+            name if name.starts_with("tv-") || name.starts_with("timm-") => vec![(3, 64)],
             _ => vec![(3, 32)],
         };
         for (channels, side) in inputs {

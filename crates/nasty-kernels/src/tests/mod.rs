@@ -15,25 +15,31 @@ fn device() -> Device {
     Device::flex().autodiff()
 }
 
-fn tensor(a: &Array) -> Tensor<4> {
+pub(crate) fn tensor(a: &Array) -> Tensor<4> {
     let data: Vec<f32> = a.data.iter().map(|v| *v as f32).collect();
     Tensor::from_data(TensorData::new(data, a.dims), &device()).require_grad()
 }
 
-fn vector(v: &[f64]) -> Tensor<1> {
+pub(crate) fn vector(v: &[f64]) -> Tensor<1> {
     let data: Vec<f32> = v.iter().map(|v| *v as f32).collect();
     Tensor::from_data(TensorData::new(data, [v.len()]), &device()).require_grad()
 }
 
 /// Largest difference, relative to the reference's root mean square.
 #[track_caller]
-fn assert_close<const D: usize>(what: &str, found: Tensor<D>, expected: &[f64], tolerance: f64) {
+pub(crate) fn assert_close<const D: usize>(what: &str, found: Tensor<D>, expected: &[f64], tolerance: f64) {
     assert_near(what, found, expected, 1e-3, tolerance);
 }
 
 /// [`assert_close`] of sums of `terms` products, which may cancel: relative to their usual size at least.
 #[track_caller]
-fn assert_sum<const D: usize>(what: &str, found: Tensor<D>, expected: &[f64], terms: usize, tolerance: f64) {
+pub(crate) fn assert_sum<const D: usize>(
+    what: &str,
+    found: Tensor<D>,
+    expected: &[f64],
+    terms: usize,
+    tolerance: f64,
+) {
     assert_near(what, found, expected, 0.5 * (terms as f64).sqrt(), tolerance);
 }
 

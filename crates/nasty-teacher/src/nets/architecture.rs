@@ -7,7 +7,8 @@ use std::str::FromStr;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::{NetError, Network};
+use super::layers::Spelling;
+use super::{NetError, Network, distillation, imagenet};
 
 /// Images as a network takes them: `side` × `side` pixels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -20,10 +21,10 @@ pub struct Input {
 
 /// A network's structure, up to class count and input. Written as its name, in files too.
 ///
-/// A name stands for one function. `resnet20` to `resnet110` are the CIFAR ResNets (three stages, option A);
-/// `resnet18` to `resnet101` have four stages and a 3×3 stem without pooling, `densenet…` and `shufflenetv2` such a stem
-/// too: timm's and torchvision's networks of these names begin with a stem for large images, so weights of theirs are
-/// of other functions.
+/// A name stands for one function. `resnet20` to `resnet110` are the CIFAR ResNets (three stages, option A), `kd-resnet20`, …
+/// those with projection shortcuts (option B); `resnet18` to `resnet101` have four stages and a 3×3 stem without pooling,
+/// `densenet…`, `mobilenetv2` and `shufflenetv2` such a stem too. torchvision's networks, which begin with a stem for large
+/// images, are `tv-resnet18`, …
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Architecture {
@@ -81,12 +82,19 @@ pub enum Architecture {
     DenseNet161,
     /// DenseNet-169 with a stem for small images.
     DenseNet169,
+    /// torchvision's and timm's networks.
+    ImageNet(imagenet::ImageNet),
+    /// Networks of the distillation benchmarks.
+    Distillation(distillation::Distillation),
 }
 
 use Architecture::*;
 
-/// Canonical name and other accepted names of every architecture, of the families by some members.
-const NAMES: &[(Architecture, &str, &[&str])] = &[
+/// An architecture, its canonical name, other accepted names.
+pub(super) type Named = (Architecture, &'static str, &'static [&'static str]);
+
+/// Of the families by some members.
+const NAMES: &[Named] = &[
     (Cnn { width: 32 }, "cnn", &["cnn32"]),
     (Mlp, "mlp", &[]),
     (PreResNet20, "preresnet20", &["resnetc20", "resnetc-20"]),
@@ -104,6 +112,7 @@ const NAMES: &[(Architecture, &str, &[&str])] = &[
     (ResNet50, "resnet50", &["resnet-50"]),
     (ResNet101, "resnet101", &["resnet-101"]),
     (ResNext29, "resnext29", &["resnext-29", "resnext29_8x64d", "resnext29-8x64d"]),
+    (WideResNet { depth: 16, width: 2 }, "wrn-16-2", &[]),
     (WideResNet { depth: 16, width: 4 }, "wrn-16-4", &[]),
     (WideResNet { depth: 28, width: 10 }, "wrn-28-10", &[]),
     (WideResNet { depth: 40, width: 2 }, "wrn-40-2", &[]),
@@ -124,15 +133,20 @@ const MAX_CNN_WIDTH: usize = 256;
 const MAX_WIDE_DEPTH: usize = 100;
 const MAX_WIDE_WIDTH: usize = 20;
 
+/// All names, in the order of listings.
+fn names() -> impl Iterator<Item = &'static Named> {
+    NAMES.iter().chain(imagenet::NAMES).chain(distillation::NAMES)
+}
+
 impl Architecture {
     /// The architectures in the order of the list of names; families by one or two of their members.
     pub fn all() -> impl Iterator<Item = Self> {
-        NAMES.iter().map(|(architecture, ..)| *architecture)
+        names().map(|(architecture, ..)| *architecture)
     }
 
     /// Other names that are accepted for it.
     pub fn aliases(&self) -> &'static [&'static str] {
-        NAMES.iter().find(|(architecture, ..)| architecture == self).map_or(&[], |(_, _, aliases)| *aliases)
+        names().find(|(architecture, ..)| architecture == self).map_or(&[], |(_, _, aliases)| *aliases)
     }
 
     /// The sides of images that leave at least one pixel everywhere and ask for no absurd memory.
@@ -159,6 +173,30 @@ impl Architecture {
             | WideResNet { .. }
             | MobileNetV2
             | ShuffleNetV2 => 1..=MAX_SIDE,
+            ImageNet(network) => network.least_side()..=MAX_SIDE,
+            Distillation(network) => network.least_side()..=MAX_SIDE,
+        }
+    }
+
+    /// The side that the network was made for: 224 or 32 pixels.
+    pub fn usual_side(&self) -> usize {
+        if matches!(self, ImageNet(_)) { 224 } else { 32 }
+    }
+
+    /// The spelling of its own tensors.
+    pub(super) fn own_spelling(&self) -> Spelling {
+        match self {
+            ImageNet(network) => network.own_spelling(),
+            _ => Spelling::Own,
+        }
+    }
+
+    /// Other names that checkpoints give its tensors.
+    pub(super) fn other_spellings(&self) -> &'static [Spelling] {
+        match self {
+            ImageNet(network) => network.other_spellings(),
+            ResNet18 | ResNet34 | ResNet50 | ResNet101 => &[Spelling::Cifar100],
+            _ => &[],
         }
     }
 
@@ -220,7 +258,7 @@ impl Architecture {
 
 impl fmt::Display for Architecture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match NAMES.iter().find(|(architecture, ..)| architecture == self) {
+        match names().find(|(architecture, ..)| architecture == self) {
             Some((_, name, _)) => f.pad(name),
             None => match self {
                 Cnn { width } => f.pad(&format!("cnn{width}")),
@@ -238,16 +276,14 @@ impl FromStr for Architecture {
         // The field writes ResNet-18, WRN-28-10, DenseNet121.
         let lower = name.to_ascii_lowercase();
         let is_it = |known: &&str| **known == lower;
-        let known =
-            NAMES.iter().find(|(_, canonical, aliases)| is_it(canonical) || aliases.iter().any(is_it));
+        let known = names().find(|(_, canonical, aliases)| is_it(canonical) || aliases.iter().any(is_it));
         if let Some((architecture, ..)) = known {
             return Ok(*architecture);
         }
         if let Some(member) = family_member(&lower) {
             return member.check_family().map(|()| member);
         }
-        let nearest = NAMES
-            .iter()
+        let nearest = names()
             .flat_map(|(_, canonical, aliases)| std::iter::once(canonical).chain(*aliases))
             .max_by(|a, b| strsim::jaro_winkler(&lower, a).total_cmp(&strsim::jaro_winkler(&lower, b)))
             .expect("there are names");

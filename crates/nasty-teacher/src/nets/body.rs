@@ -5,6 +5,8 @@ use burn::module::Module;
 use super::cifar_resnet::{self, CifarResNet};
 use super::cnn::{self, Cnn};
 use super::densenet::{self, DenseNet};
+use super::distillation::DistillationBody;
+use super::imagenet::ImageNetBody;
 use super::layers::{Builder, Maps, Scheme};
 use super::mlp::{self, Mlp};
 use super::mobilenet::{self, MobileNetV2};
@@ -31,6 +33,8 @@ pub(super) fn scheme(architecture: Architecture) -> Scheme {
         MobileNetV2 => mobilenet::SCHEME,
         ShuffleNetV2 => shufflenet::SCHEME,
         DenseNet121 | DenseNet161 | DenseNet169 => densenet::SCHEME,
+        ImageNet(network) => network.scheme(),
+        Distillation(network) => network.scheme(),
     }
 }
 
@@ -47,6 +51,8 @@ pub(super) enum Body {
     MobileNetV2(MobileNetV2),
     ShuffleNetV2(ShuffleNetV2),
     DenseNet(DenseNet),
+    ImageNet(ImageNetBody),
+    Distillation(DistillationBody),
 }
 
 impl Body {
@@ -83,6 +89,10 @@ impl Body {
             A::DenseNet121 => densenet(32, [6, 12, 24, 16]),
             A::DenseNet161 => densenet(48, [6, 12, 36, 24]),
             A::DenseNet169 => densenet(32, [6, 12, 32, 32]),
+            A::ImageNet(network) => Self::ImageNet(ImageNetBody::new(network, b, channels, classes)),
+            A::Distillation(network) => {
+                Self::Distillation(DistillationBody::new(network, b, channels, classes))
+            }
         }
     }
 
@@ -99,6 +109,8 @@ impl Body {
             Self::MobileNetV2(net) => net.forward(x),
             Self::ShuffleNetV2(net) => net.forward(x),
             Self::DenseNet(net) => net.forward(x),
+            Self::ImageNet(net) => net.forward(x),
+            Self::Distillation(net) => net.forward(x),
         }
     }
 }

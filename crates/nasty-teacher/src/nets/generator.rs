@@ -10,7 +10,9 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::layers::{BatchNorm, Builder, Conv, Kernel, Linear, Maps, Pass, Scheme, Standardise, TensorEntry};
+use super::layers::{
+    BatchNorm, Builder, Conv, Kernel, Linear, Maps, Pass, Scheme, Spelling, Standardise, TensorEntry,
+};
 use super::state_dict::{self, elements};
 use super::{Input, Mode, NamedTensor, NetError, Precision};
 
@@ -85,7 +87,7 @@ impl Generator {
             let allowed = format!("images whose side is a multiple of 4, up to {MAX_SIDE} pixels");
             return Err(unbuildable(allowed, format!("a side of {side}")));
         }
-        let b = Builder::new(seed, Scheme::DEFAULT, device);
+        let b = Builder::new(seed, Scheme::DEFAULT, Spelling::Own, device);
         let half = width / 2;
         let conv = |name, input, output| Conv::new(&b, name, Kernel::new(3, input, output).biased());
         let layers = Layers {
@@ -107,7 +109,7 @@ impl Generator {
         let [n, latent] = noise.dims();
         assert_eq!(latent, self.about.latent, "the noise does not have the generator's latent size");
         let Layers { linear, norm0, conv1, norm1, conv2, norm2, conv3, norm3 } = &self.layers;
-        let pass = Rc::new(Pass { mode, precision: Precision::F32, statistics: None });
+        let pass = Rc::new(Pass { mode, precision: Precision::F32, statistics: None, dropping: None });
         let norm = |norm: &BatchNorm, x| norm.forward(x, None, super::layers::Activation::None);
         let x = linear.forward(Maps::new(noise.reshape([n, 1, 1, latent]), pass));
         let x = norm(norm0, x.unflatten(self.about.input.side / 4));
@@ -234,7 +236,9 @@ mod tests {
     #[test]
     fn doubling_repeats_pixels_and_unflattening_undoes_flattening() {
         let device = Device::flex();
-        let pass = || Rc::new(Pass { mode: Mode::Eval, precision: Precision::F32, statistics: None });
+        let pass = || {
+            Rc::new(Pass { mode: Mode::Eval, precision: Precision::F32, statistics: None, dropping: None })
+        };
         let x = || {
             Tensor::<4>::from_data(TensorData::new((0..8).map(|v| v as f32).collect(), [1, 2, 2, 2]), &device)
         };

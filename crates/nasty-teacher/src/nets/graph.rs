@@ -1,13 +1,13 @@
 //! A network's graph, written down by its own forward function: for summaries and exports.
 
-use nasty_kernels::Activation;
+use nasty_kernels::{Activation, Curve, MaxWindow};
 
 /// One operation; tensors are given by their number in the state dictionary.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// Convolution with the same geometry in both directions.
     Conv {
-        /// Number of the weight `[out, in / groups, side, side]`.
+        /// Number of the weight `[out, in / groups, side, side]`; `[out, in]` where a linear layer sees every pixel.
         weight: usize,
         /// Number of the bias `[out]`.
         bias: Option<usize>,
@@ -24,6 +24,20 @@ pub enum Op {
     BatchNorm {
         /// Number of the weight; bias, running mean and running variance are the next three.
         weight: usize,
+        /// Added to the variance.
+        epsilon: f64,
+    },
+    /// Layer normalisation over the channels of every pixel.
+    LayerNorm {
+        /// Number of the weight; the bias is the next.
+        weight: usize,
+        /// Added to the variance.
+        epsilon: f64,
+    },
+    /// Every channel times its element of a tensor.
+    Scale {
+        /// Number of the tensor, of as many elements as there are channels.
+        weight: usize,
     },
     /// `x Wᵀ + b`.
     Linear {
@@ -32,8 +46,12 @@ pub enum Op {
     },
     /// ReLU or ReLU6.
     Activate(Activation),
+    /// Another activation.
+    Curve(Curve),
     /// Sum of two inputs.
     Add,
+    /// The first input, every channel times that of the second, which has one pixel.
+    Gate,
     /// Channels of the second input behind those of the first.
     Concat,
     /// Some neighbouring channels.
@@ -53,17 +71,20 @@ pub enum Op {
         /// How many on each side.
         zeros: usize,
     },
-    /// Maximum over disjoint windows.
-    MaxPool {
-        /// Side of the window.
-        size: usize,
-    },
+    /// Maximum over windows.
+    MaxPool(MaxWindow),
     /// Mean over windows; windows of one pixel subsample.
     AvgPool {
         /// Side of the window.
         size: usize,
         /// Distance of two windows.
         stride: usize,
+    },
+    /// Means over `size` × `size` parts of the image, which may overlap: along each direction part `i` of a side `s` goes
+    /// from `⌊i s / size⌋` to `⌈(i + 1) s / size⌉` (PyTorch's adaptive average pool).
+    AdaptivePool {
+        /// Side of the output.
+        size: usize,
     },
     /// Mean over the image.
     GlobalPool,
@@ -72,7 +93,7 @@ pub enum Op {
 }
 
 /// An operation at its place in the graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// What is done.
     pub op: Op,
@@ -83,7 +104,7 @@ pub struct Node {
 }
 
 /// Nodes in the order of computation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
     input: [usize; 3],
     nodes: Vec<Node>,
@@ -95,13 +116,13 @@ pub struct Graph {
 pub struct LayerSummary {
     /// Name of the layer, as in the state dictionary.
     pub name: String,
-    /// `convolution`, `batch-norm` or `linear`.
+    /// `convolution`, `batch-norm`, `layer-norm`, `scale` or `linear`.
     pub kind: &'static str,
     /// Height, width and channels of what it gives.
     pub output: [usize; 3],
     /// Trainable parameters.
     pub parameters: usize,
-    /// Multiply-accumulates for one image; 0 for batch-norm, which folds into the layer before it.
+    /// Multiply-accumulates for one image; 0 but for convolutions and linear layers.
     pub macs: u64,
 }
 

@@ -1,4 +1,5 @@
-//! The networks: the paper's architectures, one file a family, built from `layers` only.
+//! The networks, one file a family, built from `layers` only: the paper's, those that torchvision and timm ship
+//! (`imagenet`), and those of the distillation benchmarks (`distillation`).
 //!
 //! An [`Architecture`] is a name; [`Architecture::build`] makes a [`Network`] of it. Activations are NHWC inside,
 //! weights are named and shaped as in the published PyTorch definitions, so a state dictionary needs no mapping.
@@ -8,10 +9,12 @@ mod body;
 mod cifar_resnet;
 mod cnn;
 mod densenet;
+mod distillation;
 mod error;
 mod export;
 mod generator;
 mod graph;
+mod imagenet;
 mod import;
 mod layers;
 mod mlp;
@@ -29,13 +32,15 @@ mod weights;
 mod wide_resnet;
 
 pub use architecture::{Architecture, Input};
+pub use distillation::Distillation;
 pub use error::NetError;
 pub use export::{ExportError, export};
 pub use generator::Generator;
 pub use graph::{Graph, LayerSummary, Node, Op};
+pub use imagenet::ImageNet;
 pub use import::{ImportError, ImportOptions, ImportReport, Imported, Side, import};
-pub use layers::NormStatistics;
-pub use nasty_kernels::Precision;
+pub use layers::{Dropping, NormStatistics};
+pub use nasty_kernels::{Curve, MaxWindow, Precision};
 pub use network::{Mode, NamedTensor, Network, Output};
 pub use overview::Overview;
 pub use weights::{CONFIG_FILE, Loaded, NetworkConfig, WEIGHTS_FILE, digest, load, load_known, save};

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::body::{Body, scheme};
 use super::graph::{Graph, LayerSummary, Op};
-use super::layers::{Builder, Maps, NormStatistics, Pass, TensorEntry};
+use super::layers::{Builder, Dropping, Maps, NormStatistics, Pass, Spelling, TensorEntry};
 use super::state_dict::{self, elements};
 use super::{Architecture, Input, NetError, Precision};
 
@@ -69,7 +69,7 @@ impl Network {
         seed: u64,
         device: &Device,
     ) -> Self {
-        let builder = Builder::new(seed, scheme(architecture), device);
+        let builder = Builder::new(seed, scheme(architecture), architecture.own_spelling(), device);
         let body = Body::new(architecture, &builder, classes, input);
         let tensors = builder.entries();
         Self {
@@ -77,6 +77,19 @@ impl Network {
             about: Arc::new(About { architecture, classes, input, tensors }),
             precision: Precision::F32,
         }
+    }
+
+    /// The names of a network's tensors in another spelling, by number.
+    pub(super) fn names(
+        architecture: Architecture,
+        classes: usize,
+        input: Input,
+        spelling: Spelling,
+        device: &Device,
+    ) -> Vec<String> {
+        let builder = Builder::new(0, scheme(architecture), spelling, device);
+        Body::new(architecture, &builder, classes, input);
+        builder.entries().into_iter().map(|entry| entry.name).collect()
     }
 
     /// The network with its convolutions computed in `precision`. Weights, statistics and everything else stay f32.
@@ -91,13 +104,23 @@ impl Network {
 
     /// Features and logits of normalised images `[batch, side, side, channels]`.
     pub fn outputs(&self, images: Tensor<4>, mode: Mode) -> Output {
-        self.run(images, Rc::new(Pass { mode, precision: self.precision, statistics: None }))
+        self.run(images, Rc::new(self.pass(mode)))
+    }
+
+    /// Logits `[batch, classes]` in training mode, with dropout where the network has it: `dropping` decides what is dropped.
+    /// ([`Self::forward`] drops nothing.)
+    pub fn forward_dropping(&self, images: Tensor<4>, dropping: Dropping) -> Tensor<2> {
+        let pass = Pass { dropping: Some(dropping), ..self.pass(Mode::Train) };
+        self.run(images, Rc::new(pass)).logits
+    }
+
+    fn pass(&self, mode: Mode) -> Pass {
+        Pass { mode, precision: self.precision, statistics: None, dropping: None }
     }
 
     /// Evaluation-mode output, and the statistics of what entered each batch-norm, in forward order.
     pub fn outputs_and_statistics(&self, images: Tensor<4>) -> (Output, Vec<NormStatistics>) {
-        let statistics = Some(RefCell::default());
-        let pass = Rc::new(Pass { mode: Mode::Eval, precision: self.precision, statistics });
+        let pass = Rc::new(Pass { statistics: Some(RefCell::default()), ..self.pass(Mode::Eval) });
         let output = self.run(images, pass.clone());
         let statistics = pass.statistics.as_ref().map(RefCell::take).unwrap_or_default();
         (output, statistics)
@@ -163,7 +186,9 @@ impl Network {
                 Op::Conv { weight, bias, .. } => {
                     ("convolution", weight..weight + 1 + usize::from(bias.is_some()))
                 }
-                Op::BatchNorm { weight } => ("batch-norm", weight..weight + 2),
+                Op::BatchNorm { weight, .. } => ("batch-norm", weight..weight + 2),
+                Op::LayerNorm { weight, .. } => ("layer-norm", weight..weight + 2),
+                Op::Scale { weight } => ("scale", weight..weight + 1),
                 Op::Linear { weight } => ("linear", weight..weight + 2),
                 _ => return None,
             };

@@ -5,7 +5,7 @@
 
 use burn::module::Module;
 
-use super::layers::{Builder, ConvBn, Kernel, Linear, Maps, Scheme};
+use super::layers::{Builder, ConvBn, Kernel, Linear, Maps, Scheme, Spelling};
 
 pub(crate) const SCHEME: Scheme = Scheme::DEFAULT;
 
@@ -14,8 +14,21 @@ pub(crate) const SCHEME: Scheme = Scheme::DEFAULT;
 pub(crate) enum BlockKind {
     /// Two 3×3 convolutions.
     Basic,
-    /// 1×1, 3×3 and 1×1 convolutions, the last one four times as wide.
+    /// 1×1, 3×3 and 1×1 convolutions; the last one is wider.
     Bottleneck,
+}
+
+/// A block's measures.
+#[derive(Clone, Copy)]
+pub(crate) struct BlockShape {
+    pub(crate) kind: BlockKind,
+    pub(crate) input: usize,
+    /// Channels inside.
+    pub(crate) width: usize,
+    pub(crate) output: usize,
+    pub(crate) stride: usize,
+    /// Groups of a bottleneck's 3×3 convolution.
+    pub(crate) groups: usize,
 }
 
 #[derive(Module, Debug)]
@@ -25,8 +38,9 @@ pub(crate) struct ResNet {
     linear: Linear,
 }
 
+/// Convolutions beside a shortcut, ReLU behind their sum.
 #[derive(Module, Debug)]
-struct Block {
+pub(crate) struct Block {
     convs: Vec<ConvBn>,
     shortcut: Option<ConvBn>,
 }
@@ -39,20 +53,28 @@ impl ResNet {
         channels: usize,
         classes: usize,
     ) -> Self {
-        let stem = ConvBn::new(b, "conv1", "bn1", Kernel::new(3, channels, 64));
+        let cifar100 = b.spelling() == Spelling::Cifar100;
+        let [conv, norm, linear] =
+            if cifar100 { ["conv1.0", "conv1.1", "fc"] } else { ["conv1", "bn1", "linear"] };
+        let stem = ConvBn::new(b, conv, norm, Kernel::new(3, channels, 64));
         let mut blocks = Vec::new();
         let mut input = 64;
         for (stage, depth) in depths.into_iter().enumerate() {
             let width = 64 << stage;
             for i in 0..depth {
                 let stride = if stage > 0 && i == 0 { 2 } else { 1 };
-                let b = b.at(format_args!("layer{}.{i}", stage + 1));
+                let b = if cifar100 {
+                    b.at(format_args!("conv{}_x.{i}", stage + 2))
+                } else {
+                    b.at(format_args!("layer{}.{i}", stage + 1))
+                };
                 let output = if kind == BlockKind::Basic { width } else { 4 * width };
-                blocks.push(Block::new(&b, kind, [input, width, output], stride));
+                let shape = BlockShape { kind, input, width, output, stride, groups: 1 };
+                blocks.push(Block::new(&b, shape, "shortcut"));
                 input = output;
             }
         }
-        Self { stem, blocks, linear: Linear::new(b, "linear", input, classes) }
+        Self { stem, blocks, linear: Linear::new(b, linear, input, classes) }
     }
 
     pub(crate) fn forward(&self, x: Maps) -> (Maps, Maps) {
@@ -66,29 +88,37 @@ impl ResNet {
 }
 
 impl Block {
-    fn new(b: &Builder, kind: BlockKind, [input, width, output]: [usize; 3], stride: usize) -> Self {
+    /// The shortcut's tensors are named `<shortcut>.0` and `<shortcut>.1`.
+    pub(crate) fn new(b: &Builder, shape: BlockShape, shortcut: &str) -> Self {
+        let BlockShape { kind, input, width, output, stride, groups } = shape;
         let kernels = match kind {
             BlockKind::Basic => {
                 vec![Kernel::new(3, input, width).stride(stride), Kernel::new(3, width, output)]
             }
             BlockKind::Bottleneck => vec![
                 Kernel::new(1, input, width),
-                Kernel::new(3, width, width).stride(stride),
+                Kernel::new(3, width, width).stride(stride).groups(groups),
                 Kernel::new(1, width, output),
             ],
         };
-        let convs = kernels
-            .into_iter()
-            .enumerate()
-            .map(|(i, kernel)| ConvBn::new(b, &format!("conv{}", i + 1), &format!("bn{}", i + 1), kernel))
-            .collect();
+        let name = |i: usize| match b.spelling() {
+            // A sequence of convolution, batch-norm and ReLU.
+            Spelling::Cifar100 => [3 * i, 3 * i + 1].map(|at| format!("residual_function.{at}")),
+            _ => ["conv", "bn"].map(|kind| format!("{kind}{}", i + 1)),
+        };
+        let convs = kernels.into_iter().enumerate().map(|(i, kernel)| {
+            let [conv, norm] = name(i);
+            ConvBn::new(b, &conv, &norm, kernel)
+        });
+        let convs = convs.collect();
         let shortcut = (stride > 1 || input != output).then(|| {
-            ConvBn::new(b, "shortcut.0", "shortcut.1", Kernel::new(1, input, output).stride(stride))
+            let kernel = Kernel::new(1, input, output).stride(stride);
+            ConvBn::new(b, &format!("{shortcut}.0"), &format!("{shortcut}.1"), kernel)
         });
         Self { convs, shortcut }
     }
 
-    fn forward(&self, mut x: Maps) -> Maps {
+    pub(crate) fn forward(&self, mut x: Maps) -> Maps {
         let shortcut = match &self.shortcut {
             Some(conv) => conv.forward(x.fork()),
             None => x.fork(),

@@ -21,22 +21,22 @@ pub(crate) struct ShuffleNetV2 {
 
 /// A unit with stride 2 sees all channels twice; one with stride 1 works on the second half and leaves the first.
 #[derive(Module, Debug)]
-struct Unit {
-    residual: Residual,
-    shortcut: Option<Shortcut>,
+pub(crate) struct Unit {
+    pub(crate) residual: Residual,
+    pub(crate) shortcut: Option<Shortcut>,
 }
 
 #[derive(Module, Debug)]
-struct Residual {
-    first: ConvBn,
-    depthwise: ConvBn,
-    last: ConvBn,
+pub(crate) struct Residual {
+    pub(crate) first: ConvBn,
+    pub(crate) depthwise: ConvBn,
+    pub(crate) last: ConvBn,
 }
 
 #[derive(Module, Debug)]
-struct Shortcut {
-    depthwise: ConvBn,
-    last: ConvBn,
+pub(crate) struct Shortcut {
+    pub(crate) depthwise: ConvBn,
+    pub(crate) last: ConvBn,
 }
 
 impl ShuffleNetV2 {
@@ -90,7 +90,7 @@ impl Unit {
         }
     }
 
-    fn forward(&self, x: Channels) -> Channels {
+    pub(crate) fn forward(&self, x: Channels) -> Channels {
         let (shortcut, x) = match &self.shortcut {
             Some(Shortcut { depthwise, last }) => {
                 let mut x = x.whole();
@@ -106,14 +106,14 @@ impl Unit {
 
 /// What a unit gives the next: a shuffle whose halves are wanted is best computed as these.
 #[expect(clippy::large_enum_variant, reason = "one exists at a time")]
-enum Channels {
+pub(crate) enum Channels {
     Whole(Maps),
     /// Yet to be shuffled.
     Branches(Maps, Maps),
 }
 
 impl Channels {
-    fn whole(self) -> Maps {
+    pub(crate) fn whole(self) -> Maps {
         match self {
             Self::Whole(x) => x,
             Self::Branches(a, b) => a.interleave(b),

@@ -85,15 +85,17 @@ fn families_are_recognised_in_their_spellings() {
 
 #[test]
 fn names_of_other_networks_are_refused() {
-    // ImageNet networks of timm and torchvision, and CIFAR networks with other shortcuts.
+    // Networks of timm and torchvision that are not here, and names that several networks have.
     for name in [
-        "wide_resnet50_2",
         "wide_resnet101_2",
         "resnet152",
-        "resnext50_32x4d",
-        "mobilenet_v2",
-        "shufflenet_v2_x1_0",
+        "resnet101.a1_in1k",
+        "tf_efficientnet_b0",
+        "efficientnet_b1",
         "cifar10_resnet20",
+        "vgg16",
+        "tv-vgg16",
+        "tv-resnet20",
         "wrn-28",
         "wrn-28-10-3",
         "wrn-28-0",
@@ -102,9 +104,74 @@ fn names_of_other_networks_are_refused() {
     ] {
         assert!(name.parse::<Architecture>().is_err(), "{name}");
     }
-    let error = "wide_resnet50_2".parse::<Architecture>().unwrap_err();
-    assert_eq!(error.to_string(), "wrn-50-2 takes a depth of 10, 16, 22, … to 100 (6n + 4), found 50");
+    let error = "wide_resnet101_2".parse::<Architecture>().unwrap_err();
+    assert_eq!(error.to_string(), "wrn-101-2 takes a depth of 10, 16, 22, … to 100 (6n + 4), found 101");
     assert!("wrn-99999999999999999999-1".parse::<Architecture>().is_err());
+}
+
+#[test]
+fn torchvisions_parameter_counts_are_the_published_ones() {
+    // `num_params` of torchvision's weights, and the sizes of timm's models; 1,000 classes.
+    for (name, published) in [
+        ("tv-resnet18", 11_689_512),
+        ("tv-resnet34", 21_797_672),
+        ("tv-resnet50", 25_557_032),
+        ("tv-resnet101", 44_549_160),
+        ("tv-wide_resnet50_2", 68_883_240),
+        ("tv-resnext50_32x4d", 25_028_904),
+        ("tv-mobilenet_v2", 3_504_872),
+        ("tv-mobilenet_v3_small", 2_542_856),
+        ("tv-mobilenet_v3_large", 5_483_032),
+        ("timm-mobilenetv3_small_100", 2_542_856),
+        ("timm-mobilenetv3_large_100", 5_483_032),
+        ("tv-shufflenet_v2_x1_0", 2_278_604),
+        ("tv-densenet121", 7_978_856),
+        ("tv-efficientnet_b0", 5_288_548),
+        ("tv-vgg16_bn", 138_365_992),
+        ("tv-convnext_tiny", 28_589_128),
+    ] {
+        let network = build(name, 1000, Input { channels: 3, side: 224 });
+        assert_eq!(network.parameters(), published, "{name}");
+        let summed: usize = network.summary().iter().map(|layer| layer.parameters).sum();
+        assert_eq!(summed, published, "{name}, layer by layer");
+    }
+    // Of the distillation benchmarks, counted on their PyTorch definitions at 100 classes.
+    for (name, counted) in [
+        ("kd-resnet8", 83_892),
+        ("kd-resnet20", 278_324),
+        ("kd-resnet56", 861_620),
+        ("kd-resnet110", 1_736_564),
+        ("kd-resnet8x4", 1_233_540),
+        ("kd-resnet32x4", 7_433_860),
+        ("kd-vgg8", 3_965_028),
+        ("kd-vgg13", 9_462_180),
+        ("kd-vgg16", 14_774_436),
+        ("wrn-16-2", 703_284),
+        ("wrn-40-2", 2_255_156),
+    ] {
+        assert_eq!(build(name, 100, CIFAR).parameters(), counted, "{name}");
+    }
+}
+
+#[test]
+fn torchvisions_multiply_accumulates_are_the_published_ones() {
+    // `_ops` of torchvision's weights, which leave biases and squeeze-and-excitation's pools out too.
+    for (name, giga) in [
+        ("tv-resnet18", 1.814),
+        ("tv-resnet50", 4.089),
+        ("tv-wide_resnet50_2", 11.398),
+        ("tv-resnext50_32x4d", 4.23),
+        ("tv-mobilenet_v2", 0.301),
+        ("tv-mobilenet_v3_large", 0.217),
+        ("tv-shufflenet_v2_x1_0", 0.145),
+        ("tv-densenet121", 2.834),
+        ("tv-efficientnet_b0", 0.386),
+        ("tv-vgg16_bn", 15.47),
+        ("tv-convnext_tiny", 4.456),
+    ] {
+        let macs = build(name, 1000, Input { channels: 3, side: 224 }).macs() as f64 / 1e9;
+        assert!((macs / giga - 1.0).abs() < 0.01, "{name}: {macs}");
+    }
 }
 
 fn any_architecture() -> impl Strategy<Value = Architecture> {
@@ -154,10 +221,30 @@ fn the_smallest_allowed_images_give_logits_of_the_written_shapes() {
     // odd one.
     use super::Mode;
     for name in
-        ["cnn4", "mlp", "preresnet20", "resnet20", "wrn-10-1", "mobilenetv2", "shufflenetv2", "densenet121"]
+        [
+        "cnn4",
+        "mlp",
+        "preresnet20",
+        "resnet20",
+        "wrn-10-1",
+        "mobilenetv2",
+        "shufflenetv2",
+        "densenet121",
+        "tv-resnet18",
+        "tv-mobilenet_v2",
+        "tv-mobilenet_v3_small",
+        "timm-mobilenetv3_small_100",
+        "tv-shufflenet_v2_x1_0",
+        "tv-densenet121",
+        "tv-efficientnet_b0",
+        "tv-convnext_tiny",
+        "kd-resnet8x4",
+        "kd-vgg8",
+    ]
     {
         let architecture: Architecture = name.parse().unwrap();
-        for side in [*architecture.sides().start(), 11] {
+        let least = *architecture.sides().start();
+        for side in [least, least.max(11), least + 7] {
             let input = Input { channels: 1, side };
             let network = build(name, 3, input);
             let images = burn::tensor::Tensor::zeros([2, side, side, 1], &Device::flex());
@@ -173,7 +260,18 @@ fn bf16_changes_the_logits_a_little_in_both_modes() {
     let input = Input { channels: 3, side: 32 };
     let values: Vec<f32> = (0..8 * 32 * 32 * 3).map(|i| (i * 7919 % 251) as f32 / 125.0 - 1.0).collect();
     let images = burn::tensor::Tensor::<1>::from_floats(values.as_slice(), &Device::flex());
-    for name in ["cnn4", "preresnet20", "resnet18", "wrn-10-1", "mobilenetv2", "shufflenetv2", "densenet121"]
+    for name in [
+        "cnn4",
+        "preresnet20",
+        "resnet18",
+        "wrn-10-1",
+        "mobilenetv2",
+        "shufflenetv2",
+        "densenet121",
+        "kd-resnet8",
+        "tv-mobilenet_v3_small",
+        "tv-convnext_tiny",
+    ]
     {
         for mode in [Mode::Train, Mode::Eval] {
             let logits = |precision| {
@@ -208,4 +306,52 @@ fn a_loss_of_some_layers_alone_has_gradients() {
             assert!(values.iter().any(|v| *v != 0.0), "{name}, layer {layer}");
         }
     }
+}
+
+#[test]
+fn dropout_depends_on_seed_and_step_and_only_in_forward_dropping() {
+    use super::{Dropping, Mode};
+    let network = build("tv-mobilenet_v3_small", 10, CIFAR);
+    let values: Vec<f32> = (0..4 * 32 * 32 * 3).map(|i| (i * 7919 % 251) as f32 / 125.0 - 1.0).collect();
+    let images = burn::tensor::Tensor::<1>::from_floats(values.as_slice(), &Device::flex());
+    let images = images.reshape([4, 32, 32, 3]);
+    let host = |logits: burn::tensor::Tensor<2>| logits.into_data().try_to_vec::<f32>().unwrap();
+    let dropped = |seed, step| host(network.forward_dropping(images.clone(), Dropping::new(seed, step)));
+    let whole = host(network.forward(images.clone(), Mode::Train));
+    assert_eq!(whole, host(network.forward(images.clone(), Mode::Train)));
+    assert_eq!(dropped(1, 2), dropped(1, 2));
+    for other in [&whole, &dropped(1, 3), &dropped(2, 2)] {
+        assert_ne!(&dropped(1, 2), other);
+    }
+    // Networks without dropout are not touched.
+    let plain = build("kd-resnet8", 10, CIFAR);
+    let drop = plain.forward_dropping(images.clone(), Dropping::new(1, 2));
+    assert_eq!(host(drop), host(plain.forward(images.clone(), Mode::Train)));
+
+    // Dropped logits have the whole ones' mean: the hidden layer is linear in what is kept.
+    let runs = 400;
+    let mut mean = vec![0.0f64; whole.len()];
+    for step in 0..runs {
+        mean.iter_mut().zip(dropped(5, step)).for_each(|(m, v)| *m += f64::from(v) / f64::from(runs as u32));
+    }
+    let spread = |a: &[f64]| a.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let off: Vec<f64> = mean.iter().zip(&whole).map(|(m, w)| m - f64::from(*w)).collect();
+    let whole: Vec<f64> = whole.iter().map(|w| f64::from(*w)).collect();
+    assert!(spread(&off) < 0.1 * spread(&whole), "{} of {}", spread(&off), spread(&whole));
+}
+
+#[test]
+fn stochastic_depth_leaves_branches_out_for_some_images() {
+    use super::{Dropping, Mode};
+    let network = build("tv-efficientnet_b0", 10, CIFAR);
+    let values: Vec<f32> = (0..4 * 32 * 32 * 3).map(|i| (i * 7919 % 251) as f32 / 125.0 - 1.0).collect();
+    let images = burn::tensor::Tensor::<1>::from_floats(values.as_slice(), &Device::flex());
+    let images = images.reshape([4, 32, 32, 3]);
+    let host = |logits: burn::tensor::Tensor<2>| logits.into_data().try_to_vec::<f32>().unwrap();
+    let run = |stochastic_depth| {
+        host(network.forward_dropping(images.clone(), Dropping { seed: 0, step: 0, stochastic_depth }))
+    };
+    assert_ne!(run(0.0), run(0.9));
+    assert_eq!(run(0.9), run(0.9));
+    assert_ne!(run(0.0), host(network.forward(images.clone(), Mode::Train)), "dropout is on");
 }

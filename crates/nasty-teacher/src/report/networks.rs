@@ -28,7 +28,11 @@ pub fn list(overviews: &[Overview]) -> Table {
             Column::text("other names"),
         ],
         rows: overviews.iter().map(row).collect(),
-        note: Some("Families: cnnW has W channels first, wrn-D-W depth D = 6n + 4 and width W.".into()),
+        note: Some(
+            "Families: cnnW has W channels first, wrn-D-W depth D = 6n + 4 and width W. tv-…: torchvision's networks, made for 224 pixels; \
+             timm-…: timm's, where they are other functions; kd-…: RepDistiller's and mdistiller's. All others are made for 32."
+                .into(),
+        ),
         ..Table::default()
     }
 }

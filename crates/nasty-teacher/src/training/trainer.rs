@@ -9,7 +9,7 @@ use super::optimiser::clip_global_norm;
 use super::recipe::{Keep, Parity, Recipe};
 use super::state_file::{Parts, Saved};
 use crate::data::{Batch, Epoch, EpochBatches, ImageSet, Normalisation, epoch_batches};
-use crate::nets::{Mode, NamedTensor, Network, Precision};
+use crate::nets::{Dropping, NamedTensor, Network, Precision};
 use crate::numerics::Provenance;
 use crate::victim::{Origin, Request, Victim, argmax, host};
 use burn::module::Module;
@@ -162,7 +162,8 @@ impl Trainer<'_> {
         let labels: Vec<i32> = batch.labels.iter().map(|&l| i32::from(l)).collect();
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [count]), &device);
 
-        let logits = network.forward(images, Mode::Train);
+        let step = at.epoch * self.batches() + at.step;
+        let logits = network.forward_dropping(images, Dropping::new(recipe.seed, step as u64));
         let seen = host(logits.clone());
         let loss = recipe.objective.loss(LossInput { logits, answers, labels, epoch: at.epoch });
         let value = f64::from(loss.clone().into_scalar::<f32>());
@@ -171,7 +172,7 @@ impl Trainer<'_> {
         if let Some(limit) = recipe.clip_norm {
             clip_global_norm(&network, &mut gradients, limit);
         }
-        let rate = self.rate(at.epoch * self.batches() + at.step);
+        let rate = self.rate(step);
         let network = optimiser.step(rate, network, gradients);
 
         position.partial.loss += value * count as f64;

@@ -38,6 +38,8 @@ pub(crate) fn settled(
             *value = match last.as_str() {
                 "running_var" => seen.max(1e-3) * (0.1 * noise).exp(),
                 "running_mean" => seen + 0.05 * noise,
+                // It starts so small that the branch would not be seen.
+                "layer_scale" => *value + 0.3 * noise,
                 _ if vector => *value + 0.1 * noise,
                 _ => *value,
             };

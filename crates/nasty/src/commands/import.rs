@@ -23,14 +23,14 @@ pub struct ImportArgs {
     /// Class count that the file must have [default: what it has]
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
-    /// Side of the images [default: from the tensors; where they do not show it, 32, or 28 for grey images]
+    /// Side of the images [default: from the tensors; where they do not show it, 224 for tv-… and timm-…, else 32, or 28 for grey images]
     #[arg(long, value_name = "PIXELS")]
     side: Option<usize>,
     /// Key of the state dictionary in the file [default: the only one of state_dict, model_state_dict, model, net]
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// Normalisation of the images: imagenet, none, cifar10, cifar100, tiny-imagenet, fashion-mnist or mnist
-    /// [default: cifar10; tiny-imagenet for a side of 64; fashion-mnist for grey images]
+    /// [default: imagenet for tv-… and timm-…; else cifar10, tiny-imagenet for a side of 64, fashion-mnist for grey images]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["mean", "std"])]
     normalisation: Option<KnownNormalisation>,
     /// Mean of each channel, pixels being in 0..1, as 0.5,0.5,0.5
@@ -102,7 +102,12 @@ fn normalisation(args: &ImportArgs, imported: &Imported) -> (Normalisation, Stri
         }
         (.., Some(known)) => (known.values(input.channels), format!("{known}, as given")),
         _ => {
-            let known = KnownNormalisation::assumed(input);
+            let large = imported.network.architecture().usual_side() == 224;
+            let known = if large && input.channels == 3 {
+                KnownNormalisation::Imagenet
+            } else {
+                KnownNormalisation::assumed(input)
+            };
             (
                 known.values(input.channels),
                 format!("{known}, assumed; --normalisation or --mean and --std say otherwise"),

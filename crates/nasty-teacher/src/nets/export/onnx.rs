@@ -3,8 +3,9 @@
 //! Input `input` `[batch, channels, side, side]` of normalised images, output `logits` `[batch, classes]`; weights under
 //! their PyTorch names. The field numbers are those of onnx.proto3.
 
-use nasty_kernels::Activation;
+use nasty_kernels::{Activation, Curve, MaxWindow};
 
+use super::super::layers::adaptive_shares;
 use crate::nets::{Graph, NamedTensor, Network, NetworkConfig, Node, Op};
 use crate::protobuf::Message;
 
@@ -12,9 +13,6 @@ use crate::protobuf::Message;
 const OPSET: u64 = 17;
 /// The file format version that came with that operator set (ONNX 1.12).
 const IR_VERSION: u64 = 8;
-/// Batch-norm's, as PyTorch has it.
-const EPSILON: f32 = 1e-5;
-
 const FLOAT: u64 = 1;
 const INT64: u64 = 7;
 
@@ -90,16 +88,39 @@ impl Writer<'_> {
         let mut flat = flat_input;
         match &node.op {
             Op::Conv { weight, bias, side, stride, padding, groups } => {
-                let mut inputs = vec![input, self.tensor(*weight)];
+                let mut inputs = vec![input, self.kernel(*weight)];
                 inputs.extend(bias.map(|bias| self.tensor(bias)));
                 let attributes = ints(none, "kernel_shape", &[*side; 2]);
                 let attributes = ints(ints(attributes, "strides", &[*stride; 2]), "pads", &[*padding; 4]);
                 self.push("Conv", &inputs, &output, int(attributes, "group", *groups));
             }
-            Op::BatchNorm { weight } => {
+            Op::BatchNorm { weight, epsilon } => {
                 let mut inputs = vec![input];
                 inputs.extend((0..4).map(|i| self.tensor(weight + i)));
-                self.push("BatchNormalization", &inputs, &output, float(none, "epsilon", EPSILON));
+                self.push("BatchNormalization", &inputs, &output, float(none, "epsilon", *epsilon as f32));
+            }
+            Op::LayerNorm { weight, epsilon } => {
+                // ONNX normalises over the last axes.
+                let [turned, normal] = ["turned", "normal"].map(|step| format!("{output}.{step}"));
+                let last = if flat_input {
+                    input
+                } else {
+                    self.push("Transpose", &[input], &turned, ints(none, "perm", &[0, 2, 3, 1]));
+                    turned
+                };
+                let to = if flat_input { &output } else { &normal };
+                let inputs = [last, self.tensor(*weight), self.tensor(weight + 1)];
+                let attributes = float(Message::default(), "epsilon", *epsilon as f32);
+                let axis = Message::default().text(1, "axis").int(3, u64::MAX).int(20, 2);
+                self.push("LayerNormalization", &inputs, to, attributes.message(5, &axis));
+                if !flat_input {
+                    let perm = ints(Message::default(), "perm", &[0, 3, 1, 2]);
+                    self.push("Transpose", &[normal], &output, perm);
+                }
+            }
+            Op::Scale { weight } => {
+                let scale = self.tensor(*weight);
+                self.push("Mul", &[input, scale], &output, none);
             }
             Op::Linear { weight } => {
                 let inputs = [self.vector(node.inputs[0]), self.tensor(*weight), self.tensor(weight + 1)];
@@ -112,6 +133,8 @@ impl Writer<'_> {
                 self.push("Clip", &[input, low, high], &output, none);
             }
             Op::Activate(Activation::None) => self.push("Identity", &[input], &output, none),
+            Op::Curve(curve) => self.curve(*curve, input, &output),
+            Op::Gate => self.push("Mul", &[input, name(node.inputs[1])], &output, none),
             Op::Add => self.push("Add", &[input, name(node.inputs[1])], &output, none),
             Op::Concat => self.push("Concat", &[input, name(node.inputs[1])], &output, int(none, "axis", 1)),
             Op::Channels { start, length } => {
@@ -133,13 +156,23 @@ impl Writer<'_> {
                 let pads = self.integers(&[0, *zeros, 0, 0, 0, *zeros, 0, 0]);
                 self.push("Pad", &[input, pads], &output, none);
             }
-            Op::MaxPool { size } => {
-                let attributes = ints(ints(none, "kernel_shape", &[*size; 2]), "strides", &[*size; 2]);
-                self.push("MaxPool", &[input], &output, attributes);
+            Op::MaxPool(MaxWindow { size, stride, padding }) => {
+                let attributes = ints(ints(none, "kernel_shape", &[*size; 2]), "strides", &[*stride; 2]);
+                self.push("MaxPool", &[input], &output, ints(attributes, "pads", &[*padding; 4]));
             }
             Op::AvgPool { size, stride } => {
                 let attributes = ints(ints(none, "kernel_shape", &[*size; 2]), "strides", &[*stride; 2]);
                 self.push("AveragePool", &[input], &output, attributes);
+            }
+            Op::AdaptivePool { size } => {
+                // Rows · maps · columns, both matrices of shares.
+                let [h, w, _] = self.graph.shape(node.inputs[0]);
+                let rows = self.matrix(&format!("{output}.rows"), [*size, h], &adaptive_shares(*size, h));
+                let columns = transposed(&adaptive_shares(*size, w), *size);
+                let columns = self.matrix(&format!("{output}.columns"), [w, *size], &columns);
+                let half = format!("{output}.half");
+                self.push("MatMul", &[rows, input], &half, none);
+                self.push("MatMul", &[half, columns], &output, Message::default());
             }
             Op::GlobalPool => self.push("GlobalAveragePool", &[input], &output, none),
             // Channel, row, column is ONNX's own order.
@@ -149,6 +182,36 @@ impl Writer<'_> {
             }
         }
         self.flat.push(flat);
+    }
+
+    /// The operators of a [`Curve`]; those of later operator sets are put together.
+    fn curve(&mut self, curve: Curve, input: String, output: &str) {
+        let none = Message::default();
+        match curve {
+            Curve::Sigmoid => self.push("Sigmoid", &[input], output, none),
+            Curve::HardSwish => self.push("HardSwish", &[input], output, none),
+            Curve::HardSigmoid => {
+                let attributes = float(float(none, "alpha", 1.0 / 6.0), "beta", 0.5);
+                self.push("HardSigmoid", &[input], output, attributes);
+            }
+            Curve::Silu => {
+                let gate = format!("{output}.gate");
+                self.push("Sigmoid", &[&input], &gate, none);
+                self.push("Mul", &[input, gate], output, Message::default());
+            }
+            Curve::Gelu => {
+                // x/2 · (1 + erf(x / √2)).
+                let [scaled, error, shifted, half] =
+                    ["scaled", "erf", "shifted", "half"].map(|step| format!("{output}.{step}"));
+                let [root, one, two] =
+                    [std::f32::consts::FRAC_1_SQRT_2, 1.0, 0.5].map(|number| self.number(number));
+                self.push("Mul", &[&input, &root], &scaled, Message::default());
+                self.push("Erf", &[&scaled], &error, Message::default());
+                self.push("Add", &[&error, &one], &shifted, Message::default());
+                self.push("Mul", &[&input, &two], &half, none);
+                self.push("Mul", &[half, shifted], output, Message::default());
+            }
+        }
     }
 
     fn push(&mut self, operator: &str, inputs: &[impl AsRef<str>], output: &str, attributes: Message) {
@@ -162,6 +225,16 @@ impl Writer<'_> {
 
     fn tensor(&self, number: usize) -> String {
         self.tensors[number].name.clone()
+    }
+
+    /// The name of a convolution's weight; that of a linear layer gets two dimensions more.
+    fn kernel(&mut self, number: usize) -> String {
+        let (name, shape) = (self.tensor(number), &self.tensors[number].shape);
+        let [output, input] = shape[..] else { return name };
+        let kernel = format!("{name}.kernel");
+        let shape = self.integers(&[output, input, 1, 1]);
+        self.push("Reshape", &[name, shape], &kernel, Message::default());
+        kernel
     }
 
     /// The name of value `id` as `[batch, channels]`.
@@ -182,6 +255,13 @@ impl Writer<'_> {
         self.keep(&name, Message::default().int(2, FLOAT).text(8, &name).bytes(9, &value.to_le_bytes()))
     }
 
+    /// The name of a matrix.
+    fn matrix(&mut self, name: &str, [rows, columns]: [usize; 2], values: &[f32]) -> String {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let constant = Message::default().int(1, rows as u64).int(1, columns as u64).int(2, FLOAT);
+        self.keep(name, constant.text(8, name).bytes(9, &bytes))
+    }
+
     /// The name of a list of integers, written once.
     fn integers(&mut self, values: &[usize]) -> String {
         let listed: Vec<String> = values.iter().map(ToString::to_string).collect();
@@ -197,6 +277,12 @@ impl Writer<'_> {
         }
         name.to_owned()
     }
+}
+
+/// A matrix of `rows` rows with its axes exchanged.
+fn transposed(values: &[f32], rows: usize) -> Vec<f32> {
+    let columns = values.len() / rows;
+    (0..values.len()).map(|i| values[i % rows * columns + i / rows]).collect()
 }
 
 /// Name of value `id`.

@@ -9,6 +9,7 @@ mod recognise;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -109,6 +110,9 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
         let (path, found) = (path.to_owned(), fit.classes);
         return Err(ImportError::Other { path, what: "classes", found, wanted });
     }
+    let network = fit.architecture.build(fit.classes, fit.input, 0, device)?;
+    let shapes: BTreeMap<&str, &[usize]> =
+        network.tensors().iter().map(|t| (t.name.as_str(), t.shape.as_slice())).collect();
     let mut state = Vec::with_capacity(fit.matched.len());
     for (name, given) in &fit.matched {
         let stored = &tensors[given];
@@ -123,9 +127,9 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
             let (path, name, value) = (path.to_owned(), given.clone(), data[index]);
             return Err(ImportError::NegativeVariance { path, name, index, value });
         }
-        state.push(NamedTensor { name: name.clone(), shape: stored.shape.clone(), data });
+        state.push(NamedTensor { name: name.clone(), shape: shapes[name.as_str()].to_vec(), data });
     }
-    let network = fit.architecture.build(fit.classes, fit.input, 0, device)?.load_state_dict(&state)?;
+    let network = network.load_state_dict(&state)?;
     let renamed = fit
         .matched
         .iter()

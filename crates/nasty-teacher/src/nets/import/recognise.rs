@@ -10,12 +10,14 @@ use burn::tensor::Device;
 use super::checkpoint::Stored;
 use super::names::pair;
 use super::{ImportOptions, Side};
-use crate::nets::{Architecture, Input};
+use crate::nets::{Architecture, Input, Network};
 
 /// Sides tried first, in this order, where the tensors depend on the side.
 const SIDES: [usize; 6] = [32, 28, 64, 96, 224, 16];
-/// Assumed where any side fits, by channels: CIFAR's, and MNIST's for grey images.
-const DEFAULT_SIDES: [(usize, usize); 2] = [(3, 32), (1, 28)];
+/// Assumed for grey images where any side fits and the network is one for small images: MNIST's.
+const GREY_SIDE: usize = 28;
+/// Where a network has other tensors than at a small side, if they depend on the side at all.
+const OTHER_SIDE: usize = 224;
 const MAX_SIDE: usize = 512;
 
 /// How well a network fits the tensors of a file.
@@ -112,15 +114,16 @@ impl Attempt<'_> {
         let probe = SIDES.into_iter().find(|&side| self.layout(2, 3, side).is_some())?;
         let base = self.layout(2, 3, probe)?;
         let names: Vec<String> = base.iter().map(|(name, _)| name.clone()).collect();
-        let pairs = pair(&names, self.tensors.keys());
+        let pairs = self.pairs(&names, probe);
         let buildable = |classes: &usize| self.layout(*classes, 3, probe).is_some();
         let read = self.classes(&base, &self.layout(3, 3, probe)?, &pairs).filter(buildable);
         let classes = read.or(options.classes).unwrap_or(10);
-        let by_side = SIDES.iter().filter_map(|&side| self.layout(2, 3, side)).any(|layout| layout != base);
+        let by_side = self.layout(2, 3, OTHER_SIDE).is_some_and(|layout| layout != base);
         // All sides are worth trying only for a network whose names are all there.
         let all_sides = by_side && pairs.len() == names.len();
         let mut best: Option<Fit> = None;
-        for (channels, default) in DEFAULT_SIDES {
+        let usual = self.architecture.usual_side();
+        for (channels, default) in [(3, usual), (1, if usual == 32 { GREY_SIDE } else { usual })] {
             let sides: Vec<usize> = match options.side {
                 Some(side) => vec![side],
                 None if all_sides => SIDES.into_iter().chain(1..=MAX_SIDE).collect(),
@@ -153,6 +156,19 @@ impl Attempt<'_> {
         best
     }
 
+    /// The network's names to the file's, in the spelling that most of the file's names have.
+    fn pairs(&self, names: &[String], side: usize) -> BTreeMap<String, &String> {
+        let own = pair(names, self.tensors.keys());
+        let others = self.architecture.other_spellings().iter().map(|spelling| {
+            let input = Input { channels: 3, side };
+            let spelled = Network::names(self.architecture, 2, input, *spelling, self.device);
+            let pairs = pair(&spelled, self.tensors.keys());
+            let place = |(own, spelled): (&String, &String)| Some((own.clone(), *pairs.get(spelled)?));
+            names.iter().zip(&spelled).filter_map(place).collect()
+        });
+        std::iter::once(own).chain(others).rev().max_by_key(BTreeMap::len).unwrap_or_default()
+    }
+
     /// The class count that the file's tensors have where the network's depend on it.
     fn classes(&self, two: &Layout, three: &Layout, pairs: &BTreeMap<String, &String>) -> Option<usize> {
         two.iter().zip(three).find_map(|((name, a), (_, b))| {
@@ -173,7 +189,7 @@ impl Attempt<'_> {
         for (name, shape) in layout {
             match pairs.get(name) {
                 None => missing.push(name.clone()),
-                Some(given) if self.tensors[*given].shape != *shape => {
+                Some(given) if !same_values(&self.tensors[*given].shape, shape) => {
                     misshapen.push(format!(
                         "{given} (expected {shape:?}, found {:?})",
                         self.tensors[*given].shape
@@ -189,4 +205,10 @@ impl Attempt<'_> {
             self.tensors.keys().filter(|name| !used.contains(name)).chain(self.others).cloned().collect();
         Fit { architecture: self.architecture, classes, input, side, matched, missing, left_over, misshapen }
     }
+}
+
+/// Whether two shapes hold the same elements in the same order, by output channel: a linear layer may be spelled as a convolution,
+/// a vector with further axes of length 1.
+fn same_values(given: &[usize], wanted: &[usize]) -> bool {
+    given.first() == wanted.first() && given.iter().product::<usize>() == wanted.iter().product::<usize>()
 }

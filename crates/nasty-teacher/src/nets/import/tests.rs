@@ -83,3 +83,44 @@ fn the_side_is_read_where_the_tensors_show_it() {
         "39 / 8 rounds to 4"
     );
 }
+
+#[test]
+fn other_spellings_are_recognised() {
+    use crate::nets::layers::Spelling;
+    let flex = device("flex").expect("the CPU");
+    let mut seen = BTreeSet::new();
+    for architecture in Architecture::all() {
+        for spelling in architecture.other_spellings() {
+            let input = Input { channels: 3, side: 32 };
+            let network = architecture.build(7, input, 0, &flex).expect("it can be built");
+            let names = Network::names(architecture, 7, input, *spelling, &flex);
+            let stored = |(name, t): (&String, &crate::nets::layers::TensorEntry)| {
+                (name.clone(), Stored::empty(name, &t.shape))
+            };
+            let tensors = names.iter().zip(network.tensors()).map(stored).collect();
+            let fits = fits(&tensors, &[], &ImportOptions::default(), &flex);
+            let exact: Vec<_> = fits.iter().filter(|fit| fit.is_exact()).collect();
+            assert_eq!(exact.len(), 1, "{architecture} in {spelling:?}");
+            assert_eq!((exact[0].architecture, exact[0].classes), (architecture, 7));
+            // Every tensor goes to its place.
+            for (entry, name) in network.tensors().iter().zip(&names) {
+                assert_eq!(&exact[0].matched[&entry.name], name);
+            }
+            seen.insert(format!("{spelling:?}"));
+        }
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["Cifar100", "Dotted", "Timm"]);
+    assert_eq!(Spelling::Own, Architecture::Mlp.own_spelling());
+}
+
+#[test]
+fn the_usual_side_is_assumed() {
+    let flex = device("flex").expect("the CPU");
+    for (name, channels, side) in [("tv-resnet18", 3, 224), ("tv-vgg16_bn", 1, 224), ("kd-vgg8", 1, 28)] {
+        let architecture = name.parse().expect("a name");
+        let tensors = tensors(architecture, 5, Input { channels, side: 64 }, str::to_owned);
+        let best = &fits(&tensors, &[], &ImportOptions::default(), &flex)[0];
+        assert!(best.is_exact(), "{name}");
+        assert_eq!((best.input, best.side), (Input { channels, side }, Side::Assumed), "{name}");
+    }
+}

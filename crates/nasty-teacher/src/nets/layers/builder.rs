@@ -30,15 +30,18 @@ pub(crate) enum Spread {
     FanIn,
     /// Normal with standard deviation √(2 / fan_out), fan_out = out channels · kernel area.
     FanOut,
+    /// Normal with this standard deviation.
+    Normal(f64),
+    /// Uniform in ±1/√(out channels).
+    OutBound,
 }
 
-/// How a published definition draws its initial weights. Biases of convolutions always follow PyTorch's default;
-/// batch-norm starts at weight 1, bias 0.
+/// How a published definition draws its initial weights. Norms start at weight 1, bias 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scheme {
     pub(crate) conv: Spread,
     pub(crate) linear: Spread,
-    /// Linear layers' biases start at 0 instead of PyTorch's default.
+    /// Biases start at 0 instead of PyTorch's default.
     pub(crate) zero_bias: bool,
 }
 
@@ -65,11 +68,18 @@ impl Init {
             Spread::Default => Self::default_bias(fan_in),
             Spread::FanIn => Self::Normal { deviation: (2.0 / fan_in as f64).sqrt() },
             Spread::FanOut => Self::Normal { deviation: (2.0 / fan_out as f64).sqrt() },
+            Spread::Normal(deviation) => Self::Normal { deviation },
+            Spread::OutBound => Self::default_bias(shape[0]),
         }
     }
 
-    /// PyTorch's default for the bias of a layer with `fan_in` inputs.
-    pub(crate) fn default_bias(fan_in: usize) -> Self {
+    /// Initial values of the bias of a layer with `fan_in` inputs.
+    pub(crate) fn bias(scheme: Scheme, fan_in: usize) -> Self {
+        if scheme.zero_bias { Self::Constant(0.0) } else { Self::default_bias(fan_in) }
+    }
+
+    /// PyTorch's default.
+    fn default_bias(fan_in: usize) -> Self {
         Self::Uniform { bound: 1.0 / (fan_in as f64).sqrt() }
     }
 
@@ -87,6 +97,19 @@ impl Init {
     }
 }
 
+/// Whose names the tensors get. A network has the same tensors in the same order under each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// Those of the definition that the architecture is named after.
+    Own,
+    /// timm's, of torchvision's networks.
+    Timm,
+    /// Those of weiaicunzai's pytorch-cifar100.
+    Cifar100,
+    /// Those of torchvision's older files: `norm.1` for DenseNet's `norm1`.
+    Dotted,
+}
+
 /// Hands out the tensors of one network; cheap to pass down with a longer prefix.
 #[derive(Clone)]
 pub(crate) struct Builder {
@@ -98,12 +121,13 @@ struct Shared {
     device: Device,
     seed: u64,
     scheme: Scheme,
+    spelling: Spelling,
     entries: RefCell<Vec<TensorEntry>>,
 }
 
 impl Builder {
-    pub(crate) fn new(seed: u64, scheme: Scheme, device: &Device) -> Self {
-        let shared = Shared { device: device.clone(), seed, scheme, entries: RefCell::default() };
+    pub(crate) fn new(seed: u64, scheme: Scheme, spelling: Spelling, device: &Device) -> Self {
+        let shared = Shared { device: device.clone(), seed, scheme, spelling, entries: RefCell::default() };
         Self { prefix: String::new(), shared: Rc::new(shared) }
     }
 
@@ -114,6 +138,15 @@ impl Builder {
 
     pub(crate) fn scheme(&self) -> Scheme {
         self.shared.scheme
+    }
+
+    pub(crate) fn spelling(&self) -> Spelling {
+        self.shared.spelling
+    }
+
+    /// The name that the spelling has, of our own and timm's.
+    pub(crate) fn own_or_timm<'a>(&self, own: &'a str, timm: &'a str) -> &'a str {
+        if self.spelling() == Spelling::Timm { timm } else { own }
     }
 
     /// A trainable tensor, drawn when first used (a state dictionary loaded before that saves the work).

@@ -6,7 +6,7 @@ use nasty_kernels::{self as kernels, Activation, ConvOptions, Precision};
 
 use super::builder::Init;
 use super::maps::{Pass, Value};
-use super::{BatchNorm, Builder, Maps};
+use super::{AnyActivation, BatchNorm, Builder, DropPath, Maps};
 use crate::nets::Mode;
 use crate::nets::graph::Op;
 
@@ -65,7 +65,7 @@ impl Conv {
         let fan_in = shape[1] * side * side;
         Self {
             weight: b.parameter("weight", shape, Init::weight(b.scheme().conv, &shape)),
-            bias: bias.then(|| b.parameter("bias", [output], Init::default_bias(fan_in))),
+            bias: bias.then(|| b.parameter("bias", [output], Init::bias(b.scheme(), fan_in))),
             options,
         }
     }
@@ -118,6 +118,11 @@ impl ConvBn {
         Self { conv: Conv::new(b, conv, kernel), norm: BatchNorm::new(b, norm, kernel.output) }
     }
 
+    /// With another ε and momentum of the batch-norm than 1e-5 and 0.1.
+    pub(crate) fn norm(self, epsilon: f64, momentum: f64) -> Self {
+        Self { norm: self.norm.epsilon(epsilon).momentum(momentum), ..self }
+    }
+
     /// Without activation.
     pub(crate) fn forward(&self, x: Maps) -> Maps {
         self.apply(x, None, Activation::None)
@@ -127,13 +132,21 @@ impl ConvBn {
         self.activate(x, Activation::Relu)
     }
 
-    pub(crate) fn activate(&self, x: Maps, activation: Activation) -> Maps {
-        self.apply(x, None, activation)
+    pub(crate) fn activate(&self, x: Maps, activation: impl Into<AnyActivation>) -> Maps {
+        match activation.into() {
+            AnyActivation::Clamp(activation) => self.apply(x, None, activation),
+            AnyActivation::Curve(curve) => self.forward(x).curve(curve),
+        }
     }
 
     /// `bn(conv(x)) + residual`.
     pub(crate) fn add(&self, x: Maps, residual: Maps) -> Maps {
         self.apply(x, Some(residual), Activation::None)
+    }
+
+    /// [`Self::add`] under stochastic depth.
+    pub(crate) fn add_or_drop(&self, x: Maps, residual: Maps, path: DropPath) -> Maps {
+        if x.drops(path) { self.forward(x).drop_path(path).add(residual) } else { self.add(x, residual) }
     }
 
     /// `relu(bn(conv(x)) + residual)`.

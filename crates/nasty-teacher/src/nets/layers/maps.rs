@@ -8,9 +8,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use burn::tensor::Tensor;
-use nasty_kernels::{self as kernels, Activation, Activations};
+use nasty_kernels::{self as kernels, Activations};
 
-use super::NormStatistics;
+use super::{Dropping, NormStatistics};
 use crate::nets::graph::{Graph, Op};
 use crate::nets::{Mode, Precision};
 
@@ -20,6 +20,8 @@ pub(crate) struct Pass {
     pub(crate) precision: Precision,
     /// Where batch-norms leave the statistics of their inputs, if someone wants them.
     pub(crate) statistics: Option<RefCell<Vec<NormStatistics>>>,
+    /// What training drops, if it does.
+    pub(crate) dropping: Option<Dropping>,
 }
 
 /// Feature maps `[batch, height, width, channels]`; vectors are maps of height and width 1.
@@ -64,6 +66,14 @@ impl Maps {
         match &self.0 {
             Value::Real { .. } => None,
             Value::Symbol { id, .. } => Some(*id),
+        }
+    }
+
+    /// What holds for this pass; `None` for a symbol.
+    pub(super) fn pass(&self) -> Option<&Pass> {
+        match &self.0 {
+            Value::Real { pass, .. } => Some(pass),
+            Value::Symbol { .. } => None,
         }
     }
 
@@ -147,38 +157,6 @@ impl Maps {
         self.join(other, Op::Add, |shape, _| shape, |x, y| x + y)
     }
 
-    /// The activation alone.
-    pub(crate) fn activate(self, activation: Activation) -> Self {
-        match activation {
-            Activation::None => self,
-            _ => self.apply(|| Op::Activate(activation), |s| s, |x, _| kernels::activate(x, activation)),
-        }
-    }
-
-    /// Maximum over disjoint windows.
-    pub(crate) fn max_pool(self, size: usize) -> Self {
-        self.apply(
-            || Op::MaxPool { size },
-            |[h, w, c]| [h / size, w / size, c],
-            |x, _| kernels::max_pool2d(x, size),
-        )
-    }
-
-    /// Mean over `size` × `size` windows, `stride` apart.
-    pub(crate) fn avg_pool(self, size: usize, stride: usize) -> Self {
-        self.apply(
-            || Op::AvgPool { size, stride },
-            |[h, w, c]| [(h - size) / stride + 1, (w - size) / stride + 1, c],
-            |x, _| kernels::avg_pool2d(x, size, stride),
-        )
-    }
-
-    /// Every `stride`-th pixel of both directions, from the first on. Written as the mean over 1×1 windows, which it
-    /// is, so exports need no operation of its own.
-    pub(crate) fn subsample(self, stride: usize) -> Self {
-        if stride == 1 { self } else { self.avg_pool(1, stride) }
-    }
-
     /// `zeros` channels of zeros before the channels, and as many behind them.
     pub(crate) fn pad_channels(self, zeros: usize) -> Self {
         if zeros == 0 {
@@ -237,26 +215,6 @@ impl Maps {
             }
             (a, b) => Self(a).interleave(Self(b)).split_channels(),
         }
-    }
-
-    /// Mean over the whole map: vectors.
-    pub(crate) fn global_pool(self) -> Self {
-        self.apply(
-            || Op::GlobalPool,
-            |[_, _, c]| [1, 1, c],
-            |x, _| {
-                let vectors = kernels::global_avg_pool(x);
-                let [n, c] = vectors.dims();
-                vectors.reshape([n, 1, 1, c])
-            },
-        )
-    }
-
-    /// The 8×8 average pool that CIFAR networks end in. It is applied as published wherever that gives one vector
-    /// (maps of side 8 to 15: PyTorch leaves out what does not fill the window); the published definitions do not
-    /// run at other sides, where the mean over the whole map stands in.
-    pub(crate) fn final_pool(self) -> Self {
-        if (8..16).contains(&self.shape()[0]) { self.avg_pool(8, 8) } else { self.global_pool() }
     }
 
     /// All elements as one vector, in PyTorch's order: channel, row, column.

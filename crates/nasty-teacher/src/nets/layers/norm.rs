@@ -36,6 +36,9 @@ pub(crate) struct BatchNorm {
     /// Added to the variance.
     #[module(skip)]
     pub(super) epsilon: f64,
+    /// How far the running statistics move towards the batch's.
+    #[module(skip)]
+    momentum: f64,
 }
 
 impl BatchNorm {
@@ -47,6 +50,7 @@ impl BatchNorm {
             mean: b.running("running_mean", channels, 0.0),
             variance: b.running("running_var", channels, 1.0),
             epsilon: EPSILON,
+            momentum: MOMENTUM,
         }
     }
 
@@ -55,12 +59,17 @@ impl BatchNorm {
         Self { epsilon, ..self }
     }
 
+    /// With another momentum than 0.1.
+    pub(crate) fn momentum(self, momentum: f64) -> Self {
+        Self { momentum, ..self }
+    }
+
     /// `activation(bn(x) + residual)`.
     pub(crate) fn forward(&self, x: Maps, residual: Option<Maps>, activation: Activation) -> Maps {
         if x.id().is_some() {
             let weight = self.gamma.id.val() as usize;
             debug_assert_eq!(self.variance.number(), weight + 3, "batch-norm's tensors are neighbours");
-            let y = x.apply(|| Op::BatchNorm { weight }, |s| s, |x, _| x);
+            let y = x.apply(|| Op::BatchNorm { weight, epsilon: self.epsilon }, |s| s, |x, _| x);
             let y = match residual {
                 Some(residual) => y.add(residual),
                 None => y,
@@ -100,9 +109,9 @@ impl BatchNorm {
     ) -> Activations {
         let samples = (n * h * w) as f64;
         let out = norm(self.gamma.val(), self.beta.val());
-        self.mean.update(out.mean, MOMENTUM);
+        self.mean.update(out.mean, self.momentum);
         // One value a channel has no unbiased variance; its biased one is 0.
-        self.variance.update(out.variance * (samples / (samples - 1.0).max(1.0)), MOMENTUM);
+        self.variance.update(out.variance * (samples / (samples - 1.0).max(1.0)), self.momentum);
         out.y
     }
 

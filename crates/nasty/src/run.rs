@@ -1,12 +1,13 @@
 //! From what was typed to the command that does it.
 
+use crate::commands::{completions, man};
 use crate::commands::{
     data, devices, evaluate, experiment, experiments, export, import, networks, quickstart, report, single,
 };
 
 use crate::failure::{End, STOPPED, show};
 use crate::signals::Stop;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Make an image classifier undistillable, and measure how undistillable it is.
@@ -48,6 +49,11 @@ enum Command {
     Data(data::DataArgs),
     /// List the devices that this binary can use on this machine, or check one
     Devices(devices::DevicesArgs),
+    /// Print a script that completes arguments in bash, zsh, fish, elvish or PowerShell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 /// Runs the program.
@@ -77,6 +83,8 @@ pub fn run() -> ExitCode {
             Command::Networks(args) => networks::run(args),
             Command::Data(args) => data::run(args, &stop),
             Command::Devices(args) => devices::run(args),
+            Command::Completions(args) => completions::run(args, Cli::command()),
+            Command::Man(args) => man::run(args, Cli::command()),
         });
     match ended {
         Ok(End::Done) => ExitCode::SUCCESS,

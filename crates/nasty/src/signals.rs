@@ -10,13 +10,18 @@ pub struct Stop(Arc<AtomicBool>);
 impl Stop {
     /// Listens to the signals from now on.
     pub fn on_signals() -> std::io::Result<Self> {
-        use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+        use signal_hook::consts::{SIGINT, SIGTERM};
         let stop = Self::default();
         // In this order: the first signal finds the flag unset, so only the second one shuts down at once.
         for (signal, code) in [(SIGINT, 130), (SIGTERM, 143)] {
             signal_hook::flag::register_conditional_shutdown(signal, code, stop.0.clone())?;
         }
-        for signal in [SIGINT, SIGTERM, SIGUSR1, SIGUSR2] {
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, stop.0.clone())?;
+        }
+        // Windows has neither of these.
+        #[cfg(unix)]
+        for signal in [signal_hook::consts::SIGUSR1, signal_hook::consts::SIGUSR2] {
             signal_hook::flag::register(signal, stop.0.clone())?;
         }
         Ok(stop)

@@ -1,4 +1,5 @@
 //! Maximum over windows that overlap and reach over the border: the 3×3 pool with stride 2 behind a large stem.
+#![allow(unsafe_code, reason = "results are not filled with zeros first")]
 
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -113,11 +114,14 @@ impl Backward<Flex, 1> for MaxWindowBackward {
         unary::<Flex, _>(ops.parents, ops.node, grads, |dy| {
             let dy = flex::contiguous(dy);
             let of_image = (window.output(h) * window.output(w) * c).max(1);
-            let dx = filled(dims.iter().product(), |dx: &mut [MaybeUninit<f32>]| {
-                dx.par_chunks_mut((h * w * c).max(1))
-                    .zip(flex::elements(&dy).par_chunks(of_image).zip(winner.par_chunks(of_image)))
-                    .for_each(|(dx, (dy, winner))| max_backward(window, [h, w, c], dy, winner, dx));
-            });
+            // SAFETY: an image's gradient is whole pixels, and every channel of a pixel is written.
+            let dx = unsafe {
+                filled(dims.iter().product(), |dx: &mut [MaybeUninit<f32>]| {
+                    dx.par_chunks_mut((h * w * c).max(1))
+                        .zip(flex::elements(&dy).par_chunks(of_image).zip(winner.par_chunks(of_image)))
+                        .for_each(|(dx, (dy, winner))| max_backward(window, [h, w, c], dy, winner, dx));
+                })
+            };
             flex::from_vec(dx, dims)
         });
     }

@@ -1,13 +1,13 @@
 //! From what was typed to the command that does it.
 
 use crate::commands::{
-    data, devices, evaluate, experiment, experiments, export, import, networks, quickstart, report, single,
-    work,
+    completions, data, devices, evaluate, experiment, experiments, export, import, man, networks, quickstart,
+    report, single, work,
 };
 use crate::failure::{BUG, End, Result, STOPPED, Trouble};
 use crate::signals::Stop;
 use crate::ui;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -52,6 +52,11 @@ enum Command {
     Data(data::DataArgs),
     /// List the devices that this binary can use on this machine, or check one
     Devices(devices::DevicesArgs),
+    /// Print a script that completes arguments in bash, zsh, fish, elvish or PowerShell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(man::ManArgs),
 }
 
 /// Runs the program.
@@ -98,6 +103,8 @@ fn parse_and_do() -> Result<End> {
         Command::Networks(args) => networks::run(args),
         Command::Data(args) => data::run(args, &stop),
         Command::Devices(args) => devices::run(args),
+        Command::Completions(args) => completions::run(args, Cli::command()),
+        Command::Man(args) => man::run(args, Cli::command()),
     }
 }
 

@@ -10,18 +10,23 @@ pub struct Stop(Arc<AtomicBool>);
 impl Stop {
     /// Listens to the signals from now on.
     pub fn on_signals() -> std::io::Result<Self> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+        use signal_hook::consts::{SIGINT, SIGTERM};
         let stop = Self::default();
         // In this order: the first signal finds the flag unset, so only the second one shuts down at once.
         for (signal, code) in [(SIGINT, 130), (SIGTERM, 143)] {
             signal_hook::flag::register_conditional_shutdown(signal, code, stop.0.clone())?;
         }
-        for signal in [SIGINT, SIGTERM, SIGUSR1, SIGUSR2] {
+        for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register(signal, stop.0.clone())?;
         }
-        // Under nohup the run is meant to survive the terminal.
-        if !is_ignored(SIGHUP) {
-            signal_hook::flag::register(SIGHUP, stop.0.clone())?;
+        // Windows has none of these.
+        #[cfg(unix)]
+        {
+            use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2};
+            // Under nohup the run is meant to survive the terminal.
+            for signal in [SIGUSR1, SIGUSR2, SIGHUP].into_iter().filter(|&s| s != SIGHUP || !is_ignored(s)) {
+                signal_hook::flag::register(signal, stop.0.clone())?;
+            }
         }
         Ok(stop)
     }
@@ -33,6 +38,7 @@ impl Stop {
 }
 
 /// Whether this process was started with `signal` ignored, where the system tells.
+#[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

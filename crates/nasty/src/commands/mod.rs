@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+pub mod completions;
 pub mod data;
 pub mod devices;
 pub mod evaluate;
@@ -7,6 +8,7 @@ pub mod experiment;
 pub mod experiments;
 pub mod export;
 pub mod import;
+pub mod man;
 pub mod networks;
 pub mod place;
 pub mod quickstart;

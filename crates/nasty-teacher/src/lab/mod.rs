@@ -26,7 +26,7 @@ pub use executor::{Ended, Executor, Local, TaskEnd, Watch, Worker};
 pub use job::{JobEnd, JobError};
 pub use overrides::{OverrideError, apply};
 pub use plan::{Plan, Planned, State};
-pub use record::{Findings, Outcome, Picture, RECORD_FORMAT, Record};
+pub use record::{Findings, Outcome, Picture, RECORD_FORMAT, Record, SingleRun};
 pub use result::{
     EmbeddingResult, Failure, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult,
     Verdict,

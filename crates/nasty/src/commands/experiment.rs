@@ -33,7 +33,7 @@ pub struct RunArgs {
     /// Ask frozen networks again each time, to see what keeping their logits saves; results are the same
     #[arg(long)]
     no_logit_cache: bool,
-    /// Folder for the report [default: reports/EXPERIMENT-SCALE in the store]
+    /// Folder for the report [default: a folder of the experiment's in STORE/reports]
     #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -51,14 +51,13 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     }
     let mut workplace = args.place.machine.open(&args.place.store)?;
     workplace.keep_logits = !args.no_logit_cache;
-    let resolved = experiment.resolve(&mut |name| workplace.facts(name))?;
+    let resolved = experiment.resolve(&mut |name, side| workplace.facts(name, side))?;
     let plan = Plan::new(resolved.tasks.clone());
     if args.dry_run {
         ui::data(plan.tree(&|planned| workplace.store.run(&planned.hash).state()).trim_end());
         return Ok(End::Done);
     }
-    let command = [&["nasty run".to_owned(), args.experiment.clone()], &args.changes[..]].concat().join(" ");
-    let record = Record::new(&experiment, &resolved, &command);
+    let record = Record::new(&experiment, &resolved, &args.experiment, &args.changes);
     workplace.store.keep(&record)?;
 
     let told = |planned: &Planned| told(&workplace, planned);
@@ -66,9 +65,7 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     let ends = Local { worker: &workplace, jobs: args.jobs.into() }.execute(&plan, &watcher);
     watcher.finish();
 
-    let usual = || {
-        args.place.store.join("reports").join(format!("{}-{}", experiment.name, experiment.settings.scale))
-    };
+    let usual = || args.place.store.join("reports").join(record.report_name());
     let folder = args.out.clone().unwrap_or_else(usual);
     let report = report(&workplace, record, &folder);
     if let Ok(written) = &report {
@@ -86,7 +83,7 @@ fn report(workplace: &Workplace, record: Record, folder: &Path) -> Result<Writte
 }
 
 /// What a task that just ended is said to have given.
-fn told(workplace: &Workplace, planned: &Planned) -> String {
+pub fn told(workplace: &Workplace, planned: &Planned) -> String {
     let result = workplace.store.run(&planned.hash).result();
     let Ok(Some(result)) = result else { return String::new() };
     format!("{:>6.2} %  {:>7.1} s", 100.0 * result.test.accuracy, result.seconds)
@@ -94,7 +91,7 @@ fn told(workplace: &Workplace, planned: &Planned) -> String {
 
 /// The end of all: a failure before a stop before done. What failed was told when it did; the first one decides the exit
 /// code.
-fn conclude(plan: &Plan, ends: Vec<TaskEnd>, quiet: bool) -> Result<End> {
+pub fn conclude(plan: &Plan, ends: Vec<TaskEnd>, quiet: bool) -> Result<End> {
     let stopped = ends.iter().any(|end| matches!(end, TaskEnd::Stopped));
     let mut failures = ends.into_iter().zip(&plan.tasks).filter_map(|(end, planned)| match end {
         TaskEnd::Failed(error) => Some((planned, error)),

@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::super::number::fixed;
 use super::super::{Pixels, ReportError};
+use super::sheet::{Key, Panel, Sheet};
 use super::svg::{COLORS, Escaped, Px, Svg, fit, text_width};
 
 /// Classes named in a panel; the rest are summed up in one bar.
@@ -58,6 +59,51 @@ pub(crate) fn html(responses: &[Response], id: &str) -> Result<String, ReportErr
     Ok(ResponsesView { rows: rows.collect::<Result<_, ReportError>>()? }.render()?)
 }
 
+/// The responses for a file of their own.
+pub(crate) fn sheet(responses: &[Response]) -> Result<Sheet, ReportError> {
+    let mut panels = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
+    for (row, response) in responses.iter().enumerate() {
+        let shown = response.shown();
+        let image = format!(
+            "<image width=\"84\" height=\"84\" style=\"image-rendering:pixelated\" href=\"{}\"/>",
+            response.image.data_uri()?
+        );
+        panels.push(Panel { title: response.label.clone(), drawing: image, size: (100.0, 90.0) });
+        for (index, (name, probabilities)) in response.panels.iter().enumerate() {
+            let drawing = response.svg(&format!("p{row}-{index}"), index, name, probabilities, &shown);
+            let bars = shown.len() + usize::from(probabilities.len() > shown.len());
+            panels.push(Panel {
+                title: name.clone(),
+                drawing,
+                size: (WIDTH, bars.max(1) as f64 * PITCH + 20.0),
+            });
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+    }
+    let key = |(index, name): (usize, &&str)| Key {
+        mark: format!("<rect class=\"bar s{}\" x=\"7\" width=\"14\" height=\"14\"/>", index % COLORS),
+        name: (*name).to_owned(),
+    };
+    Ok(Sheet { legend: names.iter().enumerate().map(key).collect(), panels })
+}
+
+/// The probabilities as CSV.
+pub(crate) fn csv(responses: &[Response]) -> String {
+    let mut out = super::csv_line(&["image", "true class", "network", "class", "probability"]);
+    for (nth, response) in responses.iter().enumerate() {
+        for (name, probabilities) in &response.panels {
+            for (class, probability) in probabilities.iter().enumerate() {
+                let (nth, class) = ((nth + 1).to_string(), response.name(class));
+                out += &super::csv_line(&[&nth, &response.label, name, &class, &probability.to_string()]);
+            }
+        }
+    }
+    out
+}
+
 impl Response {
     fn name(&self, class: usize) -> String {
         self.classes.get(class).cloned().unwrap_or_else(|| format!("class {class}"))
@@ -96,7 +142,7 @@ impl Response {
             bars.push((format!("{} others", rest.len()), rest.iter().sum()));
         }
 
-        let room = bars.iter().map(|(name, _)| text_width(name)).fold(0.0, f64::max).min(110.0);
+        let room = bars.iter().map(|(name, _)| text_width(name)).fold(0.0, f64::max).min(130.0);
         let (left, right) = (room + 8.0, WIDTH - 40.0);
         let height = bars.len().max(1) as f64 * PITCH + 20.0;
         let words = bars.iter().map(|(name, value)| format!("{name} {}", fixed(*value, 3, false)));

@@ -5,7 +5,7 @@ use crate::lab::{Plan, published_facts};
 fn resolve(name: &str, changes: &[&str]) -> Resolved {
     let changes: Vec<String> = changes.iter().map(|c| (*c).to_owned()).collect();
     let experiment = Experiment::find(name, &changes).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let mut facts = |data: &DataName| Ok(published_facts(data).expect("a data set with a name"));
+    let mut facts = |data: &DataName, _| Ok(published_facts(data).expect("a data set with a name"));
     experiment
         .resolve(&mut facts)
         .unwrap_or_else(|e| panic!("{name}: {e}: {:?}", std::error::Error::source(&e)))
@@ -38,7 +38,7 @@ fn the_published_recipe_is_run_at_scale_paper() {
     // Four students; resnet18 alone is the normal teacher itself, which is not trained again.
     assert_eq!(resolved.tasks.len(), 2 + 4 * 5 - 1);
     let alone =
-        |e: &&Entry| e.role == Role::Student(Source::Alone) && e.place.student.as_deref() == Some("resnet18");
+        |e: &&Entry| e.role == Role::Student(Source::Alone) && e.place.text(AxisKind::Student) == "resnet18";
     assert_eq!(resolved.entries.iter().find(alone).expect("a cell").task, normal.hash());
 }
 
@@ -79,7 +79,7 @@ fn lists_make_a_grid_and_what_is_shared_is_trained_once() {
 fn wrong_recipes_name_their_table_and_the_nearest_key() {
     let fails = |change: &str| {
         let experiment = Experiment::find("cifar10", &[change.to_owned()]).expect("its keys are open");
-        let mut facts = |data: &DataName| Ok(published_facts(data).expect("named"));
+        let mut facts = |data: &DataName, _| Ok(published_facts(data).expect("named"));
         let error = experiment.resolve(&mut facts).expect_err(change);
         let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         format!("{error}: {source}")

@@ -95,16 +95,6 @@ impl Outcome {
     }
 }
 
-impl PartResult {
-    fn machine(&self) -> (&Machine, f64) {
-        match self {
-            Self::Answered(result, _) => (&result.machine, result.seconds),
-            Self::Mapped(result) => (&result.machine, result.seconds),
-            Self::Inverted(result, _) => (&result.machine, result.seconds),
-        }
-    }
-}
-
 impl Record {
     /// The record of `experiment`, started as `asked`, a name or a file, with `changes`.
     pub fn new(experiment: &Experiment, resolved: &Resolved, asked: &str, changes: &[String]) -> Self {

@@ -262,7 +262,8 @@ fn difference(members: &[Member], m: &Member) -> Option<f64> {
     if m.entry.role == baseline {
         return None;
     }
-    let baseline = members.iter().find(|other| other.entry.role == baseline)?;
+    let same_seed = |other: &&Member| other.entry.role == baseline && other.entry.seed == m.entry.seed;
+    let baseline = members.iter().find(same_seed)?;
     Some(percent(m) - percent(baseline))
 }
 

@@ -82,6 +82,25 @@ mod tests {
     }"#;
 
     #[test]
+    fn a_record_of_version_1_is_replaced_when_its_experiment_runs_again() {
+        let folder = tempfile::tempdir().expect("temp");
+        let store = crate::lab::Store::open(folder.path()).expect("a store");
+        let experiments = folder.path().join("experiments");
+        std::fs::create_dir_all(&experiments).expect("writable");
+        std::fs::write(experiments.join("t-small-01234567.json"), OLD).expect("writable");
+        let records = store.records().expect("it is read");
+        let [record] = &records[..] else { panic!("one record") };
+        store.keep(record).expect("writable");
+        assert_eq!(store.records().expect("it is read"), records, "it is there once");
+        assert!(experiments.join(record.file_name()).is_file());
+        assert!(!experiments.join("t-small-01234567.json").exists());
+        std::fs::write(experiments.join("later.json"), r#"{"format": 9}"#).expect("writable");
+        let error = store.records().expect_err("a later version").to_string();
+        assert!(error.contains("later.json") && error.contains("format 9"), "{error}");
+        store.keep(record).expect("another file's damage does not matter");
+    }
+
+    #[test]
     fn records_of_version_1_are_read() {
         let mut json = serde_json::from_str(OLD).expect("JSON");
         upgrade(&mut json);

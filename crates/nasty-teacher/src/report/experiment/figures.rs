@@ -26,7 +26,8 @@ fn bars(findings: &Findings, rows: &[Place], varying: &[AxisKind], sources: &[So
     let names: Vec<AxisKind> =
         varying.iter().copied().filter(|a| *a != AxisKind::Student).chain([AxisKind::Student]).collect();
     let category = |place: &Place| {
-        names.iter().map(|a| at(&[*a], place)).filter(|t| !t.is_empty()).collect::<Vec<_>>().join(" · ")
+        let name = |axis: &AxisKind| if axis.is_number() { at(&[*axis], place) } else { place.text(*axis) };
+        names.iter().map(name).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" · ")
     };
     let against = sources.contains(&Source::Alone) && sources.len() > 1;
     let group = |&source: &Source| {
@@ -178,7 +179,9 @@ pub(super) fn learning_curves(findings: &Findings) -> Vec<Figure> {
 fn curves(findings: &Findings, title: &str, name: &str, wanted: &dyn Fn(Role) -> bool) -> Option<Figure> {
     let record = &findings.record;
     let seed = record.settings.seeds.first().copied()?;
-    let rows = places(findings, |role| wanted(role) && role != Role::NormalTeacher);
+    let mut rows = places(findings, |role| wanted(role) && role != Role::NormalTeacher);
+    // An analysis trains nothing; an attack that trains a student has one at its place.
+    rows.retain(|place| !wanted(Role::Student(Source::Alone)) || place.get(AxisKind::Student).is_some());
     let varying = Place::varying(&rows);
     let axes: Vec<AxisKind> = varying.into_iter().filter(|axis| *axis != AxisKind::Side).collect();
     let mut panels: Vec<LinePanel> = Vec::new();

@@ -244,7 +244,11 @@ pub(in crate::report) fn axis_cell(axis: AxisKind, place: &Place) -> Cell {
 pub(in crate::report) fn at(axes: &[AxisKind], place: &Place) -> String {
     let word = |axis: &AxisKind| {
         let text = place.get(*axis)?.text();
-        Some(if axis.is_number() { format!("{} = {text}", axis.spec().symbol) } else { text })
+        Some(match axis {
+            axis if axis.is_number() => format!("{} = {text}", axis.spec().symbol),
+            AxisKind::Adversary => format!("adversary {text}"),
+            _ => text,
+        })
     };
     axes.iter().filter_map(word).collect::<Vec<_>>().join(", ")
 }

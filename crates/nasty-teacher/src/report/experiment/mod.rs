@@ -13,7 +13,7 @@ pub(super) mod words;
 use super::number::{count, fixed};
 use super::{Block, Figure, Page, ReportError, Section, Table, quickstart};
 use crate::files::write_whole;
-use crate::lab::experiment::{PageStyle, PartKind};
+use crate::lab::experiment::{AxisKind, PageStyle, PartKind};
 use crate::lab::{Findings, Machine, Outcome, SingleRun};
 use crate::training::Recipe;
 pub use json::REPORT_FORMAT;
@@ -116,8 +116,9 @@ fn named(figure: Figure, stem: &str) -> Figure {
 pub fn page(findings: &[Findings]) -> Page {
     match findings {
         [one] => match one.record.settings.page {
-            PageStyle::Quickstart => quickstart::page(one),
-            PageStyle::Standard => Page {
+            // Its sentences are about one run of each network.
+            PageStyle::Quickstart if one.record.settings.seeds.len() == 1 => quickstart::page(one),
+            PageStyle::Quickstart | PageStyle::Standard => Page {
                 title: one.record.settings.title.clone(),
                 subtitle: machines(findings),
                 sections: sections(one, &stems(findings)[0], false),
@@ -261,6 +262,17 @@ pub(super) fn facts(findings: &Findings) -> Vec<(String, String)> {
         add("optimiser", each(|r| kind(&r.optimiser)));
         add("precision", each(|r| kind(&r.precision)));
         add("epoch kept", each(|r| kind(&r.keep)));
+    }
+    for axis in [AxisKind::Omega, AxisKind::TeacherTemperature, AxisKind::Temperature, AxisKind::Alpha] {
+        let mut values: Vec<String> = Vec::new();
+        for value in findings.record.entries.iter().filter_map(|entry| entry.place.get(axis)) {
+            if !values.contains(&value.text()) {
+                values.push(value.text());
+            }
+        }
+        if !values.is_empty() {
+            add(axis.spec().heading, words::list(&values));
+        }
     }
     add("seeds", words::list(&settings.seeds.iter().map(ToString::to_string).collect::<Vec<_>>()));
     add("runs", format!("{done} of {} done, {time} of work", findings.outcomes.len()));

@@ -88,3 +88,41 @@ fn wrong_recipes_name_their_table_and_the_nearest_key() {
     assert!(fails("recipe.epochs=0").contains("epochs is 0"));
     assert!(fails("teacher.temperature=0").contains("temperature must be at least"));
 }
+
+#[test]
+fn image_folders_are_resized_for_all_tasks() {
+    let changes =
+        ["data=folder:/x".to_owned(), "recipe.data.side=16".to_owned(), "recipe.data.subset=none".to_owned()];
+    let experiment = Experiment::find("logit-response", &changes).expect("its keys are known");
+    let mut asked = Vec::new();
+    let resolved = experiment
+        .resolve(&mut |_, side| {
+            asked.push(side);
+            let facts = published_facts(&DataName::Cifar10).expect("named");
+            Ok(DataFacts { digest: format!("at {side:?}"), ..facts })
+        })
+        .expect("it resolves");
+    assert_eq!(asked, [Some(16)], "the digest is of the images as they are used");
+    for (name, task) in &resolved.tasks {
+        let (side, digest) = match task {
+            Task::Train(recipe) => (recipe.data.side, &recipe.data.digest),
+            Task::Responses(recipe) => (recipe.data.side, &recipe.data.digest),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((side, digest.as_str()), (Some(16), "at Some(16)"), "{name}");
+    }
+}
+
+#[test]
+fn the_thief_without_labels_is_one_for_each_teacher() {
+    let changes = [r#"student.from=["nasty-as-served", "normal-as-served"]"#, "student.temperature=[4, 10]"];
+    let resolved = resolve("cifar10", &[&changes[..], &["student.architecture=cnn4"]].concat());
+    let served = |task: &Task| {
+        matches!(task, Task::Train(recipe) if matches!(
+            recipe.objective,
+            Objective::Distillation { temperature: 1.0, alpha: 1.0, .. }
+        ))
+    };
+    assert_eq!(resolved.tasks.iter().filter(|(_, task)| served(task)).count(), 2, "whatever τ others have");
+    assert_eq!(resolved.entries.iter().filter(|e| matches!(e.role, Role::Student(_))).count(), 2 * 2);
+}

@@ -10,7 +10,7 @@ use super::expand::{Grid, Teachers};
 use super::file::ExperimentError;
 use super::settings::Changes;
 use crate::lab::record::{Outcome, Picture};
-use crate::lab::result::{EmbeddingResult, InversionResult, ResponsesResult};
+use crate::lab::result::{EmbeddingResult, InversionResult, Machine, ResponsesResult};
 use crate::lab::store::{Run, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,17 @@ pub enum PartResult {
     Mapped(Box<EmbeddingResult>),
     /// An inversion, and its images: channels and pixels of each.
     Inverted(Box<InversionResult>, Vec<Picture>),
+}
+
+impl PartResult {
+    /// What it ran on and for how many seconds.
+    pub(in crate::lab) fn machine(&self) -> (&Machine, f64) {
+        match self {
+            Self::Answered(result, _) => (&result.machine, result.seconds),
+            Self::Mapped(result) => (&result.machine, result.seconds),
+            Self::Inverted(result, _) => (&result.machine, result.seconds),
+        }
+    }
 }
 
 impl PartKind {

@@ -36,6 +36,8 @@ pub struct Section {
 pub enum Block {
     /// What was found, in a sentence or two: it comes first.
     Finding(String),
+    /// A heading below the section's.
+    Heading(String),
     /// A paragraph.
     Text(String),
     /// A remark to stand out.
@@ -101,6 +103,7 @@ struct SectionView<'a> {
 
 enum BlockView<'a> {
     Finding(&'a str),
+    Heading(&'a str),
     Text(&'a str),
     Callout { title: &'a str, text: &'a str },
     Command(&'a str),
@@ -188,6 +191,7 @@ impl Block {
     fn view(&self, id: &str) -> Result<BlockView<'_>, ReportError> {
         Ok(match self {
             Self::Finding(text) => BlockView::Finding(text),
+            Self::Heading(text) => BlockView::Heading(text),
             Self::Text(text) => BlockView::Text(text),
             Self::Callout { title, text } => BlockView::Callout { title, text },
             Self::Command(command) => BlockView::Command(command),

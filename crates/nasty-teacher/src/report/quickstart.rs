@@ -149,35 +149,47 @@ fn finding(members: &[Member]) -> Option<String> {
 /// What the figures of this run say about thieves who do not play by the book; none before all of them are finished.
 pub fn lesson(findings: &Findings) -> Option<String> {
     let members = members(findings);
-    let points = |wanted: &dyn Fn(&Member) -> bool| {
-        let member = members.iter().find(|m| wanted(m))?;
-        Some((fixed(difference(&members, member)?, 1, true), member.recipe.objective.temperature()?))
+    let change = |source: Source| {
+        let member = members.iter().find(|m| m.entry.role == Role::Student(source))?;
+        difference(&members, member)
     };
-    let of = |source: Source| move |m: &Member| m.entry.role == Role::Student(source);
-    let (at_its_own, _) = points(&of(Source::Nasty))?;
-    let (served, _) = points(&of(Source::NastyAsServed))?;
-    let hard = members.iter().find(|m| m.entry.role == Role::Student(Source::HardLabels))?;
-    let hard = fixed(difference(&members, hard)?, 1, true);
+    let said = |points: f64| fixed(points, 1, true);
+    let (own, served, hard) =
+        (change(Source::Nasty)?, change(Source::NastyAsServed)?, change(Source::HardLabels)?);
     let made_at = made_at(&members);
     let lower: Vec<String> = members
         .iter()
         .filter(|m| m.entry.role == Role::Student(Source::Nasty))
         .filter_map(|m| {
             let tau = m.recipe.objective.temperature().filter(|tau| tau.to_string() != made_at)?;
-            Some(format!("{} at τ = {tau}", fixed(difference(&members, m)?, 1, true)))
+            Some(format!("{} at τ = {tau}", said(difference(&members, m)?)))
         })
         .collect();
-    let lower = if lower.is_empty() {
-        String::new()
-    } else {
-        format!(" A thief who lowers the temperature gets {}.", words::list(&lower))
+    let lower = match lower.is_empty() {
+        true => String::new(),
+        false => format!(" A thief who lowers the temperature gets {}.", words::list(&lower)),
+    };
+    // A quarter of the damage, or less, is getting away.
+    let away = |points: f64| points > 0.25 * own;
+    let conclusion = match (own < -1.0, away(served), away(hard)) {
+        (false, ..) => "In this run the defence did little to any of them.",
+        (true, true, true) => {
+            "So the defence hurts a thief who softens the probabilities with a high temperature. One who takes them as they are, \
+             or only the classes, is hardly affected."
+        }
+        (true, true, false) => {
+            "In this run taking the probabilities as they are is the way around the defence."
+        }
+        (true, false, true) => "In this run using only the classes is the way around the defence.",
+        (true, false, false) => "In this run none of them got around the defence.",
     };
     Some(format!(
         "Points against a student that learns from true labels alone. Imitating the nasty teacher at the temperature it was \
-         made for (τ = {made_at}): {at_its_own}.{lower} The thief that everyone tries first trains on the probabilities just \
-         as they are served, τ = 1, without any labels: {served}. One that uses only the predicted classes: {hard}. The defence \
-         is in how the wrong classes are ranked, which shows at a high temperature; a thief that does not raise the temperature, \
-         or ignores the probabilities, hardly sees it."
+         made for (τ = {made_at}): {}.{lower} The thief that everyone tries first trains on the probabilities just as they are \
+         served (τ = 1), without any labels: {}. One that uses only the predicted classes: {}. {conclusion}",
+        said(own),
+        said(served),
+        said(hard)
     ))
 }
 
@@ -195,9 +207,12 @@ fn headline(findings: &Findings, members: &[Member]) -> Option<Figure> {
         .collect();
     let normal = members.iter().find(|m| m.entry.role == Role::NormalTeacher)?;
     let nasty = members.iter().find(|m| m.entry.role == Role::NastyTeacher)?;
-    let name = |m: &Member| match m.kind() {
-        Kind::Teacher => "the nasty teacher itself, against the normal one".to_owned(),
-        Kind::Student => format!("student: {}", learned_at(m)),
+    // Whose answers they are is the colour; the names must fit a phone.
+    let name = |m: &Member| match (m.kind(), m.recipe.objective.temperature()) {
+        (Kind::Teacher, _) => "the teacher itself".to_owned(),
+        (_, Some(_)) if m.without_labels() => "as served, no labels (τ = 1)".to_owned(),
+        (_, Some(tau)) => format!("imitated at τ = {tau}"),
+        (_, None) => "predicted classes only".to_owned(),
     };
     let shown: Vec<&Member> = [nasty].into_iter().chain(students).collect();
     if shown.len() < 2 || difference(members, nasty).is_none() {
@@ -232,7 +247,8 @@ fn headline(findings: &Findings, members: &[Member]) -> Option<Figure> {
     Some(Figure {
         title: "What imitating a teacher does to a student".into(),
         caption: format!(
-            "Test accuracy against the same network trained on labels alone, points; the normal teacher has {} %. {}",
+            "Test accuracy, points: of students against the same network trained on labels alone, of the nasty teacher against the \
+             normal one, which has {} %. {}",
             fixed(percent(normal), 1, false),
             words::conditions(findings)
         ),

@@ -74,29 +74,30 @@ fn students(findings: &Findings) -> Option<String> {
     let teacher = |damage: &Damage| {
         let of = |role| measure(findings, role, &damage.place, &ACCURACY);
         let change = of(Role::NastyTeacher).minus(&of(Role::NormalTeacher)).signed(1);
-        change.map_or_else(String::new, |change| format!("; the teacher itself {change}"))
+        change.map_or_else(String::new, |c| format!("; the nasty teacher against the normal one {c} points"))
     };
     let worst = damages.first()?;
     let mut text = match damages.last() {
         Some(mildest) if damages.len() > 1 => format!(
-            "Students of the nasty teacher change most at {}: {} points against the same network trained alone{}. They \
-             change least, or gain, at {}: {} points{}.",
+            "Students of the nasty teacher lose most at {}: against the same network trained alone {} points{}. They lose least, \
+             or gain, at {}: {} points{}.",
             at(&varying, &worst.place),
             lost(worst),
             teacher(worst),
             at(&varying, &mildest.place),
             lost(mildest),
-            teacher(mildest),
+            // A teacher that is the same for all is told of once.
+            Some(teacher(mildest)).filter(|mild| *mild != teacher(worst)).unwrap_or_default(),
         ),
         _ => format!(
-            "Students of the nasty teacher change by {} points against the same network trained alone{}.",
+            "Students of the nasty teacher, against the same network trained alone: {} points{}.",
             lost(worst),
             teacher(worst)
         ),
     };
     for (source, who) in [
-        (Source::NastyAsServed, "Imitating its probabilities as they are served, without labels (τ = 1)"),
-        (Source::HardLabels, "Using its predicted classes only"),
+        (Source::NastyAsServed, "With its probabilities as they are served, and no labels (τ = 1)"),
+        (Source::HardLabels, "With its predicted classes only"),
     ] {
         let of = |source| measure(findings, Role::Student(source), &worst.place, &ACCURACY);
         let students = places(findings, |role| role == Role::Student(source));
@@ -115,7 +116,7 @@ fn students(findings: &Findings) -> Option<String> {
             students.iter().filter(|p| p.agrees(&worst.place)).filter_map(change).collect();
         changes.dedup();
         if !changes.is_empty() {
-            text += &format!(" {who} changes {} points.", words::list(&changes));
+            text += &format!(" {who}: {} points.", words::list(&changes));
         }
     }
     if let Some((false, distance)) = words::nastiness(findings, &SCALED_KL) {

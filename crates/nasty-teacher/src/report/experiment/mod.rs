@@ -18,7 +18,6 @@ use crate::lab::{Findings, Machine, Outcome, SingleRun};
 use crate::training::Recipe;
 pub use json::REPORT_FORMAT;
 use std::path::{Path, PathBuf};
-use words::capitalised;
 
 /// What was written.
 #[derive(Clone, Debug)]
@@ -186,19 +185,26 @@ fn sections(findings: &Findings, stem: &str, several: bool) -> Vec<Section> {
     if let Some(remarks) = remarks(findings) {
         results.push(remarks);
     }
-    let title = |text: &str| if several { format!("{}: {text}", record.name) } else { capitalised(text) };
-    let heading = if several { settings.title.clone() } else { "What came out".into() };
-    let mut sections = vec![Section { id: stem.to_owned(), title: heading, blocks: results }];
-    let curves = figures::learning_curves(findings);
-    if !curves.is_empty() {
-        let blocks = curves.into_iter().map(|figure| Block::Figure(named(figure, stem))).collect();
-        sections.push(Section { id: format!("{stem}-curves"), title: title("learning curves"), blocks });
+    let curves = figures::learning_curves(findings).into_iter();
+    let curves: Vec<Block> = curves.map(|figure| Block::Figure(named(figure, stem))).collect();
+    let again = vec![Block::Command(record.command.clone()), Block::Facts(facts(findings))];
+    let mut sections = vec![Section { id: stem.to_owned(), title: settings.title.clone(), blocks: results }];
+    for (id, title, blocks) in [("curves", "Learning curves", curves), ("again", "Run it again", again)] {
+        match (several, blocks.is_empty()) {
+            (_, true) => {}
+            // Among others an experiment is one section, so that the page's contents stay short.
+            (true, false) => {
+                sections[0].blocks.push(Block::Heading(title.to_owned()));
+                sections[0].blocks.extend(blocks);
+            }
+            (false, false) => {
+                sections.push(Section { id: format!("{stem}-{id}"), title: title.to_owned(), blocks });
+            }
+        }
     }
-    sections.push(Section {
-        id: format!("{stem}-again"),
-        title: title("run it again"),
-        blocks: vec![Block::Command(record.command.clone()), Block::Facts(facts(findings))],
-    });
+    if !several {
+        "What came out".clone_into(&mut sections[0].title);
+    }
     sections
 }
 

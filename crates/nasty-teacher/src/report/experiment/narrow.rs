@@ -18,7 +18,7 @@ pub(super) fn teachers(findings: &Findings) -> Option<Table> {
     let paper = nasty.iter().any(|place| reference(settings, place, false).is_some());
     let mut columns: Vec<Column> = axes.iter().map(|a| axis_column(*a)).collect();
     let after_teacher = axes.iter().position(|a| *a == AxisKind::Teacher).unwrap_or(0) + 1;
-    columns.insert(after_teacher, Column::text("is"));
+    columns.insert(after_teacher, Column::text("teacher is"));
     columns.extend([
         ACCURACY.column(),
         Column::number("against normal", "points"),

@@ -26,7 +26,7 @@ fn experiments(findings: &[Findings]) -> Table {
             Cell::text(record.settings.scale.to_string()),
             Cell::text(changes.join(" ")),
             Cell::text(format!("{finished} of {}", of.outcomes.len())),
-            Cell::text(finding::findings(of).first().cloned().unwrap_or_default()),
+            Cell::text(finding::findings(of).first().map_or_else(String::new, |text| first_sentence(text))),
         ]
     };
     Table {
@@ -35,6 +35,11 @@ fn experiments(findings: &[Findings]) -> Table {
         rows: findings.iter().map(row).collect(),
         ..Table::default()
     }
+}
+
+/// Up to its first full stop; those inside numbers have no space behind them.
+fn first_sentence(text: &str) -> String {
+    text.split_once(". ").map_or_else(|| text.to_owned(), |(first, _)| format!("{first}."))
 }
 
 /// The table of runs that belong to no experiment.

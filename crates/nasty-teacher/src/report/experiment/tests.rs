@@ -218,8 +218,15 @@ fn the_finding_comes_first_and_is_computed() {
         }
     });
     let found = finding::findings(&found).join(" ");
-    assert!(found.contains("change most at ω = 0.025: cnn4 −10.0 points"), "{found}");
-    assert!(found.contains("cnn4 +1.0 points") && found.contains("the teacher itself 0.0"), "{found}");
+    assert!(
+        found.contains("lose most at ω = 0.025: against the same network trained alone cnn4 −10.0 points"),
+        "{found}"
+    );
+    assert!(
+        found.contains("cnn4 +1.0 points")
+            && found.contains("the nasty teacher against the normal one 0.0 points"),
+        "{found}"
+    );
     let html = page(&[findings("tsne", &[], usual)]).to_html().unwrap();
     assert!(!html.contains("features keep"), "nothing is claimed that the run did not show");
 }
@@ -296,7 +303,14 @@ fn the_quickstart_tells_of_the_thief_without_labels() {
     let html = page(std::slice::from_ref(&found)).to_html().unwrap();
     let lesson = quickstart::lesson(&found).unwrap();
     assert!(lesson.contains("(τ = 10): −10.0") && lesson.contains("without any labels: +0.1"), "{lesson}");
-    assert!(html.contains("without any labels: +0.1") && html.contains("changes by −10.0 points"), "{html}");
+    assert!(lesson.contains("hardly affected"), "{lesson}");
+    // What a run did not show is not claimed.
+    let all_hurt = findings("quickstart", &[], |_, name, task| {
+        trained(task, 0, if name.contains("from nasty") { 0.7 } else { 0.85 })
+    });
+    let lesson = quickstart::lesson(&all_hurt).unwrap();
+    assert!(lesson.contains("none of them got around") && !lesson.contains("hardly affected"), "{lesson}");
+    assert!(html.contains("without any labels: +0.1") && html.contains("changes by −10.0 points"));
     let table = quickstart::table(&found);
     assert_eq!(table.rows.len(), 10, "{}", table.to_text());
     insta::assert_snapshot!(table.to_text());
@@ -320,12 +334,4 @@ fn files_are_written_and_the_json_is_whole() {
     for suffix in ["csv", "md", "tex"] {
         assert!(folder.path().join(format!("tables/cifar10-small-students.{suffix}")).is_file());
     }
-}
-
-#[test]
-fn a_symbol_is_not_made_a_capital() {
-    assert_eq!(
-        (capitalised("features stay"), capitalised("ω from 0"), capitalised("")),
-        ("Features stay".to_owned(), "ω from 0".to_owned(), String::new())
-    );
 }

@@ -166,15 +166,6 @@ pub(in crate::report) fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// With a capital at the front; a symbol stays as it is, for ω is not Ω.
-pub(in crate::report) fn capitalised(text: &str) -> String {
-    let mut text = text.to_owned();
-    if let Some(first) = text.get_mut(..1) {
-        first.make_ascii_uppercase();
-    }
-    text
-}
-
 /// Whether every nasty teacher that was trained became nasty, with their distances; none if there is none yet.
 pub(in crate::report) fn nastiness(findings: &Findings, metric: &Metric) -> Option<(bool, String)> {
     let teachers = places(findings, |role| role == Role::NastyTeacher);

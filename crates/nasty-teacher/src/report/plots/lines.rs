@@ -49,7 +49,7 @@ pub struct Series {
 }
 
 /// Size of a whole plot on a wide screen and on a phone, and of a panel, pixels.
-const SIZES: [(f64, f64); 3] = [(760.0, 360.0), (350.0, 280.0), (300.0, 230.0)];
+const SIZES: [(f64, f64); 3] = [(760.0, 360.0), (350.0, 280.0), (290.0, 225.0)];
 
 #[derive(Template)]
 #[template(path = "lines.html")]

@@ -55,7 +55,7 @@ fn finding(findings: &Findings) -> Option<String> {
     Some(match words::nastiness(findings, &SCALED_KL)? {
         (true, distance) => format!("{seen} The teacher became nasty (τ²·KL {distance})."),
         (false, distance) => format!(
-            "{seen} But the teacher did not become nasty (τ²·KL {distance}): these maps say nothing about nasty teachers."
+            "{seen} But the teacher did not become nasty, or broke (τ²·KL {distance}): these maps say nothing about nasty teachers."
         ),
     })
 }

@@ -1,6 +1,6 @@
 //! What the teachers answer to test images, and how sharp their answers are.
 
-use super::super::measure::Metric;
+use super::super::measure::{Metric, SCALED_KL};
 use super::super::words;
 use super::{PartReport, first_seed, of_part, pixels, places_of};
 use crate::analysis::responses::Sharpness;
@@ -76,17 +76,21 @@ fn temperature(findings: &Findings) -> Option<f64> {
 
 fn finding(findings: &Findings) -> Option<String> {
     let tau = temperature(findings)?;
-    let said = |place: &Place| {
-        let of = |metric, decimals| of_part(findings, PART, place, metric).said(decimals);
-        let side = place.text(AxisKind::Side);
-        Some(format!("of the {side} teacher {} classes ({} nats)", of(&PEAKS, 1)?, of(&ENTROPY, 2)?))
-    };
-    let rows: Vec<String> = rows(findings).iter().take(2).filter_map(said).collect();
-    (rows.len() == 2).then(|| {
-        format!(
-            "At τ = {tau}, an answer has on average as many peaks (and as much entropy): {}.",
-            rows.join(", ")
-        )
+    let rows = rows(findings);
+    let of = |nth: usize, metric, decimals| of_part(findings, PART, rows.get(nth)?, metric).said(decimals);
+    let seen = format!(
+        "At τ = {tau} an answer of the normal teacher has {} peaks on average (entropy {} nats), one of the nasty teacher {} ({} \
+         nats).",
+        of(0, &PEAKS, 1)?,
+        of(0, &ENTROPY, 2)?,
+        of(1, &PEAKS, 1)?,
+        of(1, &ENTROPY, 2)?
+    );
+    Some(match words::nastiness(findings, &SCALED_KL)? {
+        (true, _) => seen,
+        (false, distance) => format!(
+            "{seen} But the teacher did not become nasty, or broke (τ²·KL {distance}): these answers say nothing about nasty teachers."
+        ),
     })
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn page() -> Page {
         subtitle: "Made-up numbers: nothing here was measured\n2 cores, 24 November 2026".into(),
         sections: vec![
             section("summary", "Summary", vec![
-                Block::Text(
+                Block::Finding(
                     "A nasty teacher classifies nearly as well as a normal one, but a student that learns from its \
                      outputs ends up worse than one that learns alone."
                         .into(),
@@ -75,7 +75,8 @@ fn section(id: &str, title: &str, blocks: Vec<Block>) -> Section {
 }
 
 fn figure(title: &str, caption: &str, plot: Plot) -> Block {
-    Block::Figure(Figure { title: title.into(), caption: caption.into(), plot })
+    let name = title.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    Block::Figure(Figure { title: title.into(), caption: caption.into(), plot, name })
 }
 
 fn table() -> Table {
@@ -111,6 +112,7 @@ fn table() -> Table {
             Mark { row: 4, column: None, tone: Tone::Bad },
             Mark { row: 1, column: Some(2), tone: Tone::Good },
         ],
+        label: "tab:demonstration".into(),
     }
 }
 
@@ -123,10 +125,11 @@ fn curves() -> Plot {
             points: epochs().map(|epoch| (epoch, value(epoch))).collect(),
             dashed,
             band: epochs().map(|epoch| (epoch, value(epoch) - 1.2, value(epoch) + 1.2)).collect(),
+            color: None,
         }
     };
     Plot::Lines(LinePlot {
-        x: Axis::new("epoch"),
+        x: Axis::whole("epoch"),
         y: Axis::new("held-out accuracy (%)"),
         series: vec![
             curve("normal teacher", 88.0, 2.0, false),
@@ -135,6 +138,7 @@ fn curves() -> Plot {
             curve("student, from normal", 83.0, 3.2, true),
             curve("student, from nasty", 74.0, 5.0, true),
         ],
+        panels: Vec::new(),
     })
 }
 
@@ -147,6 +151,7 @@ fn jump() -> Plot {
         x: Axis::new("step"),
         y: Axis::log("τ²·KL (nats)"),
         series: vec![Series { name: "nasty teacher".into(), points: points.collect(), ..Series::default() }],
+        panels: Vec::new(),
     })
 }
 
@@ -155,6 +160,7 @@ fn bars() -> Plot {
         name: name.into(),
         values: values.to_vec(),
         spread: spread.to_vec(),
+        color: None,
     };
     Plot::Bars(BarPlot {
         categories: ["cnn", "preresnet20", "mobilenetv2 (width 1.0)", "resnet18"].map(String::from).to_vec(),
@@ -165,6 +171,7 @@ fn bars() -> Plot {
         ],
         axis: Axis { range: Some((0.0, 100.0)), ..Axis::new("test accuracy (%)") },
         decimals: 1,
+        ..BarPlot::default()
     })
 }
 

@@ -191,6 +191,69 @@ fn attacks_and_analyses_are_tasks_too() {
     }
 }
 
+/// Two classes of images, bright and dark, in a folder a class.
+fn image_folder(folder: &Path) -> PathBuf {
+    let images = folder.join("images");
+    for (split, count) in [("train", 20), ("test", 6)] {
+        for (class, base) in [("bright", 200), ("dark", 30)] {
+            let of_class = images.join(split).join(class);
+            std::fs::create_dir_all(&of_class).expect("writable");
+            for nth in 0..count {
+                let data = (0..12 * 12 * 3).map(|i| (base + (i * 7 + nth * 13) % 40) as u8).collect();
+                let image = nasty_teacher::report::Pixels { width: 12, height: 12, channels: 3, data };
+                std::fs::write(of_class.join(format!("{nth}.png")), image.png().expect("a picture"))
+                    .expect("writable");
+            }
+        }
+    }
+    images
+}
+
+#[test]
+fn image_folders_are_resized_in_experiments() {
+    let folder = place();
+    let here = folder.path();
+    let data = format!("data=folder:{}", image_folder(here).display());
+    let run = [
+        "run",
+        "tiny.toml",
+        &data,
+        "recipe.data.side=8",
+        "recipe.data.subset=none",
+        "recipe.data.validation=4",
+        "recipe.batch=8",
+        "recipe.epochs=1",
+        "--quiet",
+    ];
+    let output_ = output(here, &run);
+    assert!(output_.status.success(), "{}", text(&output_.stderr));
+    let planned = text(&output(here, &[&run[..], &["--dry-run"]].concat()).stdout);
+    assert!(planned.contains("7 of 7 tasks done"), "{planned}");
+}
+
+#[test]
+fn single_runs_are_reported_too() {
+    let folder = place();
+    let here = folder.path();
+    let train = [
+        "train",
+        "--data",
+        "quickstart",
+        "--architecture",
+        "cnn2",
+        "epochs=1",
+        "batch=32",
+        "data.subset=160",
+        "data.validation=100",
+        "--quiet",
+    ];
+    assert!(output(here, &train).status.success());
+    let reported = output(here, &["report", "runs", "-o", "all"]);
+    assert!(reported.status.success(), "{}", text(&reported.stderr));
+    let page = std::fs::read_to_string(here.join("all/index.html")).expect("a page");
+    assert!(page.contains("Single runs") && page.contains("cross-entropy"), "{page}");
+}
+
 #[test]
 fn what_is_printed_runs_the_same() {
     let folder = place();

@@ -38,7 +38,7 @@ pub use failure::{Divergence, Failure};
 pub use life_cycle::JobEnd;
 pub use overrides::{OverrideError, apply};
 pub use plan::{Plan, Planned, State};
-pub use record::{Findings, Outcome, Picture, RECORD_FORMAT, Record};
+pub use record::{Findings, Outcome, Picture, RECORD_FORMAT, Record, SingleRun};
 pub use result::{
     EmbeddingResult, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult, Verdict,
 };

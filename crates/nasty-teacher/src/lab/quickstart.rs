@@ -1,47 +1,33 @@
-//! The whole idea in minutes: a normal and a nasty teacher, and what students get out of them, on the embedded subset
-//! of Fashion-MNIST. The recipe is not the paper's but a small one in which the effect is clear.
+//! `results.json` of the quickstart: the networks of its experiment, one row each.
 
-use super::defaults::{self, Kind};
+use super::experiment::{AxisKind, Entry, Role, Source};
+use super::record::{Findings, Outcome};
 use super::result::{Nastiness, RunResult};
-use crate::data::{DataName, DataSet};
-use crate::nets::Architecture;
-use crate::training::{Distillation, EpochRow, Loss, NetworkRef, Objective, Recipe};
+use crate::training::{Distillation, Loss, Objective, Recipe};
 use serde::{Deserialize, Serialize};
 
-/// The temperature of undermining, and of a thief who does not know better.
-pub const TEMPERATURE: f64 = 10.0;
-/// The temperature of a thief who tries a lower one.
-pub const LOWER: f64 = 4.0;
+/// The two teachers.
+pub use super::experiment::Side as Teacher;
 
-/// One network of the quickstart.
-#[derive(Clone, Debug)]
-pub struct Member {
-    /// Its place in the table.
-    pub role: Role,
-    /// Which teacher it learns from, for students that have one.
-    pub teacher: Option<Teacher>,
-    /// How it is trained.
-    pub recipe: Recipe,
+/// One network of the quickstart that is finished.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// Its cell.
+    pub entry: &'a Entry,
+    /// How it was trained.
+    pub recipe: &'a Recipe,
+    /// What came out.
+    pub result: &'a RunResult,
 }
 
-/// What a network is for.
+/// Teacher or student.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum Kind {
     /// Owned and served.
     Teacher,
     /// A clone, or its baseline.
     Student,
-}
-
-/// The two teachers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Teacher {
-    /// Trained by cross entropy.
-    Normal,
-    /// Trained by self-undermining.
-    Nasty,
 }
 
 /// A line of `results.json`.
@@ -50,7 +36,7 @@ pub struct Row {
     /// The architecture.
     pub network: String,
     /// Teacher or student.
-    pub role: Role,
+    pub role: Kind,
     /// What it minimised.
     pub objective: String,
     /// Whom a student learned from.
@@ -79,16 +65,16 @@ pub struct Results {
     /// `quickstart`.
     pub experiment: String,
     /// The images.
-    pub data: DataFacts,
+    pub data: Images,
     /// Whether the nasty teacher became nasty.
     pub nastiness: Option<Nastiness>,
-    /// The networks, in the order in which they were trained.
+    /// The networks: teachers, then students by what they learned from.
     pub rows: Vec<Row>,
 }
 
 /// Which images were used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DataFacts {
+pub struct Images {
     /// The data set's name.
     pub name: String,
     /// Digest of all images and labels.
@@ -103,124 +89,142 @@ pub struct DataFacts {
     pub classes: usize,
 }
 
-/// A network with its result and its course.
-#[derive(Clone, Debug)]
-pub struct Finished {
-    /// The network.
-    pub member: Member,
-    /// What came out.
-    pub result: RunResult,
-    /// Its epochs.
-    pub rows: Vec<EpochRow>,
-}
-
-/// The networks to train, in order: each comes after the one that it asks for logits.
-pub fn members(seed: u64, digest: &str) -> Vec<Member> {
-    let recipe = |architecture: &str, kind: Kind| {
-        let architecture: Architecture = architecture.parse().expect("a name of the zoo");
-        let recipe = defaults::recipe(DataName::Quickstart, digest.to_owned(), architecture, kind);
-        Recipe { seed, ..recipe }
-    };
-    let teacher = |recipe: Recipe| Member { role: Role::Teacher, teacher: None, recipe };
-    let normal = teacher(recipe("cnn16", Kind::Train));
-    let reference = |member: &Member| NetworkRef(member.recipe.hash());
-    let nasty = teacher(recipe("cnn16", Kind::Undermine(reference(&normal))));
-    let student = |from: Option<Teacher>, kind: fn(NetworkRef) -> Kind, temperature: f64| {
-        let of = |t: Teacher| reference(if t == Teacher::Normal { &normal } else { &nasty });
-        let mut recipe = recipe("cnn4", from.map_or(Kind::Train, |t| kind(of(t))));
-        if let Objective::Distillation(Distillation { temperature: t, .. }) = &mut recipe.objective {
-            *t = temperature;
+/// The finished networks, each once: teachers, students alone, then by what they imitate and at which τ, the highest first.
+pub fn members(findings: &Findings) -> Vec<Member<'_>> {
+    let mut members: Vec<Member<'_>> = Vec::new();
+    for entry in &findings.record.entries {
+        let recipe = findings.recipes.get(&entry.task);
+        let (Some(Outcome::Trained(result, _)), Some(recipe)) = (findings.outcomes.get(&entry.task), recipe)
+        else {
+            continue;
+        };
+        if !members.iter().any(|member| member.entry.task == entry.task) {
+            members.push(Member { entry, recipe, result });
         }
-        Member { role: Role::Student, teacher: from, recipe }
-    };
-    let students = [
-        student(None, Kind::Distill, TEMPERATURE),
-        student(Some(Teacher::Normal), Kind::Distill, TEMPERATURE),
-        student(Some(Teacher::Nasty), Kind::Distill, TEMPERATURE),
-        student(Some(Teacher::Normal), Kind::Distill, LOWER),
-        student(Some(Teacher::Nasty), Kind::Distill, LOWER),
-        student(Some(Teacher::Nasty), Kind::HardLabel, TEMPERATURE),
-    ];
-    [normal.clone(), nasty.clone()].into_iter().chain(students).collect()
+    }
+    // Students of a teacher's probabilities stand by their τ; the others come in the order of their roles.
+    members.sort_by_key(|member| {
+        let place = match member.entry.role {
+            Role::NormalTeacher => 0,
+            Role::NastyTeacher | Role::Adversary | Role::Part(_) => 1,
+            Role::Student(Source::Alone | Source::Smoothing) => 2,
+            Role::Student(Source::HardLabels) => 4,
+            Role::Student(_) => 3,
+        };
+        let hot = member.recipe.objective.temperature().filter(|_| place == 3).unwrap_or(0.0);
+        (place, std::cmp::Reverse(hot.to_bits()), member.teacher().is_some_and(|t| t == Teacher::Nasty))
+    });
+    members
 }
 
-impl Member {
-    /// What it is, in a few words.
-    pub fn name(&self) -> String {
-        let network = &self.recipe.architecture;
-        match (&self.recipe.objective, self.teacher) {
-            (Objective::CrossEntropy(_), _) if self.role == Role::Teacher => {
-                format!("normal teacher {network}")
-            }
-            (Objective::SelfUndermining(_), _) => format!("nasty teacher {network}"),
-            (Objective::Distillation(Distillation { temperature, .. }), Some(teacher)) => {
-                format!("{network} from {} τ={temperature}", teacher.name())
-            }
-            (Objective::HardLabel(_), Some(teacher)) => {
-                format!("{network} from {} hard labels", teacher.name())
-            }
-            _ => format!("{network} alone"),
+impl Member<'_> {
+    /// Teacher or student.
+    pub fn kind(&self) -> Kind {
+        match self.entry.role {
+            Role::Student(_) => Kind::Student,
+            _ => Kind::Teacher,
+        }
+    }
+
+    /// Whom a student learned from.
+    pub fn teacher(&self) -> Option<Teacher> {
+        match self.entry.role {
+            Role::Student(Source::Normal | Source::NormalAsServed) => Some(Teacher::Normal),
+            Role::Student(Source::Nasty | Source::NastyAsServed | Source::HardLabels) => Some(Teacher::Nasty),
+            _ => None,
+        }
+    }
+
+    /// Whether a student imitated probabilities without looking at labels.
+    pub fn without_labels(&self) -> bool {
+        matches!(self.recipe.objective, Objective::Distillation(Distillation { alpha, .. }) if alpha >= 1.0)
+    }
+
+    fn row(&self) -> Row {
+        Row {
+            network: self.recipe.architecture.to_string(),
+            role: self.kind(),
+            objective: self.recipe.objective.name().to_owned(),
+            teacher: self.teacher(),
+            temperature: self.recipe.objective.temperature(),
+            accuracy: self.result.test.accuracy,
+            correct: self.result.test.correct,
+            total: self.result.test.total,
+            seed: self.recipe.seed,
+            recipe: self.result.recipe.clone(),
+            seconds: self.result.seconds,
         }
     }
 }
 
-impl Teacher {
-    /// `normal` or `nasty`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Nasty => "nasty",
-        }
-    }
-}
-
-/// What `results.json` says.
-pub fn results(data: &DataSet, digest: &str, finished: &[Finished]) -> Results {
-    let row = |f: &Finished| Row {
-        network: f.member.recipe.architecture.to_string(),
-        role: f.member.role,
-        objective: f.member.recipe.objective.name().to_owned(),
-        teacher: f.member.teacher,
-        temperature: f.member.recipe.objective.temperature(),
-        accuracy: f.result.test.accuracy,
-        correct: f.result.test.correct,
-        total: f.result.test.total,
-        seed: f.member.recipe.seed,
-        recipe: f.result.recipe.clone(),
-        seconds: f.result.seconds,
-    };
+/// What `results.json` says of a quickstart.
+pub fn results(findings: &Findings) -> Results {
+    let members = members(findings);
+    let record = &findings.record;
+    let facts = members.first().and_then(|m| record.data.get(&m.entry.place.text(AxisKind::Data)));
     Results {
         format: 1,
         experiment: "quickstart".to_owned(),
-        data: DataFacts {
+        data: Images {
             name: "a subset of Fashion-MNIST".to_owned(),
-            digest: digest.to_owned(),
-            train: data.train.len(),
-            held_out: finished.first().map_or(0, |f| f.member.recipe.data.validation),
-            test: data.test.len(),
-            classes: data.classes.len(),
+            digest: facts.map_or_else(String::new, |f| f.digest.clone()),
+            train: facts.map_or(0, |f| f.train),
+            held_out: members.first().map_or(0, |m| m.recipe.data.validation),
+            test: facts.map_or(0, |f| f.test),
+            classes: facts.map_or(0, |f| f.classes),
         },
-        nastiness: finished.iter().find_map(|f| f.result.nastiness.clone()),
-        rows: finished.iter().map(row).collect(),
+        nastiness: members.iter().find_map(|m| m.result.nastiness.clone()),
+        rows: members.iter().map(Member::row).collect(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::collections::HashSet;
+    use crate::lab::experiment::Experiment;
+    use crate::lab::{Task, published_facts};
+    use crate::training::{Distillation, Objective};
+
+    /// The networks of a quickstart and their hashes, for a data set with digest `d`.
+    fn tasks(seed: u64) -> Vec<(String, Task)> {
+        let changes = [format!("seeds=[{seed}]")];
+        let experiment = Experiment::find("quickstart", &changes).expect("it is shipped");
+        let mut facts = |name: &_, _| {
+            let facts = published_facts(name).expect("a data set with a name");
+            Ok(crate::lab::experiment::DataFacts { digest: "d".into(), ..facts })
+        };
+        experiment.resolve(&mut facts).expect("it resolves").tasks
+    }
 
     #[test]
-    fn every_network_comes_after_the_one_that_it_asks() {
-        let members = members(0, "d");
-        let mut known = HashSet::new();
-        for member in &members {
-            if let Some(needed) = member.recipe.objective.victim() {
-                assert!(known.contains(&needed.0), "{} comes too early", member.name());
-            }
-            assert!(known.insert(member.recipe.hash()), "{} stands twice", member.name());
-            assert_eq!(member.recipe.problem(), None);
+    fn its_networks_are_those_of_version_0_1_0_and_the_thief_without_labels() {
+        // A quickstart of version 0.1.0 is found finished: the hashes are of its recipes for a data set with digest `d`.
+        let known = KNOWN;
+        let tasks = tasks(0);
+        let hashes: Vec<String> = tasks.iter().map(|(_, task)| task.hash()).collect();
+        for (name, hash) in known {
+            assert!(hashes.iter().any(|h| h == hash), "{name} {hash} is not in {tasks:#?}");
         }
-        assert_eq!(members.len(), 8);
+        let trained: Vec<_> = tasks
+            .iter()
+            .filter_map(|(_, task)| if let Task::Train(recipe) = task { Some(recipe) } else { None })
+            .collect();
+        assert_eq!(trained.len(), 10);
+        let plain = |r: &&&crate::training::Recipe| {
+            matches!(r.objective, Objective::Distillation(Distillation { temperature: 1.0, alpha: 1.0, .. }))
+        };
+        assert_eq!(trained.iter().filter(plain).count(), 2, "one of each teacher");
+        assert!(trained.iter().all(|recipe| recipe.problem().is_none()));
     }
+
+    /// Names and recipe hashes of the eight networks of version 0.1.0.
+    const KNOWN: [(&str, &str); 8] = [
+        ("normal teacher", "1ab0f8a028d59beb"),
+        ("nasty teacher", "6e9eef37e3eb740f"),
+        ("alone", "28f7034d3fa82229"),
+        ("normal τ=10", "10c7823fdcf3ac71"),
+        ("nasty τ=10", "a1853a0563a971f7"),
+        ("normal τ=4", "1777dbe08404cebb"),
+        ("nasty τ=4", "45e9602d0eebc3c9"),
+        ("nasty hard labels", "a6c7039ede22a4d7"),
+    ];
 }

@@ -193,7 +193,7 @@ impl Nastiness {
         let lost = 100.0 * (self.adversary.accuracy - nasty.accuracy);
         match self.verdict {
             Verdict::Nasty => {
-                format!("the teacher became nasty: {distance}, accuracy changed by {:+.2} points", -lost)
+                format!("the teacher became nasty: {distance}, accuracy changed by {} points", signed(-lost))
             }
             Verdict::NotNasty => format!(
                 "the teacher did not become nasty: {distance} (about 1 is what two honest networks differ by); \
@@ -203,10 +203,17 @@ impl Nastiness {
                 "the teacher lost {lost:.1} points of accuracy ({distance}); try objective.omega below {omega}, or clip_norm=1"
             ),
             Verdict::CalibrationBroken => format!(
-                "the teacher's cross entropy is {:.2} against {:.2} for the adversary, though accuracy changed by only {:+.2} \
+                "the teacher's cross entropy is {:.2} against {:.2} for the adversary, though accuracy changed by only {} \
                  points ({distance}): its probabilities are not to be trusted; try objective.omega below {omega}",
-                nasty.loss, self.adversary.loss, -lost
+                nasty.loss,
+                self.adversary.loss,
+                signed(-lost)
             ),
         }
     }
+}
+
+/// Two decimals with their sign, the minus as in tables.
+fn signed(points: f64) -> String {
+    format!("{points:+.2}").replace('-', "−")
 }

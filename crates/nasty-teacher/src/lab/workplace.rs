@@ -71,12 +71,12 @@ impl Workplace {
         Ok((set, digest))
     }
 
-    /// What an experiment needs to know of the data set `name`.
+    /// What an experiment needs to know of the data set `name`, its images resized to `side`.
     ///
     /// # Errors
     /// [`DataError`] if it cannot be read.
-    pub fn facts(&self, name: &DataName) -> Result<DataFacts, DataError> {
-        let (data, digest) = self.data_and_digest(name, None)?;
+    pub fn facts(&self, name: &DataName, side: Option<usize>) -> Result<DataFacts, DataError> {
+        let (data, digest) = self.data_and_digest(name, side)?;
         Ok(DataFacts {
             digest,
             train: data.train.len(),

@@ -1,6 +1,6 @@
 //! Tables, plots and pages: from plain data to one self-contained HTML page, and to tables in other formats.
 //!
-//! Nothing here, but for `networks` and `quickstart`, knows of networks, recipes or the store. Missing and non-finite numbers are part of the data
+//! Nothing here, but for `networks`, `experiment` and `quickstart`, knows of networks, recipes or the store. Missing and non-finite numbers are part of the data
 //! (a student that could not be trained is a result): they render as gaps and as `NaN`, never as a panic.
 
 mod error;
@@ -19,7 +19,7 @@ pub use page::{Block, Figure, Page, Plot, Section};
 pub use pixels::{ImageGrid, ImagePanel, Pixels};
 pub use plots::axes::Axis;
 pub use plots::bars::{BarGroup, BarPlot};
-pub use plots::lines::{LinePlot, Series};
+pub use plots::lines::{LinePanel, LinePlot, Series};
 pub use plots::responses::Response;
 pub use plots::scatter::{ScatterPanel, ScatterPlot};
 pub use table::{Align, Cell, Column, Mark, Table, Tone};

@@ -78,17 +78,8 @@ pub fn layers(overview: &Overview) -> Table {
     }
 }
 
-/// `1,234,567`.
 fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+    super::number::grouped(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

@@ -23,6 +23,27 @@ pub(crate) fn fixed(value: f64, decimals: usize, signed: bool) -> String {
     }
 }
 
+/// `n` things: `1 seed`, `2 seeds`.
+pub(crate) fn count(n: usize, thing: &str) -> String {
+    match n {
+        1 => format!("1 {thing}"),
+        _ => format!("{} {thing}s", grouped(n)),
+    }
+}
+
+/// `1,234,567`; four digits stay together on plots but not here.
+pub(crate) fn grouped(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// `size` (finite, not negative) as `1.5×10⁶`.
 fn scientific(size: f64) -> String {
     let text = format!("{size:.2e}");

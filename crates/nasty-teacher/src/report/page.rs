@@ -1,13 +1,13 @@
 //! One self-contained HTML page: no script, no network, light and dark, phone and desktop.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use askama::Template;
 
 use super::plots::{self, bars::BarPlot, lines::LinePlot, responses::Response, scatter::ScatterPlot};
 use super::{ImageGrid, ReportError, Table};
+use crate::files::write_whole;
 
 /// A report page.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +34,10 @@ pub struct Section {
 /// A paragraph, table, figure, … of a section. All text is plain text: it is escaped on the page.
 #[derive(Clone, Debug)]
 pub enum Block {
+    /// What was found, in a sentence or two: it comes first.
+    Finding(String),
+    /// A heading below the section's.
+    Heading(String),
     /// A paragraph.
     Text(String),
     /// A remark to stand out.
@@ -62,6 +66,8 @@ pub struct Figure {
     pub caption: String,
     /// The plot.
     pub plot: Plot,
+    /// Name of its files in `figures/`, without an extension; no files if empty.
+    pub name: String,
 }
 
 /// The kinds of plots.
@@ -96,12 +102,14 @@ struct SectionView<'a> {
 }
 
 enum BlockView<'a> {
+    Finding(&'a str),
+    Heading(&'a str),
     Text(&'a str),
     Callout { title: &'a str, text: &'a str },
     Command(&'a str),
     Facts(&'a [(String, String)]),
     Table(String),
-    Figure { title: &'a str, caption: &'a str, plot: String },
+    Figure { title: &'a str, caption: &'a str, plot: String, name: &'a str, numbers: bool },
 }
 
 impl Page {
@@ -128,41 +136,72 @@ impl Page {
         Ok(view.render()?.chars().map(legal).collect())
     }
 
-    /// Writes the page to `folder/index.html` and returns that path. The folder is made if it is absent; the file is
-    /// there whole or, after an error, as it was before.
+    /// Writes the page to `folder/index.html` and returns that path, and the files of its figures to `folder/figures`. The
+    /// folder is made if it is absent; each file is there whole or, after an error, as it was before.
     ///
     /// # Errors
-    /// [`ReportError::Io`] if the folder or the file cannot be written; otherwise as [`Page::to_html`].
+    /// [`ReportError::Io`] if the folder or a file cannot be written; otherwise as [`Page::to_html`].
     pub fn write(&self, folder: &Path) -> Result<PathBuf, ReportError> {
         let html = self.to_html()?;
         let path = folder.join("index.html");
         std::fs::create_dir_all(folder).map_err(ReportError::io("create", folder))?;
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // A page is there to be read by others, unlike a common temporary file; the umask still applies.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        let figures =
+            self.sections.iter().flat_map(|section| &section.blocks).filter_map(|block| match block {
+                Block::Figure(figure) if !figure.name.is_empty() => Some(figure),
+                _ => None,
+            });
+        for figure in figures {
+            figure.write(&folder.join("figures"))?;
         }
-        let mut file = builder.tempfile_in(folder).map_err(ReportError::io("write in", folder))?;
-        file.write_all(html.as_bytes()).map_err(ReportError::io("write", &path))?;
-        file.as_file().sync_all().map_err(ReportError::io("write", &path))?;
-        file.persist(&path).map_err(|error| ReportError::io("write", &path)(error.error))?;
+        write_whole(&path, html.as_bytes()).map_err(ReportError::io("write", &path))?;
         Ok(path)
+    }
+}
+
+impl Figure {
+    /// Writes the figure as SVG and its numbers as CSV.
+    fn write(&self, folder: &Path) -> Result<(), ReportError> {
+        std::fs::create_dir_all(folder).map_err(ReportError::io("create", folder))?;
+        let sheet = match &self.plot {
+            Plot::Lines(plot) => plot.sheet(&self.title),
+            Plot::Bars(plot) => plot.sheet(&self.title),
+            Plot::Scatter(plot) => plot.sheet(),
+            Plot::Responses(responses) => plots::responses::sheet(responses)?,
+            Plot::Images(grid) => grid.sheet()?,
+        };
+        let csv = match &self.plot {
+            Plot::Lines(plot) => plot.csv(),
+            Plot::Bars(plot) => plot.csv(),
+            Plot::Scatter(plot) => plot.csv(),
+            Plot::Responses(responses) => plots::responses::csv(responses),
+            Plot::Images(_) => String::new(),
+        };
+        let svg: String = sheet.document(&self.title, &self.caption).chars().map(legal).collect();
+        for (extension, text) in [("svg", svg), ("csv", csv)] {
+            let path = folder.join(format!("{}.{extension}", self.name));
+            if !text.is_empty() {
+                write_whole(&path, text.as_bytes()).map_err(ReportError::io("write", &path))?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Block {
     fn view(&self, id: &str) -> Result<BlockView<'_>, ReportError> {
         Ok(match self {
+            Self::Finding(text) => BlockView::Finding(text),
+            Self::Heading(text) => BlockView::Heading(text),
             Self::Text(text) => BlockView::Text(text),
             Self::Callout { title, text } => BlockView::Callout { title, text },
             Self::Command(command) => BlockView::Command(command),
             Self::Facts(facts) => BlockView::Facts(facts),
             Self::Table(table) => BlockView::Table(table.to_html()?),
-            Self::Figure(Figure { title, caption, plot }) => BlockView::Figure {
+            Self::Figure(Figure { title, caption, plot, name }) => BlockView::Figure {
                 title,
                 caption,
+                name,
+                numbers: !matches!(plot, Plot::Images(_)),
                 plot: match plot {
                     Plot::Lines(plot) => plot.html(id, title)?,
                     Plot::Bars(plot) => plot.html(id, title)?,

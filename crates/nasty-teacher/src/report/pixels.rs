@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use image::{ColorType, ImageEncoder, codecs::png::PngEncoder};
 
 use super::ReportError;
+use super::plots::sheet::Sheet;
 
 /// Longest side of an image that is drawn.
 const MAX_SIDE: usize = 8192;
@@ -146,6 +147,18 @@ struct PanelView {
 }
 
 impl ImageGrid {
+    /// The grids for a file of their own.
+    pub(crate) fn sheet(&self) -> Result<Sheet, ReportError> {
+        let mut panels = Vec::new();
+        for panel in self.panels.iter().filter(|panel| !panel.images.is_empty()) {
+            let grid = panel.pixels()?;
+            let factor = (370.0 / grid.width as f64).min(4.0);
+            let size = (grid.width as f64 * factor, grid.height as f64 * factor);
+            panels.push((panel.title.clone(), grid.data_uri()?, size));
+        }
+        Ok(Sheet::of_images(panels))
+    }
+
     pub(crate) fn html(&self) -> Result<String, ReportError> {
         let panels = self.panels.iter().map(ImagePanel::view).collect::<Result<_, _>>()?;
         Ok(GridView { panels }.render()?)

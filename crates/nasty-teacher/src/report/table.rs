@@ -20,6 +20,8 @@ pub struct Table {
     pub note: Option<String>,
     /// Rows and cells to point out.
     pub marks: Vec<Mark>,
+    /// What LaTeX refers to it by, such as `tab:students`; none if empty.
+    pub label: String,
 }
 
 /// A column's heading.
@@ -162,10 +164,15 @@ impl Table {
     }
 }
 
+/// Tables with more columns than this are cards on a phone.
+const CARDS: usize = 3;
+
 #[derive(Template)]
 #[template(path = "table.html")]
 struct TableView<'a> {
     title: &'a str,
+    /// Whether rows become cards on a phone, where so many columns have no room.
+    cards: bool,
     headings: Vec<CellView>,
     rows: Vec<Vec<CellView>>,
     note: Option<&'a str>,
@@ -174,6 +181,8 @@ struct TableView<'a> {
 #[derive(Default)]
 struct CellView {
     text: String,
+    /// The column's heading, for cards.
+    heading: String,
     unit: String,
     spread: String,
     /// Width kept for spreads in this column, in characters, so that values stay aligned; 0 where none has one.
@@ -207,6 +216,7 @@ impl<'a> TableView<'a> {
                 class: class(table.columns[column].align, tone),
                 spoken: tone.map_or("", |tone| if tone == Tone::Good { " (good)" } else { " (bad)" }),
                 unit: String::new(),
+                heading: table.columns[column].heading(),
                 text,
                 spread,
             }
@@ -214,6 +224,7 @@ impl<'a> TableView<'a> {
         let row = |row| (0..table.columns.len()).map(|column| view(row, column)).collect();
         Self {
             title: &table.title,
+            cards: table.columns.len() > CARDS,
             headings: table.columns.iter().map(heading).collect(),
             rows: (0..table.rows.len()).map(row).collect(),
             note: table.note.as_deref(),

@@ -33,7 +33,7 @@ pub struct RunArgs {
     /// Ask frozen networks again each time, to see what keeping their logits saves; results are the same
     #[arg(long)]
     no_logit_cache: bool,
-    /// Folder for the report [default: reports/EXPERIMENT-SCALE in the store]
+    /// Folder for the report [default: a folder of the experiment's in STORE/reports]
     #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     }
     let mut workplace = if args.dry_run { args.place.look()? } else { args.place.open()? };
     workplace.keep_logits = !args.no_logit_cache;
-    let resolved = experiment.resolve(&mut |name| workplace.facts(name))?;
+    let resolved = experiment.resolve(&mut |name, side| workplace.facts(name, side))?;
     let plan = Plan::new(resolved.tasks.clone());
     if args.dry_run {
         let numerics = workplace.numerics();
@@ -59,8 +59,7 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
         ui::data(plan.tree(&state).trim_end())?;
         return Ok(End::Done);
     }
-    let command = [&["nasty run".to_owned(), args.experiment.clone()], &args.changes[..]].concat().join(" ");
-    let record = Record::new(&experiment, &resolved, &command);
+    let record = Record::new(&experiment, &resolved, &args.experiment, &args.changes);
     workplace.store.keep(&record)?;
     workplace.store.write_tasks(&plan)?;
 
@@ -69,9 +68,7 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     let ends = Local { worker: &workplace, jobs: args.jobs.into() }.execute(&plan, &watcher);
     watcher.finish();
 
-    let usual = || {
-        args.place.store.join("reports").join(format!("{}-{}", experiment.name, experiment.settings.scale))
-    };
+    let usual = || args.place.store.join("reports").join(record.report_name());
     let folder = args.out.clone().unwrap_or_else(usual);
     let report = report(&workplace, record, &folder);
     let shown = report.and_then(|written| {
@@ -89,7 +86,7 @@ fn report(workplace: &Workplace, record: Record, folder: &Path) -> Result<Writte
 }
 
 /// What a task that just ended is said to have given.
-fn told(workplace: &Workplace, planned: &Planned) -> String {
+pub fn told(workplace: &Workplace, planned: &Planned) -> String {
     let result = workplace.store.run(&planned.hash).result();
     let Ok(Some(result)) = result else { return String::new() };
     format!("{:>6.2} %  {:>7.1} s", 100.0 * result.test.accuracy, result.seconds)
@@ -97,7 +94,7 @@ fn told(workplace: &Workplace, planned: &Planned) -> String {
 
 /// The end of all: a failure before a stop before done. What failed was told when it did; a bug decides the exit code, or else
 /// the first failure.
-fn conclude(plan: &Plan, ends: Vec<TaskEnd<JobError>>, quiet: bool) -> Result<End> {
+pub fn conclude(plan: &Plan, ends: Vec<TaskEnd<JobError>>, quiet: bool) -> Result<End> {
     let stopped = ends.iter().any(|end| matches!(end, TaskEnd::Stopped));
     let mut failures: Vec<CommandError> = ends
         .into_iter()

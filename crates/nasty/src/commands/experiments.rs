@@ -32,7 +32,7 @@ pub fn run(args: &ExperimentsArgs) -> Result<End> {
         let experiment = Experiment::find(shipped.name, &[format!("scale={}", args.scale)])?;
         // The listing needs no data set: sizes are those published.
         let mut facts =
-            |name: &_| Ok(published_facts(name).expect("shipped experiments use data sets with a name"));
+            |name: &_, _| Ok(published_facts(name).expect("shipped experiments use data sets with a name"));
         let resolved = experiment.resolve(&mut facts)?;
         let cost = Cost::of(&resolved, &published_facts, &device)?;
         let hours = if args.no_estimate {
@@ -66,7 +66,7 @@ pub fn run(args: &ExperimentsArgs) -> Result<End> {
         columns,
         rows,
         note: Some("One seed; networks that experiments share are counted in each, but trained once.".into()),
-        marks: Vec::new(),
+        ..Table::default()
     };
     ui::data(table.to_text().trim_end())?;
     Ok(End::Done)

@@ -13,7 +13,7 @@ pub struct ReportArgs {
     /// A folder of runs, or an experiment's name
     #[arg(value_name = "STORE|EXPERIMENT")]
     what: String,
-    /// Folder for index.html, report.json and the tables
+    /// Folder for index.html, report.json, the figures and the tables
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// Folder of the runs, where an experiment is named
@@ -21,7 +21,7 @@ pub struct ReportArgs {
     store: PathBuf,
 }
 
-/// Writes a report of everything that was run in a store, or of one experiment.
+/// Writes a report of everything that was run in a store, single runs too, or of one experiment.
 pub fn run(args: &ReportArgs) -> Result<End> {
     let given = Path::new(&args.what);
     let is_store = given.is_dir();
@@ -31,15 +31,16 @@ pub fn run(args: &ReportArgs) -> Result<End> {
     }
     let store = Store::look(folder);
     let wanted = |record: &Record| is_store || record.name == args.what;
-    let records: Vec<Record> = store.records()?.into_iter().filter(wanted).collect();
-    if records.is_empty() {
-        let which =
-            if is_store { "no experiment".to_owned() } else { format!("no experiment `{}`", args.what) };
-        return Err(no_experiment(format!("{which} was run in {}", folder.display())));
+    let all = store.records()?;
+    let singles = if is_store { store.single_runs(&all)? } else { Vec::new() };
+    let records: Vec<Record> = all.into_iter().filter(wanted).collect();
+    if records.is_empty() && singles.is_empty() {
+        let which = if is_store { "nothing".to_owned() } else { format!("no experiment `{}`", args.what) };
+        return Err(no_experiment(format!("{which} was run to its end in {}", folder.display())));
     }
     let findings: Vec<Findings> =
         records.into_iter().map(|record| store.findings(record)).collect::<std::result::Result<_, _>>()?;
-    let written = report::write(&findings, &args.out)?;
+    let written = report::write_store(&findings, &singles, &args.out)?;
     ui::data(&format!("report   {}", written.page.display()))?;
     Ok(End::Done)
 }

@@ -1,13 +1,15 @@
 //! The cells of an experiment's tables: what stands where, and which task fills it.
 
+use super::axes::Place;
+use super::parts::PartKind;
 use super::settings::Source;
-use crate::analysis::tsne::Layer;
 use crate::lab::task::Task;
 use crate::nets::Input;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What an experiment needs to know of a data set.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataFacts {
     /// [`crate::lab::digest`] of its contents.
     pub digest: String,
@@ -33,14 +35,9 @@ pub enum Role {
     Adversary,
     /// A student, by what it learns from.
     Student(Source),
-    /// A student that was distilled without data.
-    DataFree(Side),
-    /// Images pulled out of a teacher.
-    Inversion(Side),
-    /// A t-SNE of a teacher's features or logits.
-    Embedding(Side, Layer),
-    /// Both teachers' answers to test images: the normal one's first.
-    Responses,
+    /// An attack or an analysis.
+    #[serde(untagged)]
+    Part(PartKind),
 }
 
 /// Which of the two teachers.
@@ -66,29 +63,6 @@ impl Side {
     }
 }
 
-/// Where in the experiment's grid something stands. What does not apply is absent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Place {
-    /// The data set.
-    pub data: String,
-    /// The teacher's architecture.
-    pub teacher: String,
-    /// The adversarial network's architecture, `same` or `none`.
-    pub adversary: String,
-    /// ω.
-    pub omega: f64,
-    /// τ of the undermining.
-    pub teacher_temperature: f64,
-    /// The student's architecture.
-    pub student: Option<String>,
-    /// τ of the distillation.
-    pub temperature: Option<f64>,
-    /// α of the distillation.
-    pub alpha: Option<f64>,
-    /// Share of the training images that the student sees.
-    pub share: Option<f64>,
-}
-
 /// One cell of an experiment: a task at its place.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -109,4 +83,6 @@ pub struct Resolved {
     pub entries: Vec<Entry>,
     /// The tasks, with a name for people.
     pub tasks: Vec<(String, Task)>,
+    /// The data sets by name, as they are used.
+    pub data: BTreeMap<String, DataFacts>,
 }

@@ -1,13 +1,10 @@
 //! From an experiment's settings to its grid: every network and every attack at its place in the tables.
 
-use super::cells::{DataFacts, Entry, Place, Resolved, Role, Side};
+use super::axes::{AxisKind, Place, Value as AxisValue};
+use super::cells::{DataFacts, Entry, Resolved, Role, Side};
 use super::file::{Experiment, ExperimentError};
 use super::settings::{Changes, Other, Source, StudentSettings, TeacherSettings};
-use crate::analysis::responses::{RESPONSES_FORMAT, ResponsesRecipe};
-use crate::analysis::tsne::{Layer, TsneRecipe};
 use crate::attacks::TestData;
-use crate::attacks::data_free::DataFreeRecipe;
-use crate::attacks::inversion::InversionRecipe;
 use crate::data::{DataError, DataName};
 use crate::lab::defaults::{self, Kind};
 use crate::lab::overrides::{OverrideError, change};
@@ -21,20 +18,21 @@ use serde_json::Value;
 use std::collections::HashMap;
 
 impl Experiment {
-    /// The grid, given what `facts` says of each data set.
+    /// The grid, given what `facts` says of each data set with its images resized to a side.
     ///
     /// # Errors
     /// [`ExperimentError`] for a recipe that cannot be, or a data set that cannot be read.
     pub fn resolve(
         &self,
-        facts: &mut dyn FnMut(&DataName) -> Result<DataFacts, DataError>,
+        facts: &mut dyn FnMut(&DataName, Option<usize>) -> Result<DataFacts, DataError>,
     ) -> Result<Resolved, ResolveError> {
         let mut grid = Grid { experiment: self, resolved: Resolved::default(), known: HashMap::new() };
         for data in &self.settings.data {
-            let facts = facts(data)?;
+            let facts = facts(data, self.settings.side())?;
             for &seed in &self.settings.seeds {
                 grid.teachers(data, &facts, seed)?;
             }
+            grid.resolved.data.insert(data.to_string(), facts);
         }
         Ok(grid.resolved)
     }
@@ -62,30 +60,32 @@ impl crate::Classified for ResolveError {
     }
 }
 
-struct Grid<'a> {
+/// The grid so far.
+pub(super) struct Grid<'a> {
     experiment: &'a Experiment,
     resolved: Resolved,
     known: HashMap<String, usize>,
 }
 
 /// What a teacher's place in the grid fixes for those who learn from it.
-struct Teachers<'a> {
+pub(super) struct Teachers<'a> {
     data: &'a DataName,
-    facts: &'a DataFacts,
-    seed: u64,
-    architecture: Architecture,
-    normal: NetworkRef,
-    nasty: NetworkRef,
+    pub(super) facts: &'a DataFacts,
+    side: Option<usize>,
+    pub(super) seed: u64,
+    pub(super) architecture: Architecture,
+    pub(super) normal: NetworkRef,
+    pub(super) nasty: NetworkRef,
     /// τ that the grid gives to the undermining; students distil at it too, unless they have their own.
     temperature: Option<f64>,
-    place: Place,
+    pub(super) place: Place,
     /// What tells the nasty teacher from others of the grid, in the names of its students.
     mark: String,
 }
 
 impl Teachers<'_> {
     /// The architectures that `others` name, each once.
-    fn others(&self, others: &[Other]) -> Vec<Architecture> {
+    pub(super) fn others(&self, others: &[Other]) -> Vec<Architecture> {
         let mut architectures: Vec<Architecture> = Vec::new();
         for other in others {
             let architecture =
@@ -97,25 +97,37 @@ impl Teachers<'_> {
         architectures
     }
 
-    fn network(&self, side: Side) -> &NetworkRef {
+    /// The teacher of that side.
+    pub(super) fn network(&self, side: Side) -> &NetworkRef {
         match side {
             Side::Normal => &self.normal,
             Side::Nasty => &self.nasty,
         }
     }
+
+    /// The place of what is done to the teacher of that side.
+    pub(super) fn of_side(&self, side: Side) -> Place {
+        self.place.clone().with(AxisKind::Side, AxisValue::Side(side))
+    }
+
+    /// The data set, for tasks that only look at its test images.
+    pub(super) fn test_data(&self) -> TestData {
+        TestData { name: self.data.clone(), digest: self.facts.digest.clone(), side: self.side }
+    }
 }
 
 /// What tells the nasty teacher at `place` from the others that `settings` ask for.
 fn mark(settings: &TeacherSettings, place: &Place) -> String {
+    let several = [
+        (settings.omega.len(), AxisKind::Omega, "ω="),
+        (settings.temperature.len(), AxisKind::TeacherTemperature, "made at τ="),
+        (settings.adversary.len(), AxisKind::Adversary, "against "),
+    ];
     let mut mark = String::new();
-    if settings.omega.len() > 1 {
-        mark += &format!(" ω={}", place.omega);
-    }
-    if settings.temperature.len() > 1 {
-        mark += &format!(" made at τ={}", place.teacher_temperature);
-    }
-    if settings.adversary.len() > 1 {
-        mark += &format!(" against {}", place.adversary);
+    for (values, axis, word) in several {
+        if let Some(value) = place.get(axis).filter(|_| values > 1) {
+            mark += &format!(" {word}{}", value.text());
+        }
     }
     mark
 }
@@ -145,14 +157,13 @@ impl Grid<'_> {
                 };
                 for omega in axis(&settings.omega) {
                     for temperature in axis(&settings.temperature) {
-                        let mut place = Place {
-                            data: data.to_string(),
-                            teacher: architecture.to_string(),
-                            adversary: adversary.into(),
-                            teacher_temperature: 1.0,
-                            ..Place::default()
-                        };
-                        self.entry(Role::NormalTeacher, seed, &place, &normal);
+                        let mut place = Place::default()
+                            .word(AxisKind::Data, data)
+                            .word(AxisKind::Teacher, architecture)
+                            .word(AxisKind::Adversary, String::from(adversary));
+                        // A normal teacher stands at one place for all nasty ones.
+                        let alone = place.clone().without(&[AxisKind::Adversary]);
+                        self.entry(Role::NormalTeacher, seed, &alone, &normal);
                         let nasty = match &against {
                             None => normal.clone(),
                             Some((against, _)) => {
@@ -168,14 +179,17 @@ impl Grid<'_> {
                                 {
                                     *o = omega.unwrap_or(*o);
                                     *t = temperature.unwrap_or(*t);
-                                    (place.omega, place.teacher_temperature) = (*o, *t);
+                                    place = place
+                                        .number(AxisKind::Omega, Some(*o))
+                                        .number(AxisKind::TeacherTemperature, Some(*t));
                                 }
                                 let mut name = format!(
                                     "nasty teacher {architecture} ω={} τ={}",
-                                    place.omega, place.teacher_temperature
+                                    place.text(AxisKind::Omega),
+                                    place.text(AxisKind::TeacherTemperature)
                                 );
-                                if place.adversary != "same" {
-                                    name += &format!(" against {}", place.adversary);
+                                if adversary != Other::Same {
+                                    name += &format!(" against {}", place.text(AxisKind::Adversary));
                                 }
                                 self.check(&recipe, "teacher")?;
                                 self.task(name, Task::Train(recipe))
@@ -192,6 +206,7 @@ impl Grid<'_> {
                             mark: mark(settings, &place),
                             data,
                             facts,
+                            side: experiment.settings.side(),
                             seed,
                             architecture,
                             normal: normal.clone(),
@@ -202,7 +217,9 @@ impl Grid<'_> {
                         if let Some(students) = &experiment.settings.student {
                             self.students(students, &teachers)?;
                         }
-                        self.attacks(&teachers)?;
+                        for (part, table) in &experiment.settings.parts {
+                            part.expand(table, self, &teachers)?;
+                        }
                     }
                 }
             }
@@ -235,15 +252,25 @@ impl Grid<'_> {
     ) -> Result<(), ExperimentError> {
         let kind = match source {
             Source::Alone | Source::Smoothing => Kind::Train,
-            Source::Normal => Kind::Distill(of.normal.clone()),
-            Source::Nasty => Kind::Distill(of.nasty.clone()),
+            Source::Normal | Source::NormalAsServed => Kind::Distill(of.normal.clone()),
+            Source::Nasty | Source::NastyAsServed => Kind::Distill(of.nasty.clone()),
             Source::HardLabels => Kind::HardLabel(of.nasty.clone()),
         };
         let mut recipe = self.recipe(of.data, of.facts, of.seed, architecture, kind, &["student.recipe"])?;
         // The place names τ and α of the grid for those students too that have none, so that rows are whole.
-        let mut place =
-            Place { student: Some(architecture.to_string()), temperature, alpha, share, ..of.place.clone() };
+        let place = of
+            .place
+            .clone()
+            .word(AxisKind::Student, architecture)
+            .number(AxisKind::Temperature, temperature)
+            .number(AxisKind::Alpha, alpha)
+            .number(AxisKind::Share, share);
         match &mut recipe.objective {
+            Objective::Distillation(Distillation { temperature: t, alpha: a, .. })
+                if matches!(source, Source::NormalAsServed | Source::NastyAsServed) =>
+            {
+                (*t, *a) = (1.0, 1.0);
+            }
             Objective::Distillation(Distillation { temperature: t, alpha: a, .. }) => {
                 *t = temperature.or(of.temperature).unwrap_or(*t);
                 *a = alpha.unwrap_or(*a);
@@ -263,6 +290,10 @@ impl Grid<'_> {
             Source::Alone => format!("{architecture} alone"),
             Source::Normal => format!("{architecture} from normal {}", of.architecture),
             Source::Nasty => format!("{architecture} from nasty {}{}", of.architecture, of.mark),
+            Source::NormalAsServed => format!("{architecture} from normal {} τ=1 no labels", of.architecture),
+            Source::NastyAsServed => {
+                format!("{architecture} from nasty {}{} τ=1 no labels", of.architecture, of.mark)
+            }
             Source::HardLabels => {
                 format!("{architecture} from nasty {}{} hard labels", of.architecture, of.mark)
             }
@@ -275,70 +306,12 @@ impl Grid<'_> {
         }
         name += &share.map_or_else(String::new, |s| format!(" {:.0} % of the data", 100.0 * s));
         let task = self.task(name, Task::Train(recipe));
-        place.student = Some(architecture.to_string());
         self.entry(Role::Student(source), of.seed, &place, &task);
         Ok(())
     }
 
-    fn attacks(&mut self, of: &Teachers) -> Result<(), ExperimentError> {
-        let settings = &self.experiment.settings;
-        let data = TestData { name: of.data.clone(), digest: of.facts.digest.clone(), side: None };
-        let (seed, architecture) = (of.seed, of.architecture);
-        if let Some(changes) = &settings.responses {
-            let recipe = ResponsesRecipe {
-                format: RESPONSES_FORMAT,
-                data: data.clone(),
-                networks: vec![of.normal.clone(), of.nasty.clone()],
-                images: 4,
-                temperature: of.place.teacher_temperature,
-                seed,
-            };
-            let recipe = self.changed(recipe, changes, "responses", ResponsesRecipe::problem)?;
-            let task = self.task(format!("answers of {architecture}"), Task::Responses(recipe));
-            self.entry(Role::Responses, seed, &of.place, &task);
-        }
-        for side in Side::BOTH {
-            let (name, network) = (side.name(), of.network(side).clone());
-            for layer in [Layer::Features, Layer::Logits] {
-                let Some(changes) = &settings.embedding else { continue };
-                let recipe = TsneRecipe { seed, ..TsneRecipe::usual(data.clone(), network.clone(), layer) };
-                let recipe = self.changed(recipe, changes, "embedding", TsneRecipe::problem)?;
-                let what = if layer == Layer::Features { "features" } else { "logits" };
-                let task =
-                    self.task(format!("t-SNE of {name} {architecture} {what}"), Task::Embedding(recipe));
-                self.entry(Role::Embedding(side, layer), seed, &of.place, &task);
-            }
-            if let Some(attack) = &settings.data_free {
-                for student in of.others(&attack.architecture) {
-                    let published =
-                        DataFreeRecipe::published(data.clone(), of.facts.classes, network.clone(), student);
-                    let recipe = DataFreeRecipe { seed, ..published };
-                    let recipe =
-                        self.changed(recipe, &attack.recipe, "data_free.recipe", DataFreeRecipe::problem)?;
-                    let task = self.task(
-                        format!("{student} from {name} {architecture} without data"),
-                        Task::DataFree(recipe),
-                    );
-                    let place = Place { student: Some(student.to_string()), ..of.place.clone() };
-                    self.entry(Role::DataFree(side), seed, &place, &task);
-                }
-            }
-            if let Some(changes) = &settings.inversion {
-                // Each teacher judges the other's images.
-                let judge = of.network(if side == Side::Normal { Side::Nasty } else { Side::Normal });
-                let judge = Some(judge.clone()).filter(|judge| *judge != network);
-                let recipe =
-                    InversionRecipe { seed, ..InversionRecipe::published(data.clone(), network, judge) };
-                let recipe = self.changed(recipe, changes, "inversion", InversionRecipe::problem)?;
-                let task = self.task(format!("images from {name} {architecture}"), Task::Inversion(recipe));
-                self.entry(Role::Inversion(side), seed, &of.place, &task);
-            }
-        }
-        Ok(())
-    }
-
-    /// `recipe` with `changes`, checked.
-    fn changed<T: Serialize + DeserializeOwned>(
+    /// `recipe` with `changes` from `table`, checked.
+    pub(super) fn changed<T: Serialize + DeserializeOwned>(
         &self,
         recipe: T,
         changes: &Changes,
@@ -389,12 +362,17 @@ impl Grid<'_> {
         ExperimentError::Recipe { origin, place, source: Box::new(source), help }
     }
 
+    /// The error of an experiment that cannot run.
+    pub(super) fn impossible(&self, problem: String) -> ExperimentError {
+        ExperimentError::Impossible { origin: self.experiment.name.clone(), problem }
+    }
+
     fn check(&self, recipe: &Recipe, table: &str) -> Result<(), ExperimentError> {
         recipe.problem().map_or(Ok(()), |problem| Err(self.wrong(table, OverrideError::Impossible(problem))))
     }
 
     /// Adds a task, unless it is there; its network by name.
-    fn task(&mut self, name: String, task: Task) -> NetworkRef {
+    pub(super) fn task(&mut self, name: String, task: Task) -> NetworkRef {
         let hash = task.hash();
         if !self.known.contains_key(&hash) {
             self.known.insert(hash.clone(), self.resolved.tasks.len());
@@ -410,9 +388,9 @@ impl Grid<'_> {
         NetworkRef(hash)
     }
 
-    fn entry(&mut self, role: Role, seed: u64, place: &Place, task: &NetworkRef) {
+    /// Adds a cell, unless it is there.
+    pub(super) fn entry(&mut self, role: Role, seed: u64, place: &Place, task: &NetworkRef) {
         let entry = Entry { role, seed, place: place.clone(), task: task.0.clone() };
-        // A normal teacher stands at one place for all nasty ones made against it.
         if !self.resolved.entries.contains(&entry) {
             self.resolved.entries.push(entry);
         }

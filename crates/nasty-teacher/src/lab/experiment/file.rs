@@ -1,6 +1,8 @@
 //! Reading an experiment file: a scale is chosen, changes are made, and every key must be known.
 
-use super::settings::{Scale, Settings};
+use super::keys;
+use super::parts::PartKind;
+use super::settings::{PARTS, Scale, Settings};
 use crate::lab::overrides::{OverrideError, nearest, value};
 use miette::Diagnostic;
 use serde_json::{Map, Value};
@@ -148,7 +150,7 @@ impl Experiment {
         let chosen: Scale = serde_json::from_value(scale.clone())
             .map_err(|_| value_error("scale", format!("expected paper, short or small, found {scale}")))?;
         let scales = tree.remove("scales");
-        check_keys(name, &tree)?;
+        keys::check(name, &tree)?;
         match scales {
             Some(Value::Object(mut scales)) => {
                 for (key, of_scale) in &scales {
@@ -156,7 +158,7 @@ impl Experiment {
                     let table = of_scale.as_object();
                     let table = table
                         .ok_or_else(|| value_error(&format!("scales.{key}"), "expected a table".into()))?;
-                    check_keys(name, table)?;
+                    keys::check(name, table)?;
                 }
                 match scales.remove(&chosen.to_string()) {
                     Some(Value::Object(of_scale)) => merge(&mut tree, of_scale),
@@ -166,11 +168,14 @@ impl Experiment {
             Some(_) => return Err(value_error("scales", "expected a table".into())),
             None => {}
         }
-        check_keys("command line", &changed)?;
+        keys::check("command line", &changed)?;
         merge(&mut tree, changed);
         tree.insert("scale".into(), serde_json::to_value(chosen).expect("a scale is plain data"));
-        let settings: Settings = serde_path_to_error::deserialize(Value::Object(tree))
-            .map_err(|e| value_error(&e.path().to_string(), e.inner().to_string()))?;
+        gather_parts(&mut tree);
+        let settings: Settings = serde_path_to_error::deserialize(Value::Object(tree)).map_err(|e| {
+            let path = e.path().to_string();
+            value_error(path.strip_prefix("parts.").unwrap_or(&path), e.inner().to_string())
+        })?;
         if let Some(problem) = settings.problem() {
             return Err(ExperimentError::Impossible { origin: origin(), problem });
         }
@@ -179,7 +184,14 @@ impl Experiment {
 
     /// The settings as an experiment file that says everything and needs no scale.
     pub fn to_toml(&self) -> String {
-        toml::to_string(&self.settings).expect("settings are plain data")
+        let mut tree = match serde_json::to_value(&self.settings).expect("settings are plain data") {
+            Value::Object(tree) => tree,
+            other => unreachable!("a struct is a table, found {other}"),
+        };
+        if let Some(Value::Object(parts)) = tree.remove(PARTS) {
+            tree.extend(parts);
+        }
+        toml::to_string(&tree).expect("settings are plain data")
     }
 }
 
@@ -209,71 +221,17 @@ fn merge(under: &mut Map<String, Value>, over: Map<String, Value>) {
     }
 }
 
-/// Tables whose keys are those of a recipe, or free.
-const OPEN: [&str; 8] = [
-    "recipe",
-    "teacher.recipe",
-    "teacher.nasty_recipe",
-    "student.recipe",
-    "data_free.recipe",
-    "responses",
-    "embedding",
-    "inversion",
-];
-/// The keys of an experiment.
-const KEYS: [&str; 31] = [
-    "format",
-    "title",
-    "shows",
-    "remarks",
-    "scale",
-    "data",
-    "seeds",
-    "recipe",
-    "teacher",
-    "teacher.architecture",
-    "teacher.adversary",
-    "teacher.omega",
-    "teacher.temperature",
-    "teacher.recipe",
-    "teacher.nasty_recipe",
-    "student",
-    "student.architecture",
-    "student.from",
-    "student.temperature",
-    "student.alpha",
-    "student.share",
-    "student.label_smoothing",
-    "student.recipe",
-    "responses",
-    "embedding",
-    "data_free",
-    "data_free.architecture",
-    "data_free.recipe",
-    "inversion",
-    "stands_for",
-    "reference",
-];
-
-/// Every key must be known, down to tables that are open or lists.
-fn check_keys(origin: &str, tree: &Map<String, Value>) -> Result<(), ExperimentError> {
-    fn walk(origin: &str, tree: &Map<String, Value>, prefix: &str) -> Result<(), ExperimentError> {
-        for (name, value) in tree {
-            let key = format!("{prefix}{name}");
-            if !KEYS.contains(&key.as_str()) {
-                let nearest = nearest(&key, KEYS.into_iter()).unwrap_or_default().to_owned();
-                return Err(ExperimentError::Key { origin: origin.into(), key, nearest });
-            }
-            if let Value::Object(inner) = value
-                && !OPEN.contains(&key.as_str())
-                && key != "stands_for"
-            {
-                walk(origin, inner, &format!("{key}."))?;
-            }
+/// Moves the tables of parts from the top of a file to where [`Settings`] has them.
+pub(in crate::lab) fn gather_parts(tree: &mut Map<String, Value>) {
+    let mut parts = Map::new();
+    for part in PartKind::ALL {
+        if let Some(table) = tree.remove(part.key()) {
+            parts.insert(part.key().to_owned(), table);
         }
-        Ok(())
     }
-    walk(origin, tree, "")
+    if !parts.is_empty() {
+        tree.insert(PARTS.to_owned(), Value::Object(parts));
+    }
 }
 
 #[cfg(test)]
@@ -341,6 +299,9 @@ mod tests {
         assert!(message(&["data=[]"]).contains("empty list"));
         assert!(message(&["student.share=1.5"]).contains("student.share is 1.5"));
         assert!(message(&["student.architecture=none"]).contains("`none`"));
+        assert!(message(&["seeds=[0,1,0]"]).contains("seeds names 0 twice"));
+        assert!(message(&["student.recipe.data.side=32"]).contains("set recipe.data.side"));
+        assert!(message(&["recipe.data.side=big"]).contains("a number of pixels"));
         let bad = FILE.replace("[recipe]", "[recip]");
         let e = Experiment::read("t", &bad, &[]).expect_err("unknown table");
         assert!(

@@ -1,17 +1,23 @@
 //! Experiments: files that name teachers, students and sweeps as a difference from documented defaults, and the tasks
 //! that they ask for.
 
+mod axes;
 mod cells;
 mod expand;
 mod file;
+mod keys;
+mod parts;
 mod settings;
 mod shipped;
 
-pub use cells::{DataFacts, Entry, Place, Resolved, Role, Side};
+pub use axes::{AxisKind, AxisScale, AxisSpec, Place, Value};
+pub use cells::{DataFacts, Entry, Resolved, Role, Side};
 pub use expand::ResolveError;
+pub(super) use file::gather_parts;
 pub use file::{Experiment, ExperimentError};
+pub use parts::{DataFreeSettings, PartKind, PartResult};
 pub use settings::{
-    Changes, DataFreeSettings, EXPERIMENT_FORMAT, Other, Reference, Scale, Settings, Source, StudentSettings,
+    Changes, EXPERIMENT_FORMAT, Other, PageStyle, Reference, Scale, Settings, Source, StudentSettings,
     TeacherSettings,
 };
 pub use shipped::{ALL as SHIPPED, Shipped};

@@ -1,5 +1,6 @@
 //! What an experiment file says, once its scale is chosen and the command line's changes are made.
 
+use super::parts::PartKind;
 use crate::data::DataName;
 use crate::nets::Architecture;
 use serde::de::{DeserializeOwned, Deserializer, Error};
@@ -64,6 +65,9 @@ pub struct Settings {
     /// How it differs from the paper's, for the report.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub remarks: String,
+    /// How the report's page is laid out.
+    #[serde(default, skip_serializing_if = "PageStyle::is_standard")]
+    pub page: PageStyle,
     /// The scale that was chosen.
     pub scale: Scale,
     /// The data sets.
@@ -80,24 +84,35 @@ pub struct Settings {
     /// The students, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub student: Option<StudentSettings>,
-    /// The teachers' answers to test images: changes to the defaults.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub responses: Option<Changes>,
-    /// t-SNE of the teachers' features and logits: changes to the defaults.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub embedding: Option<Changes>,
-    /// Data-free distillation: changes to the defaults.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data_free: Option<DataFreeSettings>,
-    /// DeepInversion: changes to the defaults.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inversion: Option<Changes>,
+    /// Attacks and analyses, each with its table; in a file these stand at the top.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<PartKind, Changes>,
     /// Networks here that stand for one of the paper's, by name, so that its figures can stand beside ours.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stands_for: BTreeMap<String, String>,
     /// The paper's figures.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reference: Vec<Reference>,
+}
+
+/// The field of [`Settings`] whose entries stand at the top of a file.
+pub(super) const PARTS: &str = "parts";
+
+/// How a report's page is laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PageStyle {
+    /// Tables and figures of a grid.
+    #[default]
+    Standard,
+    /// One pair of teachers and its thieves, for a reader who is new to the subject.
+    Quickstart,
+}
+
+impl PageStyle {
+    fn is_standard(&self) -> bool {
+        *self == Self::Standard
+    }
 }
 
 /// The normal and the nasty teachers.
@@ -151,18 +166,6 @@ pub struct StudentSettings {
     pub recipe: Changes,
 }
 
-/// Data-free distillation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataFreeSettings {
-    /// The students' architectures.
-    #[serde(deserialize_with = "one_or_many")]
-    pub architecture: Vec<Other>,
-    /// Changes to the published recipe.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub recipe: Changes,
-}
-
 /// An architecture beside the teacher's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -207,6 +210,10 @@ pub enum Source {
     Normal,
     /// The nasty teacher's probabilities.
     Nasty,
+    /// The normal teacher's probabilities as they are served, without labels: τ = 1, α = 1.
+    NormalAsServed,
+    /// The nasty teacher's probabilities as they are served, without labels: what a thief tries first.
+    NastyAsServed,
     /// The nasty teacher's predicted classes only.
     HardLabels,
     /// True labels, smoothed: what distillation from a teacher that knows nothing would give.
@@ -248,7 +255,9 @@ fn usual_smoothing() -> f64 {
     0.1
 }
 
-fn one_or_many<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Result<Vec<T>, D::Error> {
+pub(super) fn one_or_many<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    from: D,
+) -> Result<Vec<T>, D::Error> {
     match Value::deserialize(from)? {
         Value::Array(list) if list.is_empty() => {
             Err(D::Error::custom("expected one value or a list, found an empty list"))
@@ -260,7 +269,17 @@ fn one_or_many<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> Resul
     }
 }
 
+/// The side that `changes` resize images to.
+fn side(changes: &Changes) -> Option<&Value> {
+    changes.get("data")?.get("side").filter(|side| !matches!(side, Value::String(none) if none == "none"))
+}
+
 impl Settings {
+    /// The side that images of folders are resized to, for all networks of the experiment.
+    pub fn side(&self) -> Option<usize> {
+        side(&self.recipe)?.as_u64().and_then(|side| usize::try_from(side).ok())
+    }
+
     /// What cannot be run about these settings, with what to change; none if they are fine.
     pub fn problem(&self) -> Option<String> {
         let student = self.student.as_ref();
@@ -271,6 +290,9 @@ impl Settings {
             };
             !parses(&r.teacher) || r.student.as_deref().is_some_and(|s| !parses(s))
         };
+        if side(&self.recipe).is_some() && self.side().is_none() {
+            return Some("recipe.data.side must be a number of pixels, or \"none\"".into());
+        }
         if self.format != EXPERIMENT_FORMAT {
             return Some(format!("format is {}, this program reads {EXPERIMENT_FORMAT}", self.format));
         }
@@ -280,13 +302,19 @@ impl Settings {
         if let Some(smoothing) = student.map(|s| s.label_smoothing).filter(|s| !(0.0..1.0).contains(s)) {
             return Some(format!("student.label_smoothing is {smoothing}, expected from 0 to below 1"));
         }
-        let data_free = self.data_free.as_ref();
-        let students = student
-            .iter()
-            .flat_map(|s| &s.architecture)
-            .chain(data_free.iter().flat_map(|d| &d.architecture));
-        if students.into_iter().any(|a| *a == Other::None) {
+        if student.is_some_and(|s| s.architecture.contains(&Other::None)) {
             return Some("a student's architecture is `none`; only teacher.adversary can be".into());
+        }
+        let again = |(nth, seed): (usize, &u64)| self.seeds[..nth].contains(seed).then_some(*seed);
+        if let Some(seed) = self.seeds.iter().enumerate().find_map(again) {
+            return Some(format!("seeds names {seed} twice; a seed counts once, so name each once"));
+        }
+        let of_some = [&self.teacher.recipe, &self.teacher.nasty_recipe];
+        if of_some.into_iter().chain(student.map(|s| &s.recipe)).any(|changes| side(changes).is_some()) {
+            return Some("data.side stands in the recipe of some networks only; all networks of an experiment see images of one size: set recipe.data.side".into());
+        }
+        if let Some(problem) = self.parts.iter().find_map(|(part, table)| part.problem(table)) {
+            return Some(problem);
         }
         let row = self.reference.iter().find(unknown)?;
         Some(format!(

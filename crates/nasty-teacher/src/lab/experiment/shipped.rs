@@ -1,4 +1,4 @@
-//! The experiments inside the program: every table and figure of the paper.
+//! The experiments inside the program: the quickstart, and every table and figure of the paper.
 
 /// An experiment inside the program.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +15,9 @@ macro_rules! shipped {
     };
 }
 
-/// All of them, in the paper's order.
-pub const ALL: [Shipped; 13] = shipped![
+/// All of them: the quickstart, then the paper's in its order.
+pub const ALL: [Shipped; 14] = shipped![
+    "quickstart",
     "cifar10",
     "cifar100",
     "tiny-imagenet",

@@ -1,258 +1,258 @@
-//! The figures of an experiment, in the paper's form.
+//! The figures of teachers and students: sweeps as curves, other grids as bars, and learning curves.
 
-use super::summary::{Axis, Summary, places};
-use super::tables::{layer_name, source_name};
-use crate::lab::experiment::{Place, Role, Side, Source};
-use crate::lab::{EmbeddingResult, Findings, InversionResult, Outcome, Picture};
-use crate::report::{
-    Axis as PlotAxis, BarGroup, BarPlot, Figure, ImageGrid, ImagePanel, LinePlot, Pixels, Plot, Response,
-    ScatterPanel, ScatterPlot, Series,
-};
+use super::measure::{ACCURACY, Measured, at, measure, places};
+use super::words;
+use crate::lab::experiment::{AxisKind, AxisScale, Place, Role, Source};
+use crate::lab::{Findings, Outcome};
+use crate::report::{Axis as PlotAxis, BarGroup, BarPlot, Figure, LinePanel, LinePlot, Plot, Series};
 
-/// Curves in one figure, at most: more cannot be told apart.
-const CURVES: usize = 12;
+/// Small plots in a figure, at most.
+const PANELS: usize = 12;
 
-/// Accuracies of students by source: over the numbers of a sweep, or as bars.
+/// What students lose or gain by source: over the numbers of a sweep, or as bars.
 pub(super) fn students(findings: &Findings) -> Option<Figure> {
     let sources = &findings.record.settings.student.as_ref()?.from;
     let rows = places(findings, |role| matches!(role, Role::Student(_)));
-    let varying = Axis::varying(&rows);
-    let numeric: Vec<Axis> = varying.iter().copied().filter(|axis| axis.number(&rows[0]).is_some()).collect();
+    let varying = Place::varying(&rows);
+    let numeric: Vec<AxisKind> = varying.iter().copied().filter(|axis| axis.is_number()).collect();
     match numeric[..] {
         [sweep] => Some(sweep_figure(findings, &rows, sweep, sources)),
         _ => Some(bars(findings, &rows, &varying, sources)),
     }
 }
 
-fn bars(findings: &Findings, rows: &[Place], varying: &[Axis], sources: &[Source]) -> Figure {
-    let names: Vec<Axis> =
-        varying.iter().copied().filter(|a| *a != Axis::Student).chain([Axis::Student]).collect();
-    let category = |place: &Place| names.iter().map(|a| a.text(place)).collect::<Vec<_>>().join(" · ");
+/// Differences to alone from zero, or accuracies where nobody learned alone.
+fn bars(findings: &Findings, rows: &[Place], varying: &[AxisKind], sources: &[Source]) -> Figure {
+    let names: Vec<AxisKind> =
+        varying.iter().copied().filter(|a| *a != AxisKind::Student).chain([AxisKind::Student]).collect();
+    let category = |place: &Place| {
+        let name = |axis: &AxisKind| if axis.is_number() { at(&[*axis], place) } else { place.text(*axis) };
+        names.iter().map(name).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" · ")
+    };
+    let against = sources.contains(&Source::Alone) && sources.len() > 1;
     let group = |&source: &Source| {
-        let cells: Vec<Summary> =
-            rows.iter().map(|place| Summary::of(findings, Role::Student(source), place)).collect();
-        let spread = cells.iter().map(|c| c.spread.unwrap_or(0.0)).collect();
+        let cell = |place: &Place| {
+            let of = |source| measure(findings, Role::Student(source), place, &ACCURACY);
+            if against { of(source).minus(&of(Source::Alone)) } else { of(source) }
+        };
+        let cells: Vec<Measured> = rows.iter().map(cell).collect();
+        let spread: Vec<f64> = cells.iter().map(|c| c.spread().unwrap_or(0.0)).collect();
         BarGroup {
-            name: source_name(source).into(),
-            values: cells.iter().map(|c| c.mean.unwrap_or(f64::NAN)).collect(),
-            spread: if cells.iter().any(|c| c.spread.is_some()) { spread } else { Vec::new() },
+            name: words::learns_from(source).into(),
+            values: cells.iter().map(|c| c.mean().unwrap_or(f64::NAN)).collect(),
+            spread: if spread.iter().any(|s| *s > 0.0) { spread } else { Vec::new() },
+            color: Some(words::color(Role::Student(source))),
         }
     };
+    let groups = sources.iter().filter(|source| !(against && **source == Source::Alone)).map(group).collect();
+    let (title, label) = match against {
+        true => ("What each source gives a student", "test accuracy against the same network alone (points)"),
+        false => ("What students reach", "test accuracy (%)"),
+    };
+    let headings: Vec<&str> = names.iter().map(|a| a.spec().heading).collect();
     Figure {
-        title: "What students get".into(),
+        title: title.into(),
         caption: format!(
-            "Test accuracy by what the student learned from. Rows: {}.",
-            names.iter().map(|a| a.heading()).collect::<Vec<_>>().join(" · ")
+            "{} Names: {}. {}",
+            words::seeds(findings),
+            headings.join(" · "),
+            words::conditions(findings)
         ),
         plot: Plot::Bars(BarPlot {
             categories: rows.iter().map(category).collect(),
-            groups: sources.iter().map(group).collect(),
-            axis: PlotAxis::new("test accuracy (%)"),
+            groups,
+            axis: PlotAxis::new(label),
             decimals: 1,
+            signed: against,
+            marks: !against,
+            single: false,
         }),
+        name: "students".into(),
     }
 }
 
-fn sweep_figure(findings: &Findings, rows: &[Place], sweep: Axis, sources: &[Source]) -> Figure {
-    let mut series = Vec::new();
-    if matches!(sweep, Axis::Omega | Axis::TeacherTemperature) {
+/// The plot axis of a sweep over `values`.
+fn sweep_axis(sweep: AxisKind, values: &[f64]) -> PlotAxis {
+    let spec = sweep.spec();
+    let log = spec.scale == AxisScale::Logarithmic && values.iter().any(|v| *v > 0.0);
+    let mut at: Vec<f64> = Vec::new();
+    for value in values {
+        if !at.contains(value) {
+            at.push(*value);
+        }
+    }
+    PlotAxis { log, at, ..PlotAxis::new(spec.heading) }
+}
+
+fn sweep_figure(findings: &Findings, rows: &[Place], sweep: AxisKind, sources: &[Source]) -> Figure {
+    let mut panels = Vec::new();
+    if matches!(sweep, AxisKind::Omega | AxisKind::TeacherTemperature) {
         let teachers = places(findings, |role| role == Role::NastyTeacher);
         let teachers: Vec<&Place> = teachers.iter().collect();
-        series.push(curve(findings, Role::NastyTeacher, "nasty teacher".into(), &teachers, sweep, false));
+        let series = [(Role::NormalTeacher, "normal teacher"), (Role::NastyTeacher, "nasty teacher")]
+            .map(|(role, name)| curve(findings, role, name, &teachers, sweep));
+        panels.push(LinePanel { title: "teachers".into(), series: series.into() });
     }
-    let mut students: Vec<String> = Vec::new();
-    for name in rows.iter().filter_map(|place| place.student.clone()) {
-        if !students.contains(&name) {
-            students.push(name);
+    let others: Vec<AxisKind> = Place::varying(rows).into_iter().filter(|axis| *axis != sweep).collect();
+    let others = if others.is_empty() { vec![AxisKind::Student] } else { others };
+    let mut titles: Vec<String> = Vec::new();
+    for title in rows.iter().map(|place| at(&others, place)) {
+        if !titles.contains(&title) {
+            titles.push(title);
         }
     }
-    for student in &students {
-        let of: Vec<&Place> = rows.iter().filter(|place| place.student.as_ref() == Some(student)).collect();
-        for &source in sources {
-            let name = format!("{student} {}", source_name(source));
-            series.push(curve(findings, Role::Student(source), name, &of, sweep, source == Source::Alone));
-        }
+    for title in titles {
+        let of: Vec<&Place> = rows.iter().filter(|place| at(&others, place) == title).collect();
+        let series = sources.iter().map(|&source| {
+            curve(
+                findings,
+                Role::Student(source),
+                &format!("student: {}", words::learns_from(source)),
+                &of,
+                sweep,
+            )
+        });
+        panels.push(LinePanel { title: format!("student {title}"), series: series.collect() });
     }
-    let left_out = series.len().saturating_sub(CURVES);
-    series.truncate(CURVES);
-    let mut caption = format!("Test accuracy over {}", sweep.heading());
-    caption += if findings.record.settings.seeds.len() > 1 {
-        "; bands: ± standard deviation over seeds."
-    } else {
-        "."
+    let left_out = panels.len().saturating_sub(PANELS);
+    panels.truncate(PANELS);
+    let heading = sweep.spec().heading;
+    let bands = match findings.record.settings.seeds.len() {
+        1 => String::new(),
+        _ => " Bands: ± standard deviation over seeds.".to_owned(),
     };
-    if left_out > 0 {
-        caption += &format!(" {left_out} more curves are in the table only.");
-    }
+    let left_out = match left_out {
+        0 => String::new(),
+        n => format!(" {n} more students are in the table only."),
+    };
+    let values: Vec<f64> = rows.iter().filter_map(|place| place.get_number(sweep)).collect();
+    // A single plot is drawn large.
+    let (series, panels) = match panels.len() {
+        1 => (panels.remove(0).series, Vec::new()),
+        _ => (Vec::new(), panels),
+    };
     Figure {
-        title: format!("Accuracy over {}", sweep.heading()),
-        caption,
+        title: format!("Accuracy over {heading}"),
+        caption: format!("Test accuracy over {heading}.{bands}{left_out} {}", words::conditions(findings)),
         plot: Plot::Lines(LinePlot {
-            x: PlotAxis::new(sweep.heading()),
+            x: sweep_axis(sweep, &values),
             y: PlotAxis::new("test accuracy (%)"),
             series,
+            panels,
         }),
+        name: "sweep".into(),
     }
 }
 
-fn curve(
-    findings: &Findings,
-    role: Role,
-    name: String,
-    rows: &[&Place],
-    sweep: Axis,
-    dashed: bool,
-) -> Series {
-    let mut cells: Vec<(f64, Summary)> = Vec::new();
+fn curve(findings: &Findings, role: Role, name: &str, rows: &[&Place], sweep: AxisKind) -> Series {
+    let mut cells: Vec<(f64, Measured)> = Vec::new();
     for place in rows {
-        if let Some(x) = sweep.number(place) {
-            cells.push((x, Summary::of(findings, role, place)));
+        if let Some(x) = place.get_number(sweep) {
+            cells.push((x, measure(findings, role, place, &ACCURACY)));
         }
     }
     cells.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let points = cells.iter().map(|(x, c)| (*x, c.mean.unwrap_or(f64::NAN))).collect();
-    let band = |(x, c): &(f64, Summary)| Some((*x, c.mean? - c.spread?, c.mean? + c.spread?));
-    Series { name, points, dashed, band: cells.iter().filter_map(band).collect() }
+    let points = cells.iter().map(|(x, c)| (*x, c.mean().unwrap_or(f64::NAN))).collect();
+    let band = |(x, c): &(f64, Measured)| Some((*x, c.mean()? - c.spread()?, c.mean()? + c.spread()?));
+    Series {
+        name: name.into(),
+        points,
+        dashed: matches!(role, Role::Student(Source::Alone) | Role::NormalTeacher),
+        band: cells.iter().filter_map(band).collect(),
+        color: Some(words::color(role)),
+    }
 }
 
-/// Learning curves of the first seed: of the teachers, and of the students.
+/// Learning curves of the first seed: of the teachers, and of the students, a small plot for each place of the grid.
 pub(super) fn learning_curves(findings: &Findings) -> Vec<Figure> {
-    let record = &findings.record;
-    let first = record.settings.seeds.first().copied();
-    let figure = |title: &str, wanted: &dyn Fn(Role) -> bool| {
-        let mut series: Vec<Series> = Vec::new();
-        let mut seen = Vec::new();
-        let mut held_out = true;
-        for entry in record.entries.iter().filter(|e| wanted(e.role) && Some(e.seed) == first) {
-            let Some(Outcome::Trained(_, rows)) = findings.outcomes.get(&entry.task) else { continue };
-            if seen.contains(&&entry.task) {
-                continue;
-            }
-            seen.push(&entry.task);
-            let point = |row: &crate::training::EpochRow| match &row.selection {
-                Some(selection) => (row.epoch as f64 + 1.0, 100.0 * selection.accuracy),
-                None => (row.epoch as f64 + 1.0, 100.0 * row.train_accuracy),
-            };
-            held_out &= rows.iter().all(|row| row.selection.is_some());
-            let alone = entry.role == Role::Student(Source::Alone);
-            let name = match &entry.place.student {
-                // It may be the normal teacher's run, and is called so then.
-                Some(student) if alone && entry.place.share.is_none() => format!("{student} alone"),
-                _ => record.tasks.get(&entry.task).cloned().unwrap_or_default(),
-            };
-            let points = rows.iter().map(point).collect();
-            series.push(Series { name, points, dashed: alone, band: Vec::new() });
-        }
-        let left_out = series.len().saturating_sub(CURVES);
-        series.truncate(CURVES);
-        let what = if held_out { "on the images that choose the epoch" } else { "on training images" };
-        let mut caption = format!("Accuracy {what}, seed {}.", first.unwrap_or(0));
-        if left_out > 0 {
-            caption += &format!(
-                " {left_out} more runs have theirs in metrics.jsonl of their folders, and for TensorBoard."
-            );
-        }
-        let plot = LinePlot { x: PlotAxis::new("epoch"), y: PlotAxis::new("accuracy (%)"), series };
-        (!plot.series.is_empty()).then(|| Figure { title: title.into(), caption, plot: Plot::Lines(plot) })
-    };
     let teacher = |role: Role| matches!(role, Role::NormalTeacher | Role::NastyTeacher | Role::Adversary);
-    let student = |role: Role| matches!(role, Role::Student(_) | Role::DataFree(_));
-    [figure("Learning curves of the teachers", &teacher), figure("Learning curves of the students", &student)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let student = |role: Role| matches!(role, Role::Student(_) | Role::Part(_));
+    [
+        curves(findings, "Learning curves of the teachers", "teachers-curves", &teacher),
+        curves(findings, "Learning curves of the students", "students-curves", &student),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-/// The entries of the first seed that has a finished one of `pick`.
-fn first_seed<'a, T>(
-    findings: &'a Findings,
-    pick: impl Fn(Role, &'a Outcome) -> Option<T>,
-) -> Vec<(&'a Place, T)> {
-    let mut found = Vec::new();
-    let mut seed = None;
-    for entry in &findings.record.entries {
-        let picked = findings.outcomes.get(&entry.task).and_then(|outcome| pick(entry.role, outcome));
-        if let Some(picked) = picked
-            && *seed.get_or_insert(entry.seed) == entry.seed
-        {
-            found.push((&entry.place, picked));
+fn curves(findings: &Findings, title: &str, name: &str, wanted: &dyn Fn(Role) -> bool) -> Option<Figure> {
+    let record = &findings.record;
+    let seed = record.settings.seeds.first().copied()?;
+    let mut rows = places(findings, |role| wanted(role) && role != Role::NormalTeacher);
+    // An analysis trains nothing; an attack that trains a student has one at its place.
+    rows.retain(|place| !wanted(Role::Student(Source::Alone)) || place.get(AxisKind::Student).is_some());
+    let varying = Place::varying(&rows);
+    let axes: Vec<AxisKind> = varying.into_iter().filter(|axis| *axis != AxisKind::Side).collect();
+    let mut panels: Vec<LinePanel> = Vec::new();
+    let mut held_out = true;
+    for place in &rows {
+        let title = at(&axes, place);
+        if panels.iter().any(|panel| panel.title == title) {
+            continue;
+        }
+        let same = |other: &Place| other.agrees(&place.clone().without(&[AxisKind::Side]));
+        let mut series: Vec<Series> = Vec::new();
+        for entry in record.entries.iter().filter(|e| wanted(e.role) && e.seed == seed && same(&e.place)) {
+            let Some(Outcome::Trained(_, epochs)) = findings.outcomes.get(&entry.task) else { continue };
+            held_out &= epochs.iter().all(|row| row.selection.is_some());
+            let point = |row: &crate::training::EpochRow| {
+                let accuracy = row.selection.as_ref().map_or(row.train_accuracy, |s| s.accuracy);
+                (row.epoch as f64 + 1.0, 100.0 * accuracy)
+            };
+            let (name, color) = curve_name(entry.role, &entry.place);
+            series.push(Series {
+                name,
+                points: epochs.iter().map(point).collect(),
+                dashed: matches!(entry.role, Role::Student(Source::Alone) | Role::NormalTeacher),
+                band: Vec::new(),
+                color: Some(color),
+            });
+        }
+        if !series.is_empty() {
+            panels.push(LinePanel { title, series });
         }
     }
-    found
-}
-
-/// t-SNE maps of features and logits.
-pub(super) fn embeddings(findings: &Findings) -> Option<Figure> {
-    let mut maps = first_seed(findings, |role, outcome| match (role, outcome) {
-        (Role::Embedding(side, layer), Outcome::Mapped(result)) => Some((side, layer, &**result)),
-        _ => None,
-    });
-    maps.sort_by_key(|(_, (side, layer, _))| (layer_name(*layer), *side == Side::Nasty));
-    let classes = maps.first()?.1.2.classes.clone();
-    let panel = |(place, (side, layer, result)): &(&Place, (Side, _, &EmbeddingResult))| ScatterPanel {
-        title: format!("{} {}, {}", side.name(), place.teacher, layer_name(*layer)),
-        points: result
-            .map
-            .points
-            .iter()
-            .zip(&result.map.labels)
-            .map(|(p, &l)| (p[0], p[1], usize::from(l)))
-            .collect(),
-        ..ScatterPanel::default()
+    let left_out = panels.len().saturating_sub(PANELS);
+    panels.truncate(PANELS);
+    let what = if held_out { "on the held-out images that choose the epoch" } else { "on training images" };
+    let left_out = match left_out {
+        0 => String::new(),
+        n => format!(
+            " {n} more plots are left out; their curves are in metrics.jsonl of the runs, and for TensorBoard."
+        ),
+    };
+    let (series, panels) = match panels.len() {
+        0 => return None,
+        1 => (panels.remove(0).series, Vec::new()),
+        _ => (Vec::new(), panels),
     };
     Some(Figure {
-        title: "t-SNE of features and of logits".into(),
-        caption: "Test images, coloured by their true class. Distances between clusters mean nothing in such maps; whether a \
-                  class stays together does."
-            .into(),
-        plot: Plot::Scatter(ScatterPlot { classes, panels: maps.iter().map(panel).collect() }),
+        title: title.into(),
+        caption: format!("Accuracy {what}, seed {seed}.{left_out} {}", words::conditions(findings)),
+        plot: Plot::Lines(LinePlot {
+            x: PlotAxis::whole("epoch"),
+            y: PlotAxis::new("accuracy (%)"),
+            series,
+            panels,
+        }),
+        name: name.into(),
     })
 }
 
-/// Test images beside the class probabilities that the teachers give them.
-pub(super) fn responses(findings: &Findings) -> Option<Figure> {
-    let answered = first_seed(findings, |_, outcome| match outcome {
-        Outcome::Answered(result, images) => Some((result, images)),
-        _ => None,
-    });
-    let (_, (result, images)) = answered.first()?;
-    let response = |(response, picture): (&crate::analysis::responses::Response, &Picture)| Response {
-        image: pixels(picture, result.size),
-        label: result.classes.get(usize::from(response.label)).cloned().unwrap_or_default(),
-        panels: Side::BOTH
-            .iter()
-            .zip(&response.probabilities)
-            .map(|(side, p)| (format!("{} teacher", side.name()), p.iter().map(|&p| p as f32).collect()))
-            .collect(),
-        classes: result.classes.clone(),
+/// A learning curve's name and colour.
+fn curve_name(role: Role, place: &Place) -> (String, usize) {
+    let name = match role {
+        Role::NormalTeacher => "normal teacher".to_owned(),
+        Role::NastyTeacher => "nasty teacher".to_owned(),
+        Role::Adversary => "adversary".to_owned(),
+        Role::Student(source) => words::learns_from(source).to_owned(),
+        Role::Part(_) => format!("without data, from {}", place.text(AxisKind::Side)),
     };
-    Some(Figure {
-        title: "What the teachers answer".into(),
-        caption: format!("Softmax at τ = {} of the logits for test images.", result.temperature),
-        plot: Plot::Responses(result.responses.iter().zip(images.iter()).map(response).collect()),
-    })
-}
-
-/// Images pulled out of the teachers, side by side.
-pub(super) fn inversions(findings: &Findings) -> Option<Figure> {
-    let inverted = first_seed(findings, |role, outcome| match (role, outcome) {
-        (Role::Inversion(side), Outcome::Inverted(result, images)) => Some((side, &**result, images)),
-        _ => None,
-    });
-    let columns = inverted.first()?.1.1.classes.len().min(10);
-    let panel =
-        |(place, (side, result, images)): &(&Place, (Side, &InversionResult, &Vec<Picture>))| ImagePanel {
-            title: format!("{} {}", side.name(), place.teacher),
-            columns,
-            images: images.iter().take(10 * columns).map(|picture| pixels(picture, result.size)).collect(),
-        };
-    Some(Figure {
-        title: "Images pulled out of the teachers".into(),
-        caption: format!("Image by image the classes in their order, {columns} a row."),
-        plot: Plot::Images(ImageGrid { panels: inverted.iter().map(panel).collect() }),
-    })
-}
-
-fn pixels((channels, data): &Picture, [height, width]: [usize; 2]) -> Pixels {
-    Pixels { width, height, channels: *channels, data: data.clone() }
+    let color = match place.side() {
+        Some(crate::lab::experiment::Side::Normal) => words::color(Role::NormalTeacher),
+        Some(crate::lab::experiment::Side::Nasty) => words::color(Role::NastyTeacher),
+        None => words::color(role),
+    };
+    (name, color)
 }

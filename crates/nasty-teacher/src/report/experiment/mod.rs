@@ -1,16 +1,23 @@
 //! The report of experiments: one page, the tables in other formats, and all figures as JSON.
 
 mod figures;
-mod summary;
+mod finding;
+mod json;
+pub(super) mod measure;
+mod narrow;
+mod overview;
+mod parts;
 mod tables;
+pub(super) mod words;
 
-use super::{Block, Page, ReportError, Section, Table};
+use super::number::{count, fixed};
+use super::{Block, Figure, Page, ReportError, Section, Table, quickstart};
 use crate::files::write_whole;
-use crate::lab::experiment::{Place, Role, Side, Source};
-use crate::lab::{Findings, Machine, Outcome};
-use serde::Serialize;
+use crate::lab::experiment::{AxisKind, PageStyle, PartKind};
+use crate::lab::{Findings, Machine, Outcome, SingleRun};
+use crate::training::Recipe;
+pub use json::REPORT_FORMAT;
 use std::path::{Path, PathBuf};
-use summary::Summary;
 
 /// What was written.
 #[derive(Clone, Debug)]
@@ -21,16 +28,29 @@ pub struct Written {
     pub text: String,
 }
 
-/// Version of `report.json`.
-pub const REPORT_FORMAT: u32 = 1;
-
-/// Writes `index.html`, `report.json` and `tables/` of `findings` to `folder`, which is made if absent.
+/// Writes `index.html`, `report.json`, `figures/` and `tables/` of `findings` to `folder`, which is made if absent.
 ///
 /// # Errors
 /// [`ReportError`] if something cannot be written or drawn.
 pub fn write(findings: &[Findings], folder: &Path) -> Result<Written, ReportError> {
-    let page = page(findings).write(folder)?;
-    let json = serde_json::to_string_pretty(&json(findings)).expect("a report is plain data") + "\n";
+    write_page(&page(findings), findings, folder)
+}
+
+/// As [`write`], of everything in a store: with an overview at the top, and the runs that belong to no experiment.
+///
+/// # Errors
+/// [`ReportError`] if something cannot be written or drawn.
+pub fn write_store(
+    findings: &[Findings],
+    singles: &[SingleRun],
+    folder: &Path,
+) -> Result<Written, ReportError> {
+    write_page(&store_page(findings, singles), findings, folder)
+}
+
+fn write_page(page: &Page, findings: &[Findings], folder: &Path) -> Result<Written, ReportError> {
+    let page = page.write(folder)?;
+    let json = serde_json::to_string_pretty(&json::json(findings)).expect("a report is plain data") + "\n";
     let file = |path: PathBuf, text: &str| {
         write_whole(&path, text.as_bytes()).map_err(ReportError::io("write", path))
     };
@@ -38,12 +58,15 @@ pub fn write(findings: &[Findings], folder: &Path) -> Result<Written, ReportErro
     let tables_folder = folder.join("tables");
     std::fs::create_dir_all(&tables_folder).map_err(ReportError::io("create", &tables_folder))?;
     let mut text = String::new();
-    for of in findings {
-        for (name, table) in tables_of(of) {
-            let stem = format!("{}-{}-{name}", of.record.name, of.record.settings.scale);
+    for (of, stem) in findings.iter().zip(stems(findings)) {
+        for (name, mut table) in tables_of(of, false) {
+            let stem = format!("{stem}-{name}");
+            table.label = format!("tab:{stem}");
             file(tables_folder.join(format!("{stem}.csv")), &table.to_csv())?;
             file(tables_folder.join(format!("{stem}.md")), &table.to_markdown())?;
             file(tables_folder.join(format!("{stem}.tex")), &table.to_latex())?;
+        }
+        for (_, table) in tables_of(of, true) {
             text += &table.to_text();
             text.push('\n');
         }
@@ -51,110 +74,158 @@ pub fn write(findings: &[Findings], folder: &Path) -> Result<Written, ReportErro
     Ok(Written { page, text: text.trim_end().to_owned() })
 }
 
-fn tables_of(findings: &Findings) -> Vec<(&'static str, Table)> {
-    let tables = [
-        ("teachers", tables::teachers(findings)),
-        ("students", tables::students(findings)),
-        ("data-free", tables::data_free(findings)),
-        ("answers", tables::sharpness(findings)),
-        ("clusters", tables::clusters(findings)),
-        ("inversion", tables::inversions(findings)),
-    ];
+/// What the files of each of `findings` begin with: its report's name, which of two of one name only the first keeps.
+fn stems(findings: &[Findings]) -> Vec<String> {
+    let mut stems: Vec<String> = Vec::new();
+    for of in findings {
+        let name = of.record.report_name();
+        let whole = format!("{}-{}-{}", of.record.name, of.record.settings.scale, of.record.digest());
+        stems.push(if stems.contains(&name) { whole } else { name });
+    }
+    stems
+}
+
+/// The tables: for a screen, or in the paper's form.
+fn tables_of(findings: &Findings, narrow: bool) -> Vec<(&'static str, Table)> {
+    let mut tables = match narrow {
+        true => vec![("teachers", narrow::teachers(findings)), ("students", narrow::students(findings))],
+        false => vec![("teachers", tables::teachers(findings)), ("students", tables::students(findings))],
+    };
+    tables.extend(PartKind::ALL.map(parts::of).map(|part| (part.key, (part.table)(findings))));
     tables.into_iter().filter_map(|(name, table)| Some((name, table?))).collect()
+}
+
+/// The figures, with the names of their files.
+fn figures_of(findings: &Findings, stem: &str) -> Vec<Figure> {
+    let parts = PartKind::ALL.map(parts::of).into_iter().filter_map(|part| (part.figure)(findings));
+    let figures = parts.chain(figures::students(findings));
+    figures.map(|figure| named(figure, stem)).collect()
+}
+
+/// The figure of one part, with the name of its files.
+pub(super) fn part_figure(findings: &Findings, part: PartKind) -> Option<Figure> {
+    Some(named((parts::of(part).figure)(findings)?, &findings.record.report_name()))
+}
+
+fn named(figure: Figure, stem: &str) -> Figure {
+    Figure { name: format!("{stem}-{}", figure.name), ..figure }
 }
 
 /// The page of several experiments, or of one.
 pub fn page(findings: &[Findings]) -> Page {
-    let title = match findings {
-        [one] => one.record.settings.title.clone(),
-        _ => "Nasty teachers: experiments".to_owned(),
-    };
+    match findings {
+        [one] => match one.record.settings.page {
+            // Its sentences are about one run of each network.
+            PageStyle::Quickstart if one.record.settings.seeds.len() == 1 => quickstart::page(one),
+            PageStyle::Quickstart | PageStyle::Standard => Page {
+                title: one.record.settings.title.clone(),
+                subtitle: machines(findings),
+                sections: sections(one, &stems(findings)[0], false),
+            },
+        },
+        _ => store_page(findings, &[]),
+    }
+}
+
+/// The page of a store.
+fn store_page(findings: &[Findings], singles: &[SingleRun]) -> Page {
+    if let ([_], []) = (findings, singles) {
+        return page(findings);
+    }
+    let sections = findings.iter().zip(stems(findings)).flat_map(|(of, stem)| sections(of, &stem, true));
+    Page {
+        title: "Nasty teachers: experiments".to_owned(),
+        subtitle: machines(findings),
+        sections: [overview::section(findings, singles)].into_iter().chain(sections).collect(),
+    }
+}
+
+/// The machines of `findings`, each once, a line each.
+fn machines(findings: &[Findings]) -> String {
     let mut machines: Vec<String> = Vec::new();
     for machine in findings.iter().flat_map(machines_of) {
         if !machines.contains(&machine) {
             machines.push(machine);
         }
     }
-    let sections = findings.iter().flat_map(|of| sections(of, findings.len() > 1)).collect();
-    Page { title, subtitle: machines.join("\n"), sections }
+    machines.join("\n")
 }
 
-fn machine(outcome: &Outcome) -> Option<(&Machine, f64)> {
-    match outcome {
-        Outcome::Missing | Outcome::NotFinite(_) => None,
-        Outcome::Trained(result, _) => Some((&result.machine, result.seconds)),
-        Outcome::Inverted(result, _) => Some((&result.machine, result.seconds)),
-        Outcome::Mapped(result) => Some((&result.machine, result.seconds)),
-        Outcome::Answered(result, _) => Some((&result.machine, result.seconds)),
-    }
-}
-
-fn machines_of(findings: &Findings) -> Vec<String> {
+pub(super) fn machines_of(findings: &Findings) -> Vec<String> {
     let describe = |m: &Machine| {
-        format!("nasty {} on {}, {} threads, device {}", m.version, m.system, m.threads, m.device)
+        format!("nasty {} on {}, {}, device {}", m.version, m.system, count(m.threads, "thread"), m.device)
     };
-    let mut machines: Vec<String> =
-        findings.outcomes.values().filter_map(machine).map(|(m, _)| describe(m)).collect();
+    let machines = findings.outcomes.values().filter_map(Outcome::machine);
+    let mut machines: Vec<String> = machines.map(|(m, _)| describe(m)).collect();
     machines.sort();
     machines.dedup();
     machines
 }
 
-fn sections(findings: &Findings, several: bool) -> Vec<Section> {
+fn sections(findings: &Findings, stem: &str, several: bool) -> Vec<Section> {
     let record = &findings.record;
     let settings = &record.settings;
-    let mut results =
-        vec![Block::Text(format!("{}, scale {}.", capitalised(&settings.shows), settings.scale))];
-    if !settings.remarks.is_empty() {
-        results.push(Block::Callout {
-            title: "How this differs from the paper".into(),
-            text: settings.remarks.clone(),
-        });
-    }
+    let mut results: Vec<Block> = finding::findings(findings).into_iter().map(Block::Finding).collect();
     let unfinished = findings.outcomes.values().filter(|o| matches!(o, Outcome::Missing)).count();
     if unfinished > 0 {
         let text = format!(
-            "{unfinished} of {} runs are not finished; the command below goes on with those whose teacher can be trained.",
-            findings.outcomes.len()
+            "{unfinished} of {} {} not finished; the command below goes on with those whose teacher can be trained.",
+            count(findings.outcomes.len(), "run"),
+            if unfinished == 1 { "is" } else { "are" }
         );
         results.push(Block::Callout { title: "Unfinished".into(), text });
     }
     let failed: Vec<String> =
         findings.outcomes.iter().filter_map(|(hash, outcome)| not_finite(findings, hash, outcome)).collect();
-    results.extend(tables_of(findings).into_iter().map(|(_, table)| Block::Table(table)));
+    results.extend(tables_of(findings, true).into_iter().map(|(_, table)| Block::Table(table)));
     if !failed.is_empty() {
         results.push(Block::Callout { title: "Could not be trained".into(), text: failed.join("; ") });
     }
-    let drawn = [
-        figures::responses(findings),
-        figures::embeddings(findings),
-        figures::inversions(findings),
-        figures::students(findings),
-    ];
-    results.extend(drawn.into_iter().flatten().map(Block::Figure));
-    let title = |text: &str| if several { format!("{}: {text}", record.name) } else { text.to_owned() };
-    let heading = if several { settings.title.clone() } else { "What came out".into() };
-    let mut sections = vec![Section { id: record.name.clone(), title: heading, blocks: results }];
-    let curves = figures::learning_curves(findings);
-    if !curves.is_empty() {
-        let blocks = curves.into_iter().map(Block::Figure).collect();
-        sections.push(Section {
-            id: format!("{}-curves", record.name),
-            title: title("learning curves"),
-            blocks,
-        });
+    results.extend(figures_of(findings, stem).into_iter().map(Block::Figure));
+    if let Some(remarks) = remarks(findings) {
+        results.push(remarks);
     }
-    sections.push(Section {
-        id: format!("{}-again", record.name),
-        title: title("run it again"),
-        blocks: vec![Block::Command(record.command.clone()), Block::Facts(facts(findings))],
-    });
-    if !several {
-        for section in &mut sections[1..] {
-            section.title = capitalised(&section.title);
+    let curves = figures::learning_curves(findings).into_iter();
+    let curves: Vec<Block> = curves.map(|figure| Block::Figure(named(figure, stem))).collect();
+    let again = vec![Block::Command(record.command.clone()), Block::Facts(facts(findings))];
+    let mut sections = vec![Section { id: stem.to_owned(), title: settings.title.clone(), blocks: results }];
+    for (id, title, blocks) in [("curves", "Learning curves", curves), ("again", "Run it again", again)] {
+        match (several, blocks.is_empty()) {
+            (_, true) => {}
+            // Among others an experiment is one section, so that the page's contents stay short.
+            (true, false) => {
+                sections[0].blocks.push(Block::Heading(title.to_owned()));
+                sections[0].blocks.extend(blocks);
+            }
+            (false, false) => {
+                sections.push(Section { id: format!("{stem}-{id}"), title: title.to_owned(), blocks });
+            }
         }
     }
+    if !several {
+        "What came out".clone_into(&mut sections[0].title);
+    }
     sections
+}
+
+/// How the experiment differs from the paper's: its file says it of the file's own settings, which may have been changed.
+fn remarks(findings: &Findings) -> Option<Block> {
+    let record = &findings.record;
+    let own = ["scale=", "seeds="];
+    let changed: Vec<String> = record
+        .changes
+        .iter()
+        .filter(|change| !own.iter().any(|key| change.starts_with(key)))
+        .cloned()
+        .collect();
+    if record.settings.remarks.is_empty() {
+        return None;
+    }
+    let mut text = record.settings.remarks.clone();
+    if !changed.is_empty() {
+        text = format!("As its file is: {text}\nThis run changed: {}.", words::list(&changed));
+    }
+    Some(Block::Callout { title: "How this differs from the paper".into(), text })
 }
 
 fn not_finite(findings: &Findings, hash: &str, outcome: &Outcome) -> Option<String> {
@@ -166,91 +237,60 @@ fn not_finite(findings: &Findings, hash: &str, outcome: &Outcome) -> Option<Stri
     })
 }
 
-fn facts(findings: &Findings) -> Vec<(String, String)> {
+/// Names and values of what was run: data, recipes, seeds, runs.
+pub(super) fn facts(findings: &Findings) -> Vec<(String, String)> {
     let settings = &findings.record.settings;
-    let join = |items: Vec<String>| items.join(", ");
-    let seconds: f64 = findings.outcomes.values().filter_map(machine).map(|(_, seconds)| seconds).sum();
+    let seconds: f64 = findings.outcomes.values().filter_map(Outcome::machine).map(|(_, s)| s).sum();
     let done = findings.outcomes.values().filter(|o| !matches!(o, Outcome::Missing)).count();
-    let time = if seconds < 600.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) };
-    vec![
-        ("data".into(), join(settings.data.iter().map(ToString::to_string).collect())),
-        ("seeds".into(), join(settings.seeds.iter().map(ToString::to_string).collect())),
-        ("runs".into(), format!("{done} of {} done, {time} of work", findings.outcomes.len())),
-    ]
-}
-
-/// With a capital at the front; a symbol stays as it is, for ω is not Ω.
-fn capitalised(text: &str) -> String {
-    let mut text = text.to_owned();
-    if let Some(first) = text.get_mut(..1) {
-        first.make_ascii_uppercase();
+    let time = match seconds {
+        s if s < 600.0 => format!("{} s", fixed(s, 0, false)),
+        s if s < 36_000.0 => format!("{} min", fixed(s / 60.0, 0, false)),
+        s => format!("{} h", fixed(s / 3600.0, 1, false)),
+    };
+    let mut facts: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
+    for data in &settings.data {
+        let digest = findings.record.data.get(&data.to_string()).map(|f| format!(", digest {}", f.digest));
+        add("data", format!("{data}{}", digest.unwrap_or_default()));
     }
-    text
-}
-
-#[derive(Serialize)]
-struct ReportJson<'a> {
-    format: u32,
-    experiments: Vec<ExperimentJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct ExperimentJson<'a> {
-    name: &'a str,
-    scale: String,
-    title: &'a str,
-    command: &'a str,
-    seeds: &'a [u64],
-    machines: Vec<String>,
-    cells: Vec<CellJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct CellJson<'a> {
-    role: Role,
-    #[serde(flatten)]
-    place: Place,
-    #[serde(flatten)]
-    summary: Summary,
-    /// The paper's figure for this cell.
-    paper: Option<f64>,
-    /// Hashes of the runs, by seed.
-    runs: Vec<&'a str>,
-}
-
-fn json(findings: &[Findings]) -> ReportJson<'_> {
-    let experiment = |of: &'_ Findings| -> Vec<(Role, Place)> {
-        let mut cells: Vec<(Role, Place)> = Vec::new();
-        for entry in &of.record.entries {
-            if !cells.iter().any(|(role, place)| *role == entry.role && *place == entry.place) {
-                cells.push((entry.role, entry.place.clone()));
+    let recipes: Vec<&Recipe> = findings.recipes.values().collect();
+    let each = |text: fn(&Recipe) -> String| {
+        let mut values: Vec<String> = recipes.iter().map(|recipe| text(recipe)).collect();
+        values.sort();
+        values.dedup();
+        words::list(&values)
+    };
+    if !recipes.is_empty() {
+        add("epochs", each(|r| r.epochs.to_string()));
+        add("batch", each(|r| r.batch.to_string()));
+        add("learning rate", each(|r| r.learning_rate.to_string()));
+        add("schedule", each(|r| kind(&r.schedule)));
+        add("optimiser", each(|r| kind(&r.optimiser)));
+        add("precision", each(|r| kind(&r.precision)));
+        add("epoch kept", each(|r| kind(&r.keep)));
+    }
+    for axis in [AxisKind::Omega, AxisKind::TeacherTemperature, AxisKind::Temperature, AxisKind::Alpha] {
+        let mut values: Vec<String> = Vec::new();
+        for value in findings.record.entries.iter().filter_map(|entry| entry.place.get(axis)) {
+            if !values.contains(&value.text()) {
+                values.push(value.text());
             }
         }
-        cells
-    };
-    let experiments = findings.iter().map(|of| ExperimentJson {
-        name: &of.record.name,
-        scale: of.record.settings.scale.to_string(),
-        title: &of.record.settings.title,
-        command: &of.record.command,
-        seeds: &of.record.settings.seeds,
-        machines: machines_of(of),
-        cells: experiment(of).into_iter().map(|(role, place)| cell(of, role, place)).collect(),
-    });
-    ReportJson { format: REPORT_FORMAT, experiments: experiments.collect() }
+        if !values.is_empty() {
+            add(axis.spec().heading, words::list(&values));
+        }
+    }
+    add("seeds", words::list(&settings.seeds.iter().map(ToString::to_string).collect::<Vec<_>>()));
+    add("runs", format!("{done} of {} done, {time} of work", findings.outcomes.len()));
+    facts
 }
 
-fn cell(of: &Findings, role: Role, place: Place) -> CellJson<'_> {
-    let reference = summary::reference(&of.record.settings, &place, place.student.as_deref());
-    let paper = reference.and_then(|r| match role {
-        Role::NormalTeacher | Role::Student(Source::Normal) | Role::DataFree(Side::Normal) => r.normal,
-        Role::NastyTeacher | Role::Student(Source::Nasty) | Role::DataFree(Side::Nasty) => r.nasty,
-        Role::Student(Source::Alone) => r.alone,
-        _ => None,
-    });
-    let entries = of.record.entries.iter().filter(|e| e.role == role && e.place == place);
-    let runs = entries.map(|e| e.task.as_str()).collect();
-    CellJson { role, summary: Summary::of(of, role, &place), paper, runs, place }
+/// The name of a closed set's member, as files spell it.
+fn kind(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value).expect("plain data") {
+        serde_json::Value::String(word) => word,
+        other => other.get("kind").and_then(|k| k.as_str()).unwrap_or_default().to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 use super::*;
 use crate::data::DataName;
 use crate::lab::experiment::Experiment;
+use crate::lab::experiment::{Role, Source};
 use crate::lab::{Divergence, Failure, Nastiness, Record, RunResult, Task, Verdict, published_facts};
 use crate::training::{EpochRow, Evaluation, Objective, Selection};
+use std::collections::BTreeMap;
 
 fn machine() -> Machine {
     Machine { version: "0".into(), system: "made up".into(), threads: 2, device: "none".into() }
@@ -58,12 +60,17 @@ fn trained(task: &Task, nth: usize, accuracy: f64) -> Outcome {
 fn findings(name: &str, changes: &[&str], outcome: impl Fn(usize, &str, &Task) -> Outcome) -> Findings {
     let changes: Vec<String> = changes.iter().map(|c| (*c).to_owned()).collect();
     let experiment = Experiment::find(name, &changes).unwrap();
-    let mut facts = |data: &DataName| Ok(published_facts(data).unwrap());
+    let mut facts = |data: &DataName, _| Ok(published_facts(data).unwrap());
     let resolved = experiment.resolve(&mut facts).unwrap();
-    let record = Record::new(&experiment, &resolved, &format!("nasty run {name}"));
+    let record = Record::new(&experiment, &resolved, name, &changes);
     let tasks = resolved.tasks.iter().enumerate();
     let outcomes = tasks.map(|(nth, (name, task))| (task.hash(), outcome(nth, name, task))).collect();
-    Findings { record, outcomes }
+    let recipes = resolved.tasks.iter().filter_map(|(_, task)| match task {
+        Task::Train(recipe) => Some((task.hash(), recipe.clone())),
+        _ => None,
+    });
+    let recipes: BTreeMap<String, Recipe> = recipes.collect();
+    Findings { record, outcomes, recipes }
 }
 
 fn usual(nth: usize, _: &str, task: &Task) -> Outcome {
@@ -137,7 +144,7 @@ fn a_student_that_cannot_be_trained_is_shown_as_such() {
     let html = page(&[found]).to_html().unwrap();
     assert!(
         html.contains("its loss became NaN at epoch 3, step 77")
-            && html.contains("1 of 12 runs are not finished"),
+            && html.contains("1 of 12 runs is not finished"),
         "{html}"
     );
 }
@@ -165,12 +172,159 @@ fn every_experiment_has_a_page_at_every_stage() {
 fn sweeps_are_curves_and_other_grids_are_bars() {
     let figure = |name: &str| figures::students(&findings(name, &["seeds=[0, 1]"], usual)).unwrap();
     let super::super::Plot::Lines(plot) = figure("ablation-omega").plot else { panic!("curves") };
-    assert_eq!(plot.x.label, "ω");
-    assert_eq!(plot.series.len(), 4, "the nasty teacher; alone, from normal, from nasty");
-    assert!(plot.series.iter().all(|s| s.points.len() == 6 && s.band.len() == 6));
+    assert!(plot.x.label == "ω" && plot.x.log && plot.x.at.len() == 6, "{:?}", plot.x);
+    let [teachers, student] = &plot.panels[..] else { panic!("the teachers and one student") };
+    assert_eq!((teachers.series.len(), student.series.len()), (2, 3), "alone, from normal, from nasty");
+    let series = || teachers.series.iter().chain(&student.series);
+    assert!(series().all(|s| s.points.len() == 6 && s.band.len() == 6));
+    let colors: Vec<_> = series().map(|s| s.color).collect();
+    assert_eq!(colors, [Some(0), Some(1), Some(7), Some(0), Some(1)], "normal, nasty; alone, normal, nasty");
     let super::super::Plot::Bars(plot) = figure("ablation-adversary").plot else { panic!("bars") };
-    assert_eq!((plot.categories.len(), plot.groups.len()), (5, 3));
+    assert_eq!((plot.categories.len(), plot.groups.len()), (5, 2), "differences to alone of the two others");
     assert_eq!(plot.categories[0], "none · cnn4");
+    assert_eq!(plot.groups.iter().map(|g| g.color).collect::<Vec<_>>(), [Some(0), Some(1)]);
+}
+
+#[test]
+fn a_network_at_several_places_has_one_row_on_the_page() {
+    let found = findings("ablation-omega", &[], usual);
+    let table = narrow::students(&found).unwrap();
+    let csv = table.to_csv();
+    assert_eq!(table.rows.len(), 1 + 1 + 6, "alone, from normal, and from each nasty one: {csv}");
+    assert!(csv.lines().nth(1).unwrap().starts_with("any,cnn4,labels alone,"), "{csv}");
+    assert_eq!(tables::students(&found).unwrap().rows.len(), 6, "the paper's form is a row a place");
+    assert_eq!(narrow::teachers(&found).unwrap().rows.len(), 1 + 6);
+}
+
+#[test]
+fn unfinished_seeds_are_paired_with_their_own() {
+    // Seeds 0 and 2 of the student alone, seeds 1 and 2 from the nasty teacher: only seed 2 has both.
+    let found = findings("cifar10", &["student.architecture=cnn4", "seeds=[0, 1, 2]"], |_, name, task| {
+        let (nasty, alone) = (name.starts_with("cnn4 from nasty cnn #"), name.starts_with("cnn4 alone"));
+        match task.seed() {
+            1 if alone => Outcome::Missing,
+            0 if nasty => Outcome::Missing,
+            seed => trained(task, 0, if nasty { 0.5 } else { 0.7 } + 0.1 * seed as f64),
+        }
+    });
+    let place = &measure::places(&found, |role| matches!(role, Role::Student(_)))[0];
+    let of = |source| measure::measure(&found, Role::Student(source), place, &measure::ACCURACY);
+    let difference = of(Source::Nasty).minus(&of(Source::Alone));
+    assert_eq!(difference.values.keys().copied().collect::<Vec<_>>(), [2]);
+    assert!((difference.mean().unwrap() + 20.0).abs() < 1e-9, "{difference:?}");
+    assert_eq!((of(Source::Nasty).missing, difference.spread()), (1, None));
+}
+
+#[test]
+fn the_finding_comes_first_and_is_computed() {
+    let found = findings("ablation-omega", &[], |_, name, task| {
+        let nasty = ["ω=0.025", "ω=0.05"].iter().position(|mark| name.contains(mark));
+        match (name.starts_with("cnn4 from nasty"), nasty) {
+            (true, Some(0)) => trained(task, 0, 0.75),
+            (true, Some(_)) => trained(task, 0, 0.80),
+            (true, None) => trained(task, 0, 0.86),
+            _ => trained(task, 0, 0.85),
+        }
+    });
+    let found = finding::findings(&found).join(" ");
+    assert!(
+        found.contains("lose most at ω = 0.025: against the same network trained alone cnn4 −10.0 points"),
+        "{found}"
+    );
+    assert!(
+        found.contains("cnn4 +1.0 points")
+            && found.contains("the nasty teacher against the normal one 0.0 points"),
+        "{found}"
+    );
+    let html = page(&[findings("tsne", &[], usual)]).to_html().unwrap();
+    assert!(!html.contains("features keep"), "nothing is claimed that the run did not show");
+}
+
+#[test]
+fn a_changed_experiment_has_a_report_of_its_own() {
+    let name = |changes: &[&str]| findings("cifar10", changes, usual).record.report_name();
+    assert_eq!((name(&[]), name(&["scale=short"])), ("cifar10-small".into(), "cifar10-short".into()));
+    let changed = [name(&["seeds=[0, 1]"]), name(&["seeds=[0, 2]"]), name(&["recipe.epochs=3"])];
+    let mut different = changed.to_vec();
+    different.dedup();
+    assert!(different.len() == 3 && changed.iter().all(|n| n.starts_with("cifar10-small-")), "{changed:?}");
+    // Two reports of one name in one folder keep their files apart.
+    let twice = [findings("cifar10", &[], usual), findings("cifar10", &[], usual)];
+    assert_ne!(stems(&twice)[0], stems(&twice)[1]);
+}
+
+#[test]
+fn a_store_has_an_overview_with_its_single_runs() {
+    let both = [findings("cifar10", &[], usual), findings("tsne", &["recipe.epochs=3"], usual)];
+    let Outcome::Trained(result, _) = both[0].outcomes.values().next().unwrap() else { panic!("trained") };
+    let recipe = both[0].recipes.values().next().cloned();
+    let single = SingleRun { hash: "0123456789abcdef".into(), recipe, result: (**result).clone() };
+    let folder = tempfile::tempdir().unwrap();
+    let written = write_store(&both, &[single], folder.path()).unwrap();
+    let html = std::fs::read_to_string(written.page).unwrap();
+    for needle in ["What was run here", "0123456789abcdef", "recipe.epochs=3", "Single runs"] {
+        assert!(html.contains(needle), "no {needle}");
+    }
+}
+
+#[test]
+fn figures_are_files_that_stand_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&[findings("ablation-omega", &["seeds=[0, 1]"], usual)], folder.path()).unwrap();
+    let files: Vec<_> =
+        std::fs::read_dir(folder.path().join("figures")).unwrap().map(|f| f.unwrap().path()).collect();
+    assert_eq!(
+        files.len(),
+        2 * 3,
+        "the sweep and two sets of learning curves, drawn and as numbers: {files:?}"
+    );
+    for svg in files.iter().filter(|path| path.extension().unwrap() == "svg") {
+        let text = std::fs::read_to_string(svg).unwrap();
+        roxmltree::Document::parse(&text).unwrap_or_else(|e| panic!("{}: {e}", svg.display()));
+        assert!(text.contains("xmlns") && text.contains("seeds 0 and 1") && !text.contains("var("), "{text}");
+    }
+    let csv = files.iter().find(|f| f.to_string_lossy().ends_with("sweep.csv")).unwrap();
+    let csv = std::fs::read_to_string(csv).unwrap();
+    assert!(csv.starts_with("panel,curve,ω,test accuracy (%),low,high\n"), "{csv}");
+    assert_eq!(csv.lines().count(), 1 + 5 * 6);
+    let tables = std::fs::read_dir(folder.path().join("tables")).unwrap().map(|f| f.unwrap().path());
+    let latex =
+        tables.filter(|path| path.extension().unwrap() == "tex").map(|p| std::fs::read_to_string(p).unwrap());
+    for text in latex {
+        assert!(text.contains("\\label{tab:ablation-omega-small-"), "{text}");
+    }
+}
+
+#[test]
+fn the_quickstart_tells_of_the_thief_without_labels() {
+    let found = findings("quickstart", &[], |_, name, task| {
+        trained(
+            task,
+            0,
+            match name {
+                "cnn4 alone" => 0.85,
+                name if name.contains("nasty") && name.contains("τ=10") => 0.75,
+                name if name.contains("no labels") => 0.851,
+                _ => 0.84,
+            },
+        )
+    });
+    let html = page(std::slice::from_ref(&found)).to_html().unwrap();
+    let lesson = quickstart::lesson(&found).unwrap();
+    assert!(lesson.contains("(τ = 10): −10.0") && lesson.contains("without any labels: +0.1"), "{lesson}");
+    assert!(lesson.contains("hardly affected"), "{lesson}");
+    // What a run did not show is not claimed.
+    let all_hurt = findings("quickstart", &[], |_, name, task| {
+        trained(task, 0, if name.contains("from nasty") { 0.7 } else { 0.85 })
+    });
+    let lesson = quickstart::lesson(&all_hurt).unwrap();
+    assert!(lesson.contains("none of them got around") && !lesson.contains("hardly affected"), "{lesson}");
+    assert!(html.contains("without any labels: +0.1") && html.contains("changes by −10.0 points"));
+    let table = quickstart::table(&found);
+    assert_eq!(table.rows.len(), 10, "{}", table.to_text());
+    insta::assert_snapshot!(table.to_text());
+    let results = crate::lab::quickstart::results(&found);
+    assert_eq!((results.rows.len(), results.data.train, results.data.held_out), (10, 6000, 600));
 }
 
 #[test]
@@ -189,12 +343,4 @@ fn files_are_written_and_the_json_is_whole() {
     for suffix in ["csv", "md", "tex"] {
         assert!(folder.path().join(format!("tables/cifar10-small-students.{suffix}")).is_file());
     }
-}
-
-#[test]
-fn a_symbol_is_not_made_a_capital() {
-    assert_eq!(
-        (capitalised("features stay"), capitalised("ω from 0"), capitalised("")),
-        ("Features stay".to_owned(), "ω from 0".to_owned(), String::new())
-    );
 }

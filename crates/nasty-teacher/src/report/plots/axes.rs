@@ -15,23 +15,37 @@ pub struct Axis {
     pub log: bool,
     /// First and last value shown; found from the data if it is absent or makes no sense.
     pub range: Option<(f64, f64)>,
+    /// Whether it counts: ticks are at whole numbers only.
+    pub whole: bool,
+    /// Where ticks are, if not at round numbers: the values of a sweep. On a logarithmic axis 0 may be one of them; it stands
+    /// before the others.
+    pub at: Vec<f64>,
 }
 
 impl Axis {
     /// A linear axis whose range comes from the data.
     pub fn new(label: impl Into<String>) -> Self {
-        Self { label: label.into(), log: false, range: None }
+        Self { label: label.into(), ..Self::default() }
     }
 
     /// A logarithmic axis whose range comes from the data.
     pub fn log(label: impl Into<String>) -> Self {
-        Self { label: label.into(), log: true, range: None }
+        Self { log: true, ..Self::new(label) }
+    }
+
+    /// A linear axis of numbers that count something.
+    pub fn whole(label: impl Into<String>) -> Self {
+        Self { whole: true, ..Self::new(label) }
     }
 }
 
 /// Maps values to pixels along one axis.
 pub(super) struct Scale {
     log: bool,
+    /// Place of the value 0 on a logarithmic axis that shows it.
+    zero: Option<f64>,
+    whole: bool,
+    ticks: Vec<f64>,
     /// Ends of the range; of the logarithm's if `log`.
     lo: f64,
     hi: f64,
@@ -50,7 +64,8 @@ impl Scale {
     /// A scale for `axis` with `values` in view, `margin` of the range left free at each end (none below zero if no
     /// value is).
     pub(super) fn new(axis: &Axis, values: impl Iterator<Item = f64>, margin: f64) -> Self {
-        let place = |value: f64| place(axis.log, value);
+        let zero = zero_place(axis);
+        let place = |value: f64| place(axis.log, zero, value);
         let given = axis.range.and_then(|(lo, hi)| Some((place(lo)?, place(hi)?))).filter(|(lo, hi)| lo < hi);
         let found = || {
             let ends = values.filter_map(place).fold(None, |ends: Option<(f64, f64)>, value| {
@@ -70,7 +85,8 @@ impl Scale {
             false if axis.log => (lo - 0.5, hi + 0.5),
             false => (lo - size * 0.1, hi + size * 0.1),
         };
-        Self { log: axis.log, lo, hi, start: 0.0, end: 1.0 }
+        let (whole, ticks) = (axis.whole, axis.at.clone());
+        Self { log: axis.log, zero, whole, ticks, lo, hi, start: 0.0, end: 1.0 }
     }
 
     /// The same scale from pixel `start` to pixel `end`.
@@ -80,7 +96,7 @@ impl Scale {
 
     /// Where `value` lies; none for a gap. Values far outside of the range are brought near it.
     pub(super) fn at(&self, value: f64) -> Option<f64> {
-        let share = (place(self.log, value)? - self.lo) / (self.hi - self.lo);
+        let share = (place(self.log, self.zero, value)? - self.lo) / (self.hi - self.lo);
         Some(self.pixel(share.clamp(-9.0, 9.0)))
     }
 
@@ -101,15 +117,44 @@ impl Scale {
 
     /// Ticks about `spacing` pixels apart.
     pub(super) fn ticks(&self, spacing: f64) -> Vec<Tick> {
+        if !self.ticks.is_empty() {
+            return self.own_ticks(spacing);
+        }
         let wanted = ((self.end - self.start).abs() / spacing).clamp(1.0, 20.0);
-        let (values, step) = if self.log { self.log_values(wanted) } else { even(self.lo, self.hi, wanted) };
-        let shown = values.into_iter().filter_map(|value| {
-            let share = (place(self.log, value)? - self.lo) / (self.hi - self.lo);
-            // Rounding must not lose a tick at the very end.
-            let inside = (-1e-6..=1.0 + 1e-6).contains(&share);
-            inside.then(|| Tick { at: self.pixel(share), label: tick(value, step.unwrap_or(value.min(1.0))) })
-        });
+        let (values, step) = match (self.log, self.whole) {
+            (true, _) => self.log_values(wanted),
+            (false, false) => even(self.lo, self.hi, wanted),
+            (false, true) => {
+                let (values, step) = even(self.lo, self.hi, wanted.min((self.hi - self.lo).max(1.0)));
+                (values, step.map(|step| step.max(1.0)))
+            }
+        };
+        let shown =
+            values.into_iter().filter(|value| !self.whole || value.fract() == 0.0).filter_map(|value| {
+                let share = (place(self.log, self.zero, value)? - self.lo) / (self.hi - self.lo);
+                // Rounding must not lose a tick at the very end.
+                let inside = (-1e-6..=1.0 + 1e-6).contains(&share);
+                inside.then(|| Tick {
+                    at: self.pixel(share),
+                    label: tick(value, step.unwrap_or(value.min(1.0))),
+                })
+            });
         shown.collect()
+    }
+
+    /// Ticks at the axis's own values; those that would stand closer than half of `spacing` to the last are left out.
+    fn own_ticks(&self, spacing: f64) -> Vec<Tick> {
+        let mut values: Vec<f64> = self.ticks.clone();
+        values.sort_by(f64::total_cmp);
+        let mut shown: Vec<Tick> = Vec::new();
+        for value in values {
+            let Some(at) = self.at(value) else { continue };
+            let free = shown.last().is_none_or(|last| (at - last.at).abs() >= 0.5 * spacing);
+            if free && (at - self.start) * (at - self.end) <= 1e-6 {
+                shown.push(Tick { at, label: super::super::number::brief(value) });
+            }
+        }
+        shown
     }
 
     /// Powers of ten; 1, 2 and 5 times them where there is room; even steps where the range is less than that.
@@ -125,10 +170,22 @@ impl Scale {
     }
 }
 
+/// Where a logarithmic axis with the tick 0 has it: a step before its smallest other value.
+fn zero_place(axis: &Axis) -> Option<f64> {
+    if !axis.log || !axis.at.contains(&0.0) {
+        return None;
+    }
+    let above = axis.at.iter().copied().filter(|value| *value > 0.0 && value.is_finite());
+    let (lowest, highest) = above.fold((f64::INFINITY, 0.0f64), |(lo, hi), v| (lo.min(v), hi.max(v)));
+    let decades = (highest.log10() - lowest.log10()).max(0.5);
+    Some(lowest.log10() - 0.25 * decades).filter(|place| place.is_finite())
+}
+
 /// The value's place on a linear or logarithmic axis; none for a gap.
-fn place(log: bool, value: f64) -> Option<f64> {
+fn place(log: bool, zero: Option<f64>, value: f64) -> Option<f64> {
     let value = Some(value).filter(|value| value.abs() <= LARGEST)?;
     match log {
+        true if value == 0.0 => zero,
         true => Some(value.log10()).filter(|place| place.is_finite()),
         false => Some(value),
     }
@@ -234,6 +291,19 @@ mod tests {
             "0.0 0.5 1.0"
         );
         assert_eq!(labels(&Axis::log(""), &[0.0, -3.0, 1.0, 10.0], 90.0), "1 2 5 10");
+    }
+
+    #[test]
+    fn epochs_are_whole_and_a_sweep_has_its_own_ticks() {
+        assert_eq!(labels(&Axis::whole(""), &[1.0, 3.0], 760.0), "1 2 3");
+        assert_eq!(labels(&Axis::whole(""), &[1.0, 12.0], 300.0), "2 4 6 8 10 12");
+        assert_eq!(labels(&Axis::whole(""), &[1.0, 1.0], 300.0), "1");
+        let omegas = [0.0, 0.005, 0.01, 0.025, 0.05, 0.1];
+        let sweep = Axis { at: omegas.to_vec(), ..Axis::log("") };
+        assert_eq!(labels(&sweep, &omegas, 600.0), "0 0.005 0.01 0.025 0.05 0.1");
+        let scale = Scale::new(&sweep, omegas.into_iter(), 0.0).between(0.0, 600.0);
+        assert_eq!(scale.at(0.0), Some(0.0), "0 stands first on its logarithmic axis");
+        assert_eq!(scale.at(-1.0), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use askama::Template;
 use super::super::ReportError;
 use super::super::number::brief;
 use super::axes::{self, Axis, Scale};
+use super::sheet::{Key, Panel, Sheet};
 use super::svg::{COLORS, Escaped, Px, Svg, marker};
 
 /// Series with more points than this get no markers.
@@ -19,6 +20,17 @@ pub struct LinePlot {
     pub y: Axis,
     /// The curves. Beyond eight, colours repeat with dashes.
     pub series: Vec<Series>,
+    /// Curves in small plots of their own, side by side with common axes; in place of `series` if there are any.
+    pub panels: Vec<LinePanel>,
+}
+
+/// One of several small plots with common axes.
+#[derive(Clone, Debug, Default)]
+pub struct LinePanel {
+    /// What stands above it.
+    pub title: String,
+    /// Its curves; those of the same name in other panels have the same colour.
+    pub series: Vec<Series>,
 }
 
 /// One curve.
@@ -32,42 +44,124 @@ pub struct Series {
     pub dashed: bool,
     /// Spread around the curve as (x, low, high), e.g. over seeds; empty for none.
     pub band: Vec<(f64, f64, f64)>,
+    /// Place in the palette, so that a role has one colour on all plots; by its place in the list if absent.
+    pub color: Option<usize>,
 }
+
+/// Size of a whole plot on a wide screen and on a phone, and of a panel, pixels.
+const SIZES: [(f64, f64); 3] = [(760.0, 360.0), (350.0, 280.0), (290.0, 225.0)];
 
 #[derive(Template)]
 #[template(path = "lines.html")]
 struct LinesView<'a> {
-    /// One drawing for wide screens, one for phones.
-    drawings: [String; 2],
-    legend: Vec<Key<'a>>,
+    /// One drawing for wide screens, one for phones; none where there are panels.
+    drawings: Vec<String>,
+    panels: Vec<(&'a str, String)>,
+    legend: Vec<LegendKey>,
 }
 
-struct Key<'a> {
-    style: String,
-    color: usize,
-    marker: String,
-    name: &'a str,
+struct LegendKey {
+    mark: String,
+    name: String,
 }
 
 impl LinePlot {
     pub(crate) fn html(&self, id: &str, title: &str) -> Result<String, ReportError> {
-        let legend = self.series.iter().enumerate().map(|(index, series)| Key {
-            style: style(index, series),
-            color: index % COLORS,
-            marker: if series.marked() { marker(index, 14.0, 7.0, 7.0) } else { String::new() },
-            name: &series.name,
-        });
-        let drawings = [
-            self.svg(&format!("{id}-w"), "wide", title, 760.0, 360.0),
-            self.svg(&format!("{id}-n"), "narrow", title, 350.0, 280.0),
-        ];
-        Ok(LinesView { drawings, legend: legend.collect() }.render()?)
+        let (mut drawings, mut panels) = (Vec::new(), Vec::new());
+        if self.panels.is_empty() {
+            drawings.push(self.svg(&format!("{id}-w"), "wide", title, SIZES[0], &self.series));
+            drawings.push(self.svg(&format!("{id}-n"), "narrow", title, SIZES[1], &self.series));
+        }
+        for (nth, panel) in self.panels.iter().enumerate() {
+            let title = format!("{title}: {}", panel.title);
+            let drawing = self.svg(&format!("{id}-{nth}"), "panel-plot", &title, SIZES[2], &panel.series);
+            panels.push((panel.title.as_str(), drawing));
+        }
+        let legend = self.keys().into_iter().map(|(mark, name)| LegendKey { mark, name }).collect();
+        Ok(LinesView { drawings, panels, legend }.render()?)
     }
 
-    /// The plot as an SVG element of `width` × `height` pixels.
-    fn svg(&self, id: &str, class: &str, title: &str, width: f64, height: f64) -> String {
-        let points = || self.series.iter().flat_map(|series| &series.points);
-        let bands = || self.series.iter().flat_map(|series| &series.band);
+    /// The plot for a file of its own.
+    pub(crate) fn sheet(&self, title: &str) -> Sheet {
+        let panel = |title: String, size, series: &[Series]| Panel {
+            drawing: self.svg("p", "", &title, size, series),
+            title,
+            size,
+        };
+        let mut panels: Vec<Panel> = Vec::new();
+        if self.panels.is_empty() {
+            let whole = panel(title.to_owned(), SIZES[0], &self.series);
+            panels.push(Panel { title: String::new(), ..whole });
+        }
+        for (nth, of) in self.panels.iter().enumerate() {
+            let drawing = self.svg(&format!("p{nth}"), "", &of.title, (240.0, 210.0), &of.series);
+            panels.push(Panel { title: of.title.clone(), drawing, size: (240.0, 210.0) });
+        }
+        let legend = self.keys().into_iter().map(|(mark, name)| Key { mark, name }).collect();
+        Sheet { legend, panels }
+    }
+
+    /// Every curve's points as CSV, with the band's edges where there are some.
+    pub(crate) fn csv(&self) -> String {
+        let mut out = super::csv_line(&[
+            "panel",
+            "curve",
+            or(&self.x.label, "x"),
+            or(&self.y.label, "y"),
+            "low",
+            "high",
+        ]);
+        let whole = LinePanel { title: String::new(), series: self.series.clone() };
+        for panel in [&whole].into_iter().chain(&self.panels) {
+            for series in &panel.series {
+                for (x, y) in &series.points {
+                    let band = series.band.iter().find(|edge| edge.0 == *x);
+                    let [low, high] = band.map_or([String::new(), String::new()], |(_, low, high)| {
+                        [low.to_string(), high.to_string()]
+                    });
+                    let (x, y) = (x.to_string(), y.to_string());
+                    out += &super::csv_line(&[&panel.title, &series.name, &x, &y, &low, &high]);
+                }
+            }
+        }
+        out
+    }
+
+    /// All curves, in the order of the panels.
+    fn all(&self) -> impl Iterator<Item = (usize, &Series)> {
+        let own = if self.panels.is_empty() { &self.series[..] } else { &[] };
+        let in_panels = self.panels.iter().flat_map(|panel| panel.series.iter().enumerate());
+        own.iter().enumerate().chain(in_panels)
+    }
+
+    /// Mark and name of each different curve.
+    fn keys(&self) -> Vec<(String, String)> {
+        let mut keys: Vec<(String, String)> = Vec::new();
+        for (index, series) in self.all() {
+            if keys.iter().any(|(_, name)| *name == series.name) {
+                continue;
+            }
+            let color = series.color(index);
+            let mut mark = format!("<path class=\"{}\" d=\"M2 7h24\"/>", style(index, series));
+            if series.marked() {
+                mark += &format!("<path class=\"dot s{color}\" d=\"{}\"/>", marker(color, 14.0, 7.0, 7.0));
+            }
+            keys.push((mark, series.name.clone()));
+        }
+        keys
+    }
+
+    /// `shown` of the plot's curves as an SVG element of `width` × `height` pixels, on axes that fit all of them.
+    fn svg(
+        &self,
+        id: &str,
+        class: &str,
+        title: &str,
+        (width, height): (f64, f64),
+        shown: &[Series],
+    ) -> String {
+        let points = || self.all().flat_map(|(_, series)| &series.points);
+        let bands = || self.all().flat_map(|(_, series)| &series.band);
         let xs = points().map(|point| point.0).chain(bands().map(|edge| edge.0));
         let ys = points().map(|point| point.1).chain(bands().flat_map(|edge| [edge.1, edge.2]));
         let (frame, x, y) = axes::frame(
@@ -79,7 +173,7 @@ impl LinePlot {
         );
         let place = |px: f64, py: f64| Some((x.at(px)?, y.at(py)?));
 
-        let mut svg = Svg::new(id, class, (width, height), title, &self.describe());
+        let mut svg = Svg::new(id, class, (width, height), title, &self.describe(shown));
         axes::draw(&mut svg, &frame, (&x, &self.x.label), (&y, &self.y.label));
         if !points().any(|&(px, py)| place(px, py).is_some()) {
             let (x, y) = ((frame.left + frame.right) / 2.0, (frame.top + frame.bottom) / 2.0);
@@ -87,13 +181,13 @@ impl LinePlot {
             return svg.finish();
         }
         axes::clip(&mut svg, &frame, 6.0);
-        for (index, series) in self.series.iter().enumerate() {
+        for (index, series) in shown.iter().enumerate() {
             let path = band_path(&series.band, |edge| Some((x.at(edge.0)?, y.at(edge.1)?, y.at(edge.2)?)));
             if !path.is_empty() {
-                svg.push(format_args!("<path class=\"band s{}\" d=\"{path}\"/>", index % COLORS));
+                svg.push(format_args!("<path class=\"band s{}\" d=\"{path}\"/>", series.color(index)));
             }
         }
-        for (index, series) in self.series.iter().enumerate() {
+        for (index, series) in shown.iter().enumerate() {
             let path = line_path(series.points.iter().map(|&(px, py)| place(px, py)));
             if path.is_empty() {
                 continue;
@@ -103,8 +197,8 @@ impl LinePlot {
                 for &(px, py) in &series.points {
                     let Some((left, top)) = place(px, py) else { continue };
                     let said = format!("{}: {} at {}", series.name, brief(py), brief(px));
-                    let path = marker(index, left, top, 7.0);
-                    let color = index % COLORS;
+                    let color = series.color(index);
+                    let path = marker(color, left, top, 7.0);
                     let said = Escaped(&said);
                     svg.push(format_args!(
                         "<path class=\"dot s{color}\" d=\"{path}\"><title>{said}</title></path>"
@@ -117,9 +211,9 @@ impl LinePlot {
     }
 
     /// The plot in words.
-    fn describe(&self) -> String {
+    fn describe(&self, shown: &[Series]) -> String {
         let mut words = format!("Line plot of {} over {}.", or(&self.y.label, "y"), or(&self.x.label, "x"));
-        for series in &self.series {
+        for series in shown {
             let finite = || series.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
             let name = or(&series.name, "unnamed");
             match (finite().next(), finite().next_back()) {
@@ -138,6 +232,10 @@ impl Series {
     fn marked(&self) -> bool {
         self.points.len() <= MARKED
     }
+
+    fn color(&self, index: usize) -> usize {
+        self.color.unwrap_or(index) % COLORS
+    }
 }
 
 fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
@@ -147,11 +245,12 @@ fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
 fn style(index: usize, series: &Series) -> String {
     let dash = match (series.dashed, index / COLORS) {
         (true, _) => " dashed",
+        _ if series.color.is_some() => "",
         (false, 0) => "",
         (false, turn) if turn % 2 == 1 => " dotted",
         _ => " dashdot",
     };
-    format!("line s{}{dash}", index % COLORS)
+    format!("line s{}{dash}", series.color(index))
 }
 
 /// Whether two places fall into the same half pixel of x, where more points than a few add nothing to see.

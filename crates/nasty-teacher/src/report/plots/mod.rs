@@ -1,6 +1,7 @@
 //! Plots as SVG, one file a kind; what they share is in `axes` and `svg`.
 //!
-//! Colours are classes (`s0` … `s7`) that the page's style sheet sets for light and dark. No plot tells series apart
+//! Colours are classes (`s0` … `s7` for roles, `k0` … `k11` for classes of images) that the page's style sheet sets for light
+//! and dark. No plot tells series apart
 //! by colour alone: lines differ in marker and dash, points in shape.
 
 pub(super) mod axes;
@@ -8,4 +9,14 @@ pub(super) mod bars;
 pub(super) mod lines;
 pub(super) mod responses;
 pub(super) mod scatter;
+pub(super) mod sheet;
 mod svg;
+
+/// A line of comma-separated values.
+fn csv_line(fields: &[&str]) -> String {
+    let field = |text: &&str| match text.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => (*text).to_owned(),
+    };
+    fields.iter().map(field).collect::<Vec<_>>().join(",") + "\n"
+}

@@ -4,7 +4,8 @@ use askama::Template;
 
 use super::super::ReportError;
 use super::axes::{self, Axis, Scale};
-use super::svg::{COLORS, Svg, marker};
+use super::sheet::{Key, Panel, Sheet};
+use super::svg::{CLASS_COLORS, Svg, marker};
 
 /// Points drawn in a panel: more would make a page of many megabytes and add nothing to see.
 const DRAWN: usize = 4000;
@@ -40,7 +41,7 @@ pub struct ScatterPanel {
 #[template(path = "scatter.html")]
 struct ScatterView<'a> {
     panels: Vec<PanelView<'a>>,
-    legend: Vec<Key<'a>>,
+    legend: Vec<LegendKey<'a>>,
     /// Classes that the legend leaves out.
     more: usize,
 }
@@ -51,7 +52,7 @@ struct PanelView<'a> {
     note: Option<String>,
 }
 
-struct Key<'a> {
+struct LegendKey<'a> {
     color: usize,
     marker: String,
     name: &'a str,
@@ -59,8 +60,8 @@ struct Key<'a> {
 
 impl ScatterPlot {
     pub(crate) fn html(&self, id: &str) -> Result<String, ReportError> {
-        let legend = self.classes.iter().enumerate().take(NAMED).map(|(index, name)| Key {
-            color: index % COLORS,
+        let legend = self.classes.iter().enumerate().take(NAMED).map(|(index, name)| LegendKey {
+            color: index % CLASS_COLORS,
             marker: marker(shape(index), 7.0, 7.0, 9.0),
             name,
         });
@@ -73,9 +74,42 @@ impl ScatterPlot {
         let more = self.classes.len().saturating_sub(NAMED);
         Ok(ScatterView { panels: panels.collect(), legend: legend.collect(), more }.render()?)
     }
+
+    /// The plot for a file of its own.
+    pub(crate) fn sheet(&self) -> Sheet {
+        let key = |(index, name): (usize, &String)| Key {
+            mark: format!(
+                "<path class=\"point k{}\" d=\"{}\"/>",
+                index % CLASS_COLORS,
+                marker(shape(index), 14.0, 7.0, 9.0)
+            ),
+            name: name.clone(),
+        };
+        let panel = |(index, panel): (usize, &ScatterPanel)| Panel {
+            title: panel.title.clone(),
+            drawing: panel.svg(&format!("p{index}")),
+            size: SIZE,
+        };
+        Sheet {
+            legend: self.classes.iter().enumerate().take(NAMED).map(key).collect(),
+            panels: self.panels.iter().enumerate().map(panel).collect(),
+        }
+    }
+
+    /// The points as CSV.
+    pub(crate) fn csv(&self) -> String {
+        let mut out = "panel,x,y,class\n".to_owned();
+        for panel in &self.panels {
+            for (x, y, class) in &panel.points {
+                let name = self.classes.get(*class).map_or("", String::as_str);
+                out += &super::csv_line(&[&panel.title, &x.to_string(), &y.to_string(), name]);
+            }
+        }
+        out
+    }
 }
 
-/// Marker of a class: with eight colours and five shapes, forty classes differ.
+/// Marker of a class: with twelve colours and five shapes, sixty classes differ.
 fn shape(class: usize) -> usize {
     class % 5
 }
@@ -123,7 +157,7 @@ impl ScatterPanel {
         }
         axes::clip(&mut svg, &frame, 0.0);
         for (class, path) in paths {
-            svg.push(format_args!("<path class=\"point s{}\" d=\"{path}\"/>", class % COLORS));
+            svg.push(format_args!("<path class=\"point k{}\" d=\"{path}\"/>", class % CLASS_COLORS));
         }
         svg.push(format_args!("</svg>"));
         svg.finish()

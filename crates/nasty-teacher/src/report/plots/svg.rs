@@ -4,8 +4,18 @@ use std::fmt::{self, Display, Write};
 
 use unicode_width::UnicodeWidthStr;
 
-/// Colours in the palette.
+/// Colours in the palette of roles.
 pub(super) const COLORS: usize = 8;
+/// The palette of roles on white, as in the page's style sheet.
+const LIGHT: [&str; COLORS] =
+    ["#0072b2", "#d55e00", "#008f68", "#b0578f", "#a87500", "#2f8fc4", "#5c4b99", "#444b52"];
+/// Colours of classes: more than of roles, and prime to the number of shapes.
+pub(super) const CLASS_COLORS: usize = 12;
+/// The palette of classes, in the light and in the dark.
+const CLASSES: [&str; CLASS_COLORS] = [
+    "#0072b2", "#d55e00", "#008f68", "#b0578f", "#a87500", "#5c4b99", "#2fa5d8", "#c92a4b", "#6a9a1f",
+    "#7d5a3c", "#888f97", "#d18fd6",
+];
 /// Marker shapes.
 const SHAPES: usize = 5;
 
@@ -91,6 +101,28 @@ impl Svg {
     }
 }
 
+/// The style of a drawing that stands alone in a file, on white. Colours are spelt out: few programs but browsers know CSS
+/// variables.
+pub(super) fn style() -> String {
+    let mut style = String::from(
+        "text{font-family:Helvetica,Arial,'Liberation Sans',sans-serif;font-size:13px;fill:#1b1f24}\
+         .title{font-size:16px;font-weight:bold}.tick,.label,.note{fill:#59636e}.mid{text-anchor:middle}\
+         .end{text-anchor:end}.true,.panel-title{font-weight:bold}.grid{stroke:#e8ecef}.axis{stroke:#59636e}\
+         .frame{fill:none;stroke:#d1d9e0}.whisker{stroke:#1b1f24;stroke-width:1.3}\
+         .line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}.dashed{stroke-dasharray:6 5}\
+         .dotted{stroke-dasharray:1 5}.dashdot{stroke-dasharray:8 4 1 4}.band{opacity:.16}\
+         .dot{stroke:#fff;stroke-width:1}.point{fill-opacity:.75}",
+    );
+    for (slot, color) in LIGHT.iter().enumerate() {
+        style += &format!(".line.s{slot}{{stroke:{color}}}");
+        style += &format!(".bar.s{slot},.dot.s{slot},.band.s{slot}{{fill:{color}}}");
+    }
+    for (slot, color) in CLASSES.iter().enumerate() {
+        style += &format!(".point.k{slot}{{fill:{color}}}");
+    }
+    style
+}
+
 /// Path commands of marker number `index` (its shape repeats) around (x, y), about `size` pixels across.
 pub(super) fn marker(index: usize, x: f64, y: f64, size: f64) -> String {
     let r = size / 2.0;
@@ -121,4 +153,20 @@ pub(super) fn fit(text: &str, room: f64) -> String {
         short.push(c);
     }
     short.trim_end().to_owned() + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_have_the_colours_of_the_page() {
+        let css = include_str!("../../../templates/report.css");
+        for (slot, color) in LIGHT.iter().enumerate() {
+            assert!(css.contains(&format!("--s{slot}: {color};")), "s{slot}");
+        }
+        for (slot, color) in CLASSES.iter().enumerate() {
+            assert!(css.contains(&format!(".k{slot} {{ --c: {color}; }}")), "k{slot}");
+        }
+    }
 }

@@ -80,7 +80,11 @@ impl Table {
         };
         let columns: String = self.columns.iter().map(|column| align(column.align)).collect();
         let mut out = String::from("% \\usepackage{booktabs}\n\\begin{table}\n  \\centering\n");
-        out += &format!("  \\caption{{{}}}\n  \\begin{{tabular}}{{{columns}}}\n", latex(&self.title));
+        out += &format!("  \\caption{{{}}}\n", latex(&self.title));
+        if !self.label.is_empty() {
+            out += &format!("  \\label{{{}}}\n", self.label);
+        }
+        out += &format!("  \\begin{{tabular}}{{{columns}}}\n");
         let line = |fields: Vec<String>| format!("    {} \\\\\n", fields.join(" & "));
         out += "    \\toprule\n";
         out += &line(self.columns.iter().map(|column| latex(&column.heading())).collect());
@@ -228,6 +232,8 @@ fn latex(text: &str) -> String {
             'α' => out.push_str("$\\alpha$"),
             'τ' => out.push_str("$\\tau$"),
             'ω' => out.push_str("$\\omega$"),
+            'ε' => out.push_str("$\\varepsilon$"),
+            '·' => out.push_str("$\\cdot$"),
             c if c.is_control() => out.push(' '),
             c => out.push(c),
         }

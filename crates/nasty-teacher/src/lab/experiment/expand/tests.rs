@@ -5,7 +5,7 @@ use crate::lab::{Plan, published_facts};
 fn resolve(name: &str, changes: &[&str]) -> Resolved {
     let changes: Vec<String> = changes.iter().map(|c| (*c).to_owned()).collect();
     let experiment = Experiment::find(name, &changes).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let mut facts = |data: &DataName| Ok(published_facts(data).expect("a data set with a name"));
+    let mut facts = |data: &DataName, _| Ok(published_facts(data).expect("a data set with a name"));
     experiment
         .resolve(&mut facts)
         .unwrap_or_else(|e| panic!("{name}: {e}: {:?}", std::error::Error::source(&e)))
@@ -41,7 +41,7 @@ fn the_published_recipe_is_run_at_scale_paper() {
     // Four students; resnet18 alone is the normal teacher itself, which is not trained again.
     assert_eq!(resolved.tasks.len(), 2 + 4 * 5 - 1);
     let alone =
-        |e: &&Entry| e.role == Role::Student(Source::Alone) && e.place.student.as_deref() == Some("resnet18");
+        |e: &&Entry| e.role == Role::Student(Source::Alone) && e.place.text(AxisKind::Student) == "resnet18";
     assert_eq!(resolved.entries.iter().find(alone).expect("a cell").task, normal.hash());
 }
 
@@ -82,7 +82,7 @@ fn lists_make_a_grid_and_what_is_shared_is_trained_once() {
 fn wrong_recipes_name_their_table_and_the_nearest_key() {
     let fails = |change: &str| {
         let experiment = Experiment::find("cifar10", &[change.to_owned()]).expect("its keys are open");
-        let mut facts = |data: &DataName| Ok(published_facts(data).expect("named"));
+        let mut facts = |data: &DataName, _| Ok(published_facts(data).expect("named"));
         let error = experiment.resolve(&mut facts).expect_err(change);
         let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         format!("{error}: {source}")
@@ -90,4 +90,42 @@ fn wrong_recipes_name_their_table_and_the_nearest_key() {
     assert!(fails("student.recipe.epoch=3").contains("student.recipe: no key `epoch`"));
     assert!(fails("recipe.epochs=0").contains("epochs is 0"));
     assert!(fails("teacher.temperature=0").contains("temperature must be at least"));
+}
+
+#[test]
+fn image_folders_are_resized_for_all_tasks() {
+    let changes =
+        ["data=folder:/x".to_owned(), "recipe.data.side=16".to_owned(), "recipe.data.subset=none".to_owned()];
+    let experiment = Experiment::find("logit-response", &changes).expect("its keys are known");
+    let mut asked = Vec::new();
+    let resolved = experiment
+        .resolve(&mut |_, side| {
+            asked.push(side);
+            let facts = published_facts(&DataName::Cifar10).expect("named");
+            Ok(DataFacts { digest: format!("at {side:?}"), ..facts })
+        })
+        .expect("it resolves");
+    assert_eq!(asked, [Some(16)], "the digest is of the images as they are used");
+    for (name, task) in &resolved.tasks {
+        let (side, digest) = match task {
+            Task::Train(recipe) => (recipe.data.side, &recipe.data.digest),
+            Task::Responses(recipe) => (recipe.data.side, &recipe.data.digest),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((side, digest.as_str()), (Some(16), "at Some(16)"), "{name}");
+    }
+}
+
+#[test]
+fn the_thief_without_labels_is_one_for_each_teacher() {
+    let changes = [r#"student.from=["nasty-as-served", "normal-as-served"]"#, "student.temperature=[4, 10]"];
+    let resolved = resolve("cifar10", &[&changes[..], &["student.architecture=cnn4"]].concat());
+    let served = |task: &Task| {
+        matches!(task, Task::Train(recipe) if matches!(
+            recipe.objective,
+            Objective::Distillation(Distillation { temperature: 1.0, alpha: 1.0, .. })
+        ))
+    };
+    assert_eq!(resolved.tasks.iter().filter(|(_, task)| served(task)).count(), 2, "whatever τ others have");
+    assert_eq!(resolved.entries.iter().filter(|e| matches!(e.role, Role::Student(_))).count(), 2 * 2);
 }

@@ -1,0 +1,105 @@
+//! The keys of an experiment file, taken from the structs that read it, so that no key is listed twice.
+
+use super::file::ExperimentError;
+use super::parts::PartKind;
+use super::settings::{PARTS, Settings, StudentSettings, TeacherSettings};
+use crate::lab::overrides::nearest;
+use serde::Deserialize;
+use serde::de::value::Error;
+use serde::de::{Deserializer, Error as _, Visitor};
+use serde::forward_to_deserialize_any;
+use serde_json::{Map, Value};
+
+/// The names of the fields of the struct `T`, as serde reads them.
+pub(super) fn fields<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    struct Names<'a>(&'a mut &'static [&'static str]);
+    impl<'de> Deserializer<'de> for Names<'_> {
+        type Error = Error;
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+            Err(Error::custom("only a struct has fields"))
+        }
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Error> {
+            *self.0 = fields;
+            Err(Error::custom("the names are all that is wanted"))
+        }
+        forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+    let mut names: &'static [&'static str] = &[];
+    // It always ends in an error: there is nothing to read.
+    let _ = T::deserialize(Names(&mut names));
+    names
+}
+
+/// The keys inside the table `table`; none if they are free, or those of a recipe.
+fn inside(table: &str) -> &'static [&'static str] {
+    match table {
+        "teacher" => fields::<TeacherSettings>(),
+        "student" => fields::<StudentSettings>(),
+        _ => PartKind::ALL.into_iter().find(|part| part.key() == table).map_or(&[], PartKind::keys),
+    }
+}
+
+/// All keys, with dots between a table and its keys.
+pub(super) fn all() -> Vec<String> {
+    let own = fields::<Settings>().iter().copied().filter(|key| *key != PARTS);
+    let mut keys = Vec::new();
+    for key in own.chain(PartKind::ALL.map(PartKind::key)) {
+        keys.push(key.to_owned());
+        keys.extend(inside(key).iter().map(|inner| format!("{key}.{inner}")));
+    }
+    keys
+}
+
+/// Checks that every key of `tree` is known, down to tables whose keys are free.
+pub(super) fn check(origin: &str, tree: &Map<String, Value>) -> Result<(), ExperimentError> {
+    let known = all();
+    let unknown = |key: String| {
+        let nearest = nearest(&key, known.iter().map(String::as_str)).unwrap_or_default().to_owned();
+        ExperimentError::Key { origin: origin.into(), key, nearest }
+    };
+    for (name, value) in tree {
+        if !known.contains(name) {
+            return Err(unknown(name.clone()));
+        }
+        let inside = inside(name);
+        let Value::Object(table) = value else { continue };
+        if let Some(key) = table.keys().find(|key| !inside.is_empty() && !inside.contains(&key.as_str())) {
+            return Err(unknown(format!("{name}.{key}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_those_of_the_structs() {
+        let keys = all();
+        for key in [
+            "format",
+            "seeds",
+            "recipe",
+            "teacher.omega",
+            "teacher.nasty_recipe",
+            "student.label_smoothing",
+            "responses",
+            "data_free.architecture",
+            "inversion",
+            "stands_for",
+            "reference",
+        ] {
+            assert!(keys.iter().any(|k| k == key), "{key} in {keys:?}");
+        }
+        assert!(!keys.iter().any(|key| key == PARTS || key.starts_with("recipe.")), "{keys:?}");
+    }
+}

@@ -1,0 +1,24 @@
+//! Images pulled out of both teachers (DeepInversion); each teacher judges the other's.
+
+use super::PartKind;
+use crate::attacks::inversion::InversionRecipe;
+use crate::lab::experiment::cells::{Role, Side};
+use crate::lab::experiment::expand::{Grid, Teachers};
+use crate::lab::experiment::file::ExperimentError;
+use crate::lab::experiment::settings::Changes;
+use crate::lab::task::Task;
+
+pub(super) fn expand(table: &Changes, grid: &mut Grid, of: &Teachers) -> Result<(), ExperimentError> {
+    for side in Side::BOTH {
+        let network = of.network(side).clone();
+        let judge = of.network(if side == Side::Normal { Side::Nasty } else { Side::Normal });
+        let judge = Some(judge.clone()).filter(|judge| *judge != network);
+        let published = InversionRecipe::published(of.test_data(), network, judge);
+        let recipe = InversionRecipe { seed: of.seed, ..published };
+        let recipe = grid.changed(recipe, table, PartKind::Inversion.key(), InversionRecipe::problem)?;
+        let name = format!("images from {} {}", side.name(), of.architecture);
+        let task = grid.task(name, Task::Inversion(recipe));
+        grid.entry(Role::Part(PartKind::Inversion), of.seed, &of.of_side(side), &task);
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! The parts of an experiment beside teachers and students: attacks and analyses. Each has a table of the experiment file
+//! and a file here that turns it into tasks; the list is below. What the report makes of a part is in `report/experiment/parts`.
+
+mod data_free;
+mod embedding;
+mod inversion;
+mod responses;
+
+use super::expand::{Grid, Teachers};
+use super::file::ExperimentError;
+use super::settings::Changes;
+use crate::lab::record::{Outcome, Picture};
+use crate::lab::result::{EmbeddingResult, InversionResult, Machine, ResponsesResult};
+use crate::lab::run::Run;
+use crate::lab::store::StoreError;
+use serde::{Deserialize, Serialize};
+
+pub use data_free::DataFreeSettings;
+
+/// An attack or an analysis of an experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartKind {
+    /// Both teachers' answers to test images: the normal one's first.
+    Responses,
+    /// t-SNE maps of a teacher's features and logits.
+    Embedding,
+    /// Students that are distilled without data.
+    DataFree,
+    /// Images pulled out of a teacher.
+    Inversion,
+}
+
+/// What came out of a part that trains no network.
+#[derive(Clone, Debug)]
+pub enum PartResult {
+    /// Networks' answers to test images, and those.
+    Answered(Box<ResponsesResult>, Vec<Picture>),
+    /// A t-SNE.
+    Mapped(Box<EmbeddingResult>),
+    /// An inversion, and its images: channels and pixels of each.
+    Inverted(Box<InversionResult>, Vec<Picture>),
+}
+
+impl PartResult {
+    /// What it ran on and for how many seconds.
+    pub(in crate::lab) fn machine(&self) -> (&Machine, f64) {
+        match self {
+            Self::Answered(result, _) => (&result.machine, result.seconds),
+            Self::Mapped(result) => (&result.machine, result.seconds),
+            Self::Inverted(result, _) => (&result.machine, result.seconds),
+        }
+    }
+}
+
+impl PartKind {
+    /// All parts.
+    pub const ALL: [Self; 4] = [Self::Responses, Self::Embedding, Self::DataFree, Self::Inversion];
+
+    /// Its table in an experiment file.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Responses => "responses",
+            Self::Embedding => "embedding",
+            Self::DataFree => "data_free",
+            Self::Inversion => "inversion",
+        }
+    }
+
+    /// The keys of its table; none if they are those of its recipe.
+    pub(super) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::DataFree => super::keys::fields::<DataFreeSettings>(),
+            Self::Responses | Self::Embedding | Self::Inversion => &[],
+        }
+    }
+
+    /// What is wrong with its table, before any data set is read.
+    pub(super) fn problem(self, table: &Changes) -> Option<String> {
+        match self {
+            Self::DataFree => data_free::problem(table),
+            Self::Responses | Self::Embedding | Self::Inversion => None,
+        }
+    }
+
+    /// Adds the tasks that `table` asks for against the teachers `of`.
+    pub(super) fn expand(
+        self,
+        table: &Changes,
+        grid: &mut Grid,
+        of: &Teachers,
+    ) -> Result<(), ExperimentError> {
+        match self {
+            Self::Responses => responses::expand(table, grid, of),
+            Self::Embedding => embedding::expand(table, grid, of),
+            Self::DataFree => data_free::expand(table, grid, of),
+            Self::Inversion => inversion::expand(table, grid, of),
+        }
+    }
+
+    /// What `run` gave, if it is finished.
+    pub(in crate::lab) fn read(self, run: &Run) -> Result<Option<Outcome>, StoreError> {
+        let found = match self {
+            Self::DataFree => return Outcome::network(run),
+            Self::Responses => match run.other_result::<ResponsesResult>()? {
+                Some(result) => {
+                    let images = run.images(result.responses.len(), result.size)?;
+                    Some(PartResult::Answered(Box::new(result), images))
+                }
+                None => None,
+            },
+            Self::Embedding => run.other_result()?.map(|result| PartResult::Mapped(Box::new(result))),
+            Self::Inversion => match run.other_result::<InversionResult>()? {
+                Some(result) => {
+                    let images = run.images(result.network.total, result.size)?;
+                    Some(PartResult::Inverted(Box::new(result), images))
+                }
+                None => None,
+            },
+        };
+        Ok(found.map(Outcome::Part))
+    }
+}

@@ -6,7 +6,7 @@
 //! | `recipe.json` | the recipe |
 //! | `metrics.jsonl` | one line an epoch |
 //! | `events.out.tfevents.nasty-teacher` | the same for TensorBoard |
-//! | `state.safetensors` | what an interrupted run goes on from; gone when finished |
+//! | `state.safetensors` | what an interrupted run goes on from; gone when finished, kept beside a failure |
 //! | `model.safetensors`, `config.json` | the chosen weights, with PyTorch's names |
 //! | `images.png` | the images of an attack or an analysis |
 //! | `result.json` | the result; written last |

@@ -6,7 +6,7 @@
 //! | `task.json` | the task; written when it is planned. Version 0.1.0 wrote `recipe.json` |
 //! | `metrics.jsonl` | one line an epoch |
 //! | `events.out.tfevents.nasty-teacher` | the same for TensorBoard |
-//! | `state.safetensors` | what an interrupted run goes on from, with what that was made from and with; gone when finished |
+//! | `state.safetensors` | what an interrupted run goes on from, with what that was made from and with; gone when finished, kept beside a failure |
 //! | `model.safetensors`, `config.json` | the chosen weights, with PyTorch's names |
 //! | `images.png` | the images of an attack or an analysis |
 //! | `result.json` | the result; written last |

@@ -21,7 +21,7 @@ pub use device_check::{DeviceCheck, check_device};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, all_logits, ask_all, evaluate, evaluate_victim, mean_scaled_kl};
 pub use network_ref::NetworkRef;
-pub use objective::{CrossEntropy, Distillation, HardLabel, Loss, LossInput, Objective, SelfUndermining};
+pub use objective::*;
 pub use optimiser::{Optimiser, clip_global_norm};
 pub use recipe::{DataRecipe, Keep, Parity, RECIPE_FORMAT, Recipe, identity};
 pub use schedule::Schedule;

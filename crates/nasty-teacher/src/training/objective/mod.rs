@@ -1,7 +1,7 @@
 //! What is minimised for a batch. One training loop serves every objective.
 //!
-//! An objective is a file here: its settings, and what [`Loss`] asks of them. It is added to the list of [`objectives!`], and
-//! its formula to [`losses`](crate::losses).
+//! An objective is a file here: its settings, and what [`Loss`] asks of them. To add one, write its file, add a line to the list
+//! in `objectives!` below, and its formula to [`losses`](crate::losses).
 
 mod cross_entropy;
 mod distillation;

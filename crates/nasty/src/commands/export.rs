@@ -1,6 +1,6 @@
 //! `nasty export`.
 
-use crate::failure::{End, Result};
+use crate::failure::{End, Result, Trouble};
 use crate::ui;
 use clap::Args;
 use nasty_teacher::device::device;
@@ -21,10 +21,18 @@ pub struct ExportArgs {
     store: PathBuf,
 }
 
-/// Exports a network.
+/// Exports a network. The folder to write to is made if absent.
 pub fn run(args: &ExportArgs) -> Result<End> {
     let (network, config) = load_network(&args.network, &args.store, &device("flex")?)?;
-    for file in export(&args.output, &network, &config)? {
+    let folder = args.output.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    if let Some(folder) = folder {
+        std::fs::create_dir_all(folder).map_err(|e| Trouble::refused(folder.display(), &e))?;
+    }
+    let files = export(&args.output, &network, &config).inspect_err(|_| {
+        // Nothing was written: an empty folder is not left behind.
+        let _ = folder.map(std::fs::remove_dir);
+    })?;
+    for file in files {
         ui::data(&format!("written: {}", file.display()))?;
     }
     Ok(End::Done)

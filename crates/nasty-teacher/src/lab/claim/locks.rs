@@ -1,5 +1,5 @@
-//! Advisory locks on files. A trait, so that tests can have file systems with full locks, with locks that work within a
-//! host only, and without any.
+//! Advisory locks on files. A trait, so that tests can fake file systems with full locks, with locks that work within one
+//! host only, and with none.
 
 use std::fmt::Debug;
 use std::fs::{OpenOptions, TryLockError};
@@ -16,7 +16,7 @@ pub(super) enum Attempt {
     Unsupported,
 }
 
-/// Where locks are had.
+/// A source of advisory locks.
 pub(super) trait Locks: Debug + Send + Sync {
     /// Tries to lock the file at `path`, made if absent.
     fn try_lock(&self, path: &Path) -> io::Result<Attempt>;

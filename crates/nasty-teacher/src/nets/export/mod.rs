@@ -45,14 +45,13 @@ impl crate::Classified for ExportError {
     }
 }
 
-/// Writes `network` to `path`, in the format that the name ends in, with its folder if that is absent; gives the files written.
+/// Writes `network` to `path`, in the format that the name ends in; gives the files written.
 ///
 /// # Errors
 /// [`ExportError`].
 pub fn export(path: &Path, network: &Network, config: &NetworkConfig) -> Result<Vec<PathBuf>, ExportError> {
     match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
         Some("onnx") => {
-            make_folder(path)?;
             write_whole(path, &to_onnx(network, config))?;
             Ok(vec![path.to_owned()])
         }
@@ -62,20 +61,10 @@ pub fn export(path: &Path, network: &Network, config: &NetworkConfig) -> Result<
             if std::fs::read(&beside).is_ok_and(|found| found != text.as_bytes()) {
                 return Err(ExportError::Occupied { path: beside });
             }
-            make_folder(path)?;
             write_whole(path, &to_safetensors(&network.state_dict()))?;
             write_whole(&beside, text.as_bytes())?;
             Ok(vec![path.to_owned(), beside])
         }
         _ => Err(ExportError::Format { path: path.to_owned() }),
     }
-}
-
-fn make_folder(of: &Path) -> Result<(), NetError> {
-    let folder = of.parent().unwrap_or(Path::new(""));
-    // An empty path is the folder that we are in.
-    if folder.as_os_str().is_empty() {
-        return Ok(());
-    }
-    std::fs::create_dir_all(folder).map_err(|e| NetError::write(folder, e))
 }

@@ -1,7 +1,7 @@
 //! `key.path=value` changes to a recipe: a difference from its defaults. An unknown key is an error that names
 //! the nearest known one.
 
-use crate::training::{Optimiser, Recipe, Schedule};
+use crate::training::{Loss, NetworkRef, Objective, Optimiser, Recipe, Schedule};
 use miette::Diagnostic;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -92,6 +92,14 @@ pub(super) fn change<T: Serialize + DeserializeOwned>(
             let kind = kind.ok_or_else(|| refused("expected constant, step, cosine or one-cycle"))?;
             Some(("schedule", serde_json::to_value(kind)))
         }
+        // The same teacher, robbed another way.
+        "objective.kind" | "objective" if teacher(&tree).is_some() => {
+            let thieves = teacher(&tree).map(|teacher| Objective::thieves(&teacher)).unwrap_or_default();
+            let named = thieves.iter().find(|thief| value.as_str() == Some(thief.name()));
+            let names = || thieves.iter().map(Loss::name).collect::<Vec<_>>().join(", ");
+            let named = named.ok_or_else(|| refused(&format!("expected one of {}", names())))?;
+            Some(("objective", serde_json::to_value(named)))
+        }
         _ => None,
     };
     if let Some((field, kind)) = whole {
@@ -115,6 +123,11 @@ pub(super) fn change<T: Serialize + DeserializeOwned>(
         value: text,
         reason: e.inner().to_string(),
     })
+}
+
+/// The teacher of a recipe whose objective is a thief's.
+fn teacher(recipe: &Map<String, Value>) -> Option<NetworkRef> {
+    recipe.get("objective")?.get("teacher")?.as_str().map(|teacher| NetworkRef(teacher.to_owned()))
 }
 
 /// A value as a person would type it.
@@ -162,7 +175,6 @@ mod tests {
     use crate::data::DataName;
     use crate::lab::defaults::{Kind, recipe};
     use crate::nets::Precision;
-    use crate::training::NetworkRef;
 
     fn base() -> Recipe {
         let kind = Kind::Distill(NetworkRef("0123456789abcdef".into()));
@@ -207,5 +219,23 @@ mod tests {
         assert!(message(&["batch=1"]).contains("expected at least 2"));
         assert!(message(&["parity=published"]).contains("data.validation must be 0"));
         assert!(message(&["objective.temperature=0"]).contains("at least 0.01"));
+    }
+
+    #[test]
+    fn a_teacher_can_be_robbed_by_any_thief() {
+        let changes = |changes: &[&str]| changes.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>();
+        let teacher = NetworkRef("0123456789abcdef".into());
+        for thief in Objective::thieves(&teacher) {
+            let change = format!("objective.kind={}", thief.name());
+            let recipe = apply(base(), &changes(&[&change])).expect("a recipe that can run");
+            assert_eq!(recipe.objective, thief);
+        }
+        let dkd = apply(base(), &changes(&["objective.kind=dkd", "objective.others=2"])).expect("can run");
+        let Objective::Dkd(dkd) = dkd.objective else { panic!("{:?}", dkd.objective) };
+        assert_eq!((dkd.teacher, dkd.others, dkd.warmup), (teacher, 2.0, 20));
+        let error = apply(base(), &changes(&["objective.kind=theft"])).expect_err("no such thief");
+        assert!(error.to_string().contains("distillation, hard-label, dkd, dist, htc"), "{error}");
+        let error = apply(base(), &changes(&["objective.kind=dkd", "objective.others=-1"])).expect_err("less than 0");
+        assert!(error.to_string().contains("objective.others is -1"), "{error}");
     }
 }

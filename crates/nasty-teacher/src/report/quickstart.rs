@@ -301,6 +301,7 @@ fn learned(m: &Member) -> String {
         }
         Objective::Distillation(_) => format!("{teacher} teacher's probabilities, labels"),
         Objective::HardLabel(_) => format!("{teacher} teacher's predicted classes"),
+        ref thief => format!("{teacher} teacher's probabilities, by {}", thief.name()),
     }
 }
 

@@ -23,6 +23,10 @@ impl Loss for Distillation {
         "distillation"
     }
 
+    fn published(teacher: NetworkRef) -> Option<Self> {
+        Some(Self { teacher, temperature: 4.0, alpha: 0.9 })
+    }
+
     fn victim(&self) -> Option<&NetworkRef> {
         Some(&self.teacher)
     }

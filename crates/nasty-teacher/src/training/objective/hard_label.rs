@@ -19,6 +19,10 @@ impl Loss for HardLabel {
         "hard-label"
     }
 
+    fn published(teacher: NetworkRef) -> Option<Self> {
+        Some(Self { teacher })
+    }
+
     fn victim(&self) -> Option<&NetworkRef> {
         Some(&self.teacher)
     }

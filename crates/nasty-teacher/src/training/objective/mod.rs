@@ -4,8 +4,11 @@
 //! in `objectives!` below, and its formula to [`losses`](crate::losses).
 
 mod cross_entropy;
+mod dist;
 mod distillation;
+mod dkd;
 mod hard_label;
+mod htc;
 mod self_undermining;
 
 use super::network_ref::NetworkRef;
@@ -40,6 +43,14 @@ impl LossInput {
 pub trait Loss {
     /// Its name in files and tables.
     fn name(&self) -> &'static str;
+
+    /// A thief's objective with its published settings, asking `teacher`; none for objectives that are no thief's.
+    fn published(_teacher: NetworkRef) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 
     /// The network that it asks for answers.
     fn victim(&self) -> Option<&NetworkRef> {
@@ -76,6 +87,11 @@ macro_rules! objectives {
         }
 
         impl Objective {
+            /// Every thief's objective with its published settings, asking `teacher`.
+            pub fn thieves(teacher: &NetworkRef) -> Vec<Self> {
+                [$($name::published(teacher.clone()).map(Self::$name)),*].into_iter().flatten().collect()
+            }
+
             fn kind(&self) -> &dyn Loss {
                 match self {
                     $(Self::$name(objective) => objective,)*
@@ -94,6 +110,12 @@ objectives! {
     distillation::Distillation,
     /// A student that learns the teacher's predicted classes only.
     hard_label::HardLabel,
+    /// A student that imitates the label's share and the other classes' shares apart.
+    dkd::Dkd,
+    /// A student that imitates how classes and images relate.
+    dist::Dist,
+    /// A student that imitates probabilities at a high temperature, untempered itself.
+    htc::Htc,
 }
 
 impl Loss for Objective {
@@ -128,7 +150,42 @@ fn temperature_problem(temperature: f64) -> Option<String> {
     (!fine).then(|| format!("objective.temperature must be at least 0.01, found {temperature}"))
 }
 
+/// The problem of a weight at `key`.
+fn weight_problem(key: &str, weight: f64) -> Option<String> {
+    let fine = weight.is_finite() && weight >= 0.0;
+    (!fine).then(|| format!("{key} is {weight}, expected a number from 0 up"))
+}
+
 /// The problem of a share at `key`.
 fn share_problem(key: &str, share: f64) -> Option<String> {
     (!(0.0..=1.0).contains(&share)).then(|| format!("{key} is {share}, expected a share from 0 to 1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+
+    #[test]
+    fn thieves_learn_from_answers_and_agree_with_their_victim_where_they_equal_it() {
+        let device = Device::flex().autodiff();
+        let teacher = NetworkRef("0123456789abcdef".into());
+        let rows = |values: [f32; 8]| Tensor::<2>::from_data(TensorData::new(values.to_vec(), [2, 4]), &device);
+        let answers = rows([2.0, 0.5, -1.0, 0.0, -0.5, 1.5, 0.25, -2.0]);
+        for thief in Objective::thieves(&teacher) {
+            assert_eq!((thief.problem(), thief.victim()), (None, Some(&teacher)), "{}", thief.name());
+            let graded = |logits: Tensor<2>| {
+                let logits = logits.require_grad();
+                let labels = Tensor::from_data([0, 1], &device);
+                let batch = LossInput { logits: logits.clone(), answers: Some(answers.clone()), labels, epoch: 40 };
+                let loss = thief.loss(batch);
+                let gradient = logits.grad(&loss.backward()).expect("tracked").into_data();
+                (loss.into_scalar::<f32>(), gradient.try_to_vec::<f32>().expect("f32"))
+            };
+            let (far, gradient) = graded(rows([-1.0, 0.0, 2.0, 1.0, 0.5, -1.5, 0.0, 1.0]));
+            let (near, _) = graded(answers.clone().detach());
+            assert!(far.is_finite() && near < far, "{}: {near} {far}", thief.name());
+            assert!(gradient.iter().any(|g| g.abs() > 1e-3) && gradient.iter().all(|g| g.is_finite()));
+        }
+    }
 }

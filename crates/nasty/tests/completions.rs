@@ -27,14 +27,13 @@ fn every_shell_gets_a_script_that_knows_the_commands() {
 #[cfg(unix)]
 #[test]
 fn bash_completes_by_the_script() {
+    let folder = tempfile::tempdir().expect("temp");
+    let script = nasty(&["completions", "bash"]).output().expect("the program starts").stdout;
+    std::fs::write(folder.path().join("script"), script).expect("writable");
     let complete =
-        "source /dev/stdin; COMP_WORDS=(nasty un); COMP_CWORD=1; _nasty nasty un nasty; echo ${COMPREPLY[@]}";
-    let script = nasty(&["completions", "bash"]).stdout(Stdio::piped()).spawn().expect("the program starts");
-    let output = Command::new("bash")
-        .args(["-c", complete])
-        .stdin(script.stdout.expect("piped"))
-        .output()
-        .expect("bash starts");
+        "source ./script; COMP_WORDS=(nasty un); COMP_CWORD=1; _nasty nasty un nasty; echo ${COMPREPLY[@]}";
+    let output =
+        Command::new("bash").args(["-c", complete]).current_dir(&folder).output().expect("bash starts");
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "undermine");
 }
 

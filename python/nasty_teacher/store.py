@@ -8,8 +8,8 @@ def read_run(folder):
     """One run of a store, or an exported network's folder.
 
     A dictionary of `hash` (the folder's name), `folder`, `task` (task.json, or the recipe.json of version 0.1.0),
-    `config` (of the network), `metrics` (a list, one entry an epoch), `result` and `failure`. What is not there is None;
-    `metrics` is empty then. Raises FileNotFoundError if there is no such folder.
+    `config` (of the network), `metrics` (a list, one entry per epoch), `result` and `failure`. A missing file gives
+    None, and no metrics give an empty list. Raises FileNotFoundError if there is no such folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -27,7 +27,7 @@ def read_run(folder):
 
 
 def read_runs(store="runs"):
-    """Every run of a store, finished or not, in the order of the hashes: see `read_run`."""
+    """Every run of a store, finished or not, in the order of their hashes: a list of what `read_run` returns."""
     folders = (path for path in _folder(store).iterdir() if path.is_dir())
     is_run = lambda folder: any((folder / name).is_file() for name in ("task.json", "recipe.json"))
     return [read_run(folder) for folder in sorted(folders) if is_run(folder)]
@@ -39,7 +39,7 @@ def read_experiments(store="runs"):
 
 
 def read_report(folder):
-    """The figures of a report: report.json as `nasty run` and `nasty report` write it, or a quickstart's results.json."""
+    """The figures of a report: the report.json of `nasty run` and `nasty report`, or a quickstart's results.json."""
     for name in ("report.json", "results.json"):
         found = _json(_folder(folder) / name)
         if found is not None:

@@ -23,7 +23,7 @@ def program():
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory):
-    """A data set of grey noise: 3 classes, 16 training and 4 test images each; and all its test images' pixels by class."""
+    """A data set of grey noise (3 classes, each with 16 training and 4 test images), and its test images by class."""
     folder, draw, tests = tmp_path_factory.mktemp("images"), random.Random(1), {}
     for name in ("bird", "cat", "dog"):
         for part, count in (("train", 16), ("test", 4)):
@@ -50,7 +50,7 @@ def teacher(images, tmp_path_factory):
 
 
 def png(pixels, side):
-    """A square grey PNG, a byte a pixel."""
+    """A square grey PNG, one byte per pixel."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

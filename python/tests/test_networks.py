@@ -59,7 +59,8 @@ def test_a_trained_network_gives_the_programs_loss(teacher, images):
     labels = torch.tensor([label for label, name in enumerate(names) for _ in tests[name]])
     # The program reads folders in colour: grey is the same in each channel.
     channels, side, _ = network.config["input_size"]
-    pictures = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(-1, 1, side, side).expand(-1, channels, -1, -1)
+    grey = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(-1, 1, side, side)
+    pictures = grey.expand(-1, channels, -1, -1)
     mean, std = (torch.tensor(network.config[key])[:, None, None] for key in ("mean", "std"))
     with torch.no_grad():
         logits = network((pictures / 255 - mean) / std)
@@ -136,8 +137,9 @@ def test_the_types_of_elements_are_read(tmp_path):
     for dtype, kind in safetensors.TYPES.items():
         value = torch.tensor([[1, 2], [3, 4]]).to(kind)
         raw = value.view(torch.uint8).numpy().tobytes()
-        header = json.dumps({"__metadata__": {"a": "b"}, "x": {"dtype": dtype, "shape": [2, 2], "data_offsets": [0, len(raw)]}})
+        header = json.dumps(
+            {"__metadata__": {"a": "b"}, "x": {"dtype": dtype, "shape": [2, 2], "data_offsets": [0, len(raw)]}}
+        )
         path = tmp_path / "x.safetensors"
         path.write_bytes(struct.pack("<Q", len(header)) + header.encode() + raw)
         assert torch.equal(safetensors.read(path)["x"], value), dtype
-

@@ -8,6 +8,7 @@ pub(crate) trait MulAdd: Copy {
 }
 
 /// One rounding.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(crate) struct Fused;
 
@@ -15,6 +16,7 @@ pub(crate) struct Fused;
 #[derive(Clone, Copy)]
 pub(crate) struct Baseline;
 
+#[cfg(target_arch = "x86_64")]
 impl MulAdd for Fused {
     #[inline(always)]
     fn mul_add(a: f32, b: f32, c: f32) -> f32 {

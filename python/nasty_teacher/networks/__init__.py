@@ -1,7 +1,7 @@
 """The networks of `nasty networks` as PyTorch modules: images `[batch, channels, side, side]` in, logits
 `[batch, classes]` out. Tensors have the names of the published definitions, which are those in the files.
 
-One file a family. A new network is one more line in `FAMILIES`.
+One file per family. A new network needs one more line in `FAMILIES`.
 """
 
 import json
@@ -21,7 +21,7 @@ from .wide_resnet import WideResNet
 
 FORMAT = 1  # of config.json
 
-# A pattern of names, and how to build what it matches: the numbers of the name, then channels, side and classes.
+# A pattern of names, and how to build a network of such a name: from its numbers, then channels, side and classes.
 FAMILIES = [
     (r"cnn", lambda c, s, n: Cnn(32, c, s, n)),
     (r"cnn(\d+)", Cnn),
@@ -54,9 +54,9 @@ def build(architecture, classes, channels=3, side=32):
 def load_network(folder):
     """The network in `folder`, which holds model.safetensors and config.json: a run's, an imported or an exported one.
 
-    Returns a module in evaluation mode. It takes images in 0..1, less `config["mean"]`, over `config["std"]`, channel by
-    channel; `config` is kept as the module's attribute of that name. Raises ValueError, naming the file, if a file is
-    not what it should be.
+    Returns a module in evaluation mode; its attribute `config` is what config.json says. The module expects normalised
+    images: `(x - config["mean"]) / config["std"]`, channel by channel, with x in 0..1. Raises ValueError, naming the
+    file, if a file is not what it should be.
     """
     folder = Path(folder)
     config = _config(folder / "config.json")
@@ -67,7 +67,7 @@ def load_network(folder):
         missing, unexpected = network.load_state_dict(safetensors.read(weights), strict=False)
     except RuntimeError as error:
         raise ValueError(f"{weights}: not the weights that config.json describes: {error}") from error
-    # PyTorch counts batches for a feature that these networks do not use.
+    # PyTorch's count of batches does not take part in the computation; the program does not keep it.
     missing = [name for name in missing if not name.endswith(".num_batches_tracked")]
     if missing or unexpected:
         raise ValueError(

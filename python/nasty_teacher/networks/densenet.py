@@ -1,5 +1,5 @@
-"""DenseNets with bottlenecks and compression ½ (Huang et al., CVPR 2017) for small images, as published for CIFAR: a 3×3
-stem without pooling, and no ReLU in the transitions."""
+"""DenseNets with bottlenecks and compression ½ (Huang et al., CVPR 2017) for small images, as published for CIFAR: a
+3×3 stem without pooling, and no ReLU in the transitions."""
 
 import torch
 from torch import nn
@@ -46,7 +46,7 @@ class DenseNet(nn.Module):
             for j in range(depth):
                 block.add_module(f"bottle_neck_layer_{j}", DenseLayer(width, growth))
                 width += growth
-            # The published names differ like this.
+            # The last block is named differently in the published definition.
             self.features.add_module(f"dense_block{i}" if is_last else f"dense_block_layer_{i}", block)
             if not is_last:
                 self.features.add_module(f"transition_layer_{i}", Transition(width))

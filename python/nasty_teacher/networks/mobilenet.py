@@ -5,7 +5,7 @@ from torch import nn
 
 from .layers import conv, mean
 
-# Blocks, output channels, stride of the first block, expansion: a row a stage.
+# Blocks, output channels, stride of the first block, expansion: one row per stage.
 STAGES = [(1, 16, 1, 1), (2, 24, 2, 6), (3, 32, 2, 6), (4, 64, 2, 6), (3, 96, 1, 6), (3, 160, 1, 6), (1, 320, 1, 6)]
 
 

@@ -5,8 +5,17 @@ use crate::ui;
 use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
+const INSTALL: &str = "\
+Where shells look for the script:
+  bash        nasty completions bash > ~/.local/share/bash-completion/completions/nasty
+  zsh         nasty completions zsh > DIR/_nasty, with DIR one of the folders in $fpath
+  fish        nasty completions fish > ~/.config/fish/completions/nasty.fish
+  elvish      nasty completions elvish >> ~/.config/elvish/rc.elv
+  PowerShell  nasty completions powershell >> $PROFILE";
+
 /// Arguments of `nasty completions`.
 #[derive(Args)]
+#[command(after_help = INSTALL)]
 pub struct CompletionsArgs {
     /// The shell
     shell: Shell,

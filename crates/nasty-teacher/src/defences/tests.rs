@@ -188,6 +188,21 @@ proptest! {
 }
 
 proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(
+        name in 0..ALL.len(),
+        rest in prop::collection::vec(prop::sample::select("topk-:=,+. 019eE_é".chars().collect::<Vec<_>>()), 0..20),
+    ) {
+        let rest: String = rest.into_iter().collect();
+        for text in [rest.clone(), format!("{}{rest}", ALL[name].name), format!("{}:{rest}", ALL[name].name)] {
+            if let Ok(stack) = text.parse::<Stack>() {
+                prop_assert_eq!(stack.to_string().parse::<Stack>().expect("its own text"), stack);
+            }
+        }
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]

@@ -403,3 +403,27 @@ fn coarse_confidence_has_so_many_levels() {
         .collect();
     assert_eq!(levels.len(), 4, "{levels:?}");
 }
+
+/// The line of `docs/defences.md` about a defence.
+fn documented(facts: &Facts) -> String {
+    let top1 = match facts.top1 {
+        TopOne::Kept => "kept",
+        TopOne::KeptUpToTies => "kept up to ties",
+        TopOne::Changed => "may change",
+    };
+    let answers = match facts.answers {
+        Answers::Fixed => "fixed",
+        Answers::Keyed => "keyed by image and secret",
+        Answers::Random => "random",
+        Answers::Stateful => "depend on earlier questions",
+    };
+    format!("| `{}` | {} | {top1} | {answers} | {} |", facts.usage(), facts.formula, facts.source)
+}
+
+#[test]
+fn the_page_of_defences_is_the_list() {
+    let page = include_str!("../../../../docs/defences.md");
+    let expected: Vec<String> = ALL.iter().map(|facts| documented(facts)).collect();
+    let found: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(found, expected, "docs/defences.md should hold\n{}", expected.join("\n"));
+}

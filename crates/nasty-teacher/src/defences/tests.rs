@@ -123,13 +123,7 @@ fn hostile() -> impl Strategy<Value = Row> {
                         uniform()
                     }
                 }
-                5 => {
-                    if c == classes - 1 {
-                        40.0 * uniform()
-                    } else {
-                        0.0
-                    }
-                }
+                5 if c == classes - 1 => 40.0 * uniform(),
                 _ => 0.0,
             })
             .collect();

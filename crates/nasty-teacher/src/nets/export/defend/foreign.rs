@@ -108,7 +108,7 @@ fn int(fields: &[Part<'_>], number: u64) -> Option<u64> {
         Wire::Varint(value) if part.number == number => Some(value),
         _ => None,
     };
-    fields.iter().filter_map(value).last()
+    fields.iter().rev().find_map(value)
 }
 
 /// The version of ONNX's own operators.

@@ -16,6 +16,9 @@ mod skeptical;
 mod soft_cross_entropy;
 mod stingy;
 mod tf_kd;
+#[cfg(test)]
+#[path = "losses/tests.rs"]
+mod thieves_tests;
 
 pub use averager::{
     RunningClassMeans, averager_of_logits, averager_of_probabilities, batch_class_means,
@@ -29,7 +32,7 @@ pub use htc::{htc, htc_symmetric};
 pub use label_smoothing::label_smoothing_off_label;
 pub use logit_l1::{logit_l1, recovered_logits};
 pub use rows::predicted;
-pub use skeptical::{Exits, Skeptical};
+pub use skeptical::{Exits, ShallowExit, Skeptical};
 pub use soft_cross_entropy::soft_cross_entropy;
 pub use stingy::stingy_distillation;
 pub use tf_kd::tf_kd_regularisation;
@@ -52,11 +55,20 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) 
 /// (Hinton et al., 2015; the factor τ² keeps the gradient's size independent of τ).
 /// Gradient flows into whichever of the two logits is tracked.
 pub fn scaled_kl(p_logits: Tensor<2>, q_logits: Tensor<2>, temperature: f64) -> Tensor<1> {
-    // With l = τ·ln σ_τ, τ²·KL is τ·Σ exp(l_p/τ)·(l_p − l_q).
+    once_scaled_kl(p_logits, q_logits, temperature).mul_scalar(temperature)
+}
+
+/// `KL(σ_τ(p) ‖ σ_τ(q))`, without the factor τ² of [`scaled_kl`].
+pub fn tempered_kl(p_logits: Tensor<2>, q_logits: Tensor<2>, temperature: f64) -> Tensor<1> {
+    once_scaled_kl(p_logits, q_logits, temperature).div_scalar(temperature)
+}
+
+/// `τ·KL(σ_τ(p) ‖ σ_τ(q))`: with l = τ·ln σ_τ, `Σ exp(l_p/τ)·(l_p − l_q)`.
+fn once_scaled_kl(p_logits: Tensor<2>, q_logits: Tensor<2>, temperature: f64) -> Tensor<1> {
     let log_p = scaled_log_softmax(p_logits, temperature);
     let log_q = scaled_log_softmax(q_logits, temperature);
     let pointwise = log_p.clone().div_scalar(temperature).exp() * (log_p - log_q);
-    pointwise.sum_dim(1).mean().mul_scalar(temperature)
+    pointwise.sum_dim(1).mean()
 }
 
 /// `τ·ln softmax(z/τ)`, as large as the logits whatever τ is.

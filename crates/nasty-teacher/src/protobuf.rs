@@ -44,6 +44,12 @@ impl Message {
         self.bytes(field, &value.0)
     }
 
+    /// Fields as they stand in another message.
+    pub(crate) fn raw(mut self, fields: &[u8]) -> Self {
+        self.0.extend(fields);
+        self
+    }
+
     /// The fields of `more` behind these.
     pub(crate) fn append(mut self, more: Self) -> Self {
         self.0.extend(more.0);

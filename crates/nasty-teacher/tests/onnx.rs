@@ -3,8 +3,9 @@
 
 mod settled;
 
+use nasty_teacher::defences::{Defence, ImageId, Query, Row, Secret, Stack};
 use nasty_teacher::device::device;
-use nasty_teacher::nets::{Architecture, Input, NetworkConfig, export};
+use nasty_teacher::nets::{Architecture, Input, NetworkConfig, export, export_defended};
 use rten::{Model, Value};
 use settled::{Settled, settled};
 
@@ -77,4 +78,42 @@ fn another_runtime_gives_the_same_logits() {
             assert!(off <= 1e-4 * spread, "{architecture} at {input:?}, a batch of one: off by {off}");
         }
     }
+}
+
+#[test]
+fn a_network_exported_behind_a_defence_serves_its_rows() {
+    let folder = tempfile::tempdir().expect("temp");
+    let path = folder.path().join("protected.onnx");
+    let flex = device("flex").expect("the CPU");
+    let input = Input { channels: 3, side: 32 };
+    let Settled { network, images, logits } =
+        settled("cnn".parse().expect("a name"), CLASSES, input, BATCH, &flex).expect("it can be built");
+    let labels = (0..CLASSES).map(|c| c.to_string()).collect();
+    let config = NetworkConfig::new(&network, vec![0.5; 3], vec![0.25; 3], labels);
+    let stack: Stack = "temperature:2+flat-tail".parse().expect("a text");
+    export_defended(&path, &network, &config, &stack, None).expect("it can be expressed");
+    let bytes = std::fs::read(&path).expect("written");
+    let model = Model::load(bytes.clone()).expect("a valid model");
+    let value = Value::from_shape([BATCH, 3, 32, 32], images).expect("its shape");
+    let output = model.run_one(value.into(), None).expect("it runs");
+    let (shape, served) = output.into_shape_vec::<f32, 2>().expect("float probabilities");
+    assert_eq!(shape, [BATCH, CLASSES]);
+    assert_eq!(model.output_ids().len(), 1, "the logits stay inside");
+    let text = b"temperature:2+flat-tail";
+    assert!(bytes.windows(text.len()).any(|window| window == text), "the file says which defence it carries");
+    let secret = Secret::of(b"owner");
+    for (served, logits) in served.chunks(CLASSES).zip(logits.chunks(CLASSES)) {
+        let clean =
+            Row::from_logits(&logits.iter().map(|z| f64::from(*z)).collect::<Vec<_>>()).expect("logits");
+        let expected = stack.serve(&clean, &Query::new(ImageId::of(b"x"), &secret, 0)).expect("no inputs");
+        for (found, expected) in served.iter().zip(expected.probabilities()) {
+            assert!((f64::from(*found) - expected).abs() < 1e-4, "{found} {expected}");
+        }
+    }
+    let noise: Stack = "gaussian-noise".parse().expect("a text");
+    let refused = export_defended(&path, &network, &config, &noise, None).expect_err("random");
+    assert_eq!(refused.to_string(), "`gaussian-noise` cannot be part of an ONNX graph");
+    assert_eq!(std::fs::read(&path).expect("still there"), bytes, "nothing is overwritten");
+    let wrong = export_defended(&folder.path().join("x.safetensors"), &network, &config, &stack, None);
+    assert!(wrong.expect_err("no graph").to_string().contains("ends in .onnx"));
 }

@@ -19,8 +19,10 @@ pub(super) static FACTS: Facts = Facts {
     build: |_| Box::new(ClassTail),
 };
 
-/// Where a tail is cut: this share of the way from the top probability down to the flat tail.
-const BELOW_TOP: f64 = 1e-3;
+impl ClassTail {
+    /// Where a tail is cut: this share of the way from the top probability down to the flat tail.
+    pub(crate) const BELOW_TOP: f64 = 1e-3;
+}
 
 impl Defence for ClassTail {
     fn serve(&self, row: &Row, query: &Query<'_>) -> Result<Row, DefenceError> {
@@ -28,7 +30,7 @@ impl Defence for ClassTail {
         let tail = query.inputs.class_tails(FACTS.name, row.classes())?.tail(top);
         let (own, rest) = (row.probabilities()[top], row.log_rest(top).exp());
         let flat = rest / (row.classes() - 1) as f64;
-        let mut served = capped(tail, top, rest, own - BELOW_TOP * (own - flat).max(0.0));
+        let mut served = capped(tail, top, rest, own - Self::BELOW_TOP * (own - flat).max(0.0));
         served[top] = own;
         Ok(Row::from_weights(served, top))
     }

@@ -59,6 +59,15 @@ pub enum DefenceError {
         /// What it is.
         found: String,
     },
+    /// The defence cannot be part of an ONNX graph.
+    #[error("`{defence}` cannot be part of an ONNX graph")]
+    #[diagnostic(help("these can: {expressible}"))]
+    NotInGraph {
+        /// The defence's name.
+        defence: &'static str,
+        /// The names of those that can.
+        expressible: String,
+    },
     /// What the victim answered is no row of logits or probabilities.
     #[error("a served row must be {expected}, found {found}")]
     Row {

@@ -154,7 +154,7 @@ const LARGEST: f64 = 1e30;
 
 impl<'a> Inputs<'a> {
     pub(super) fn wrong_row(&self, defence: &'static str, classes: usize) -> Result<&'a Row, DefenceError> {
-        let row = self.wrong_row.ok_or_else(|| missing(defence, Need::WrongRow))?;
+        let row = self.wrong_row.ok_or_else(|| DefenceError::missing(defence, Need::WrongRow))?;
         size(defence, Need::WrongRow, classes, row.classes())?;
         Ok(row)
     }
@@ -164,7 +164,8 @@ impl<'a> Inputs<'a> {
         defence: &'static str,
         classes: usize,
     ) -> Result<Vec<&'a [f64]>, DefenceError> {
-        let Gradients { values, width } = self.gradients.ok_or_else(|| missing(defence, Need::Gradients))?;
+        let Gradients { values, width } =
+            self.gradients.ok_or_else(|| DefenceError::missing(defence, Need::Gradients))?;
         if width == 0 || values.len() / width != classes || values.len() % width != 0 {
             return Err(DefenceError::BadInput {
                 defence,
@@ -189,7 +190,7 @@ impl<'a> Inputs<'a> {
             Need::ProxyShift => self.proxy_shift,
             Need::WrongRow | Need::Gradients | Need::ClassTails => None,
         };
-        let vector = vector.ok_or_else(|| missing(defence, need))?;
+        let vector = vector.ok_or_else(|| DefenceError::missing(defence, need))?;
         size(defence, need, classes, vector.len())?;
         bounded(defence, need, vector)?;
         Ok(vector)
@@ -200,26 +201,26 @@ impl<'a> Inputs<'a> {
         defence: &'static str,
         classes: usize,
     ) -> Result<&'a ClassTails, DefenceError> {
-        let table = self.class_tails.ok_or_else(|| missing(defence, Need::ClassTails))?;
+        let table = self.class_tails.ok_or_else(|| DefenceError::missing(defence, Need::ClassTails))?;
         size(defence, Need::ClassTails, classes, table.classes())?;
         Ok(table)
     }
 }
 
-fn missing(defence: &'static str, need: Need) -> DefenceError {
-    DefenceError::MissingInput { defence, what: need.what(), how: need.how() }
+impl DefenceError {
+    pub(crate) fn missing(defence: &'static str, need: Need) -> Self {
+        Self::MissingInput { defence, what: need.what(), how: need.how() }
+    }
+
+    /// An input of another number of classes.
+    pub(crate) fn size(defence: &'static str, need: Need, expected: usize, found: usize) -> Self {
+        let (what, expected) = (need.what(), format!("{expected} classes"));
+        Self::BadInput { defence, what, expected, found: found.to_string() }
+    }
 }
 
 fn size(defence: &'static str, need: Need, expected: usize, found: usize) -> Result<(), DefenceError> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(DefenceError::BadInput {
-        defence,
-        what: need.what(),
-        expected: format!("{expected} classes"),
-        found: format!("{found}"),
-    })
+    if expected == found { Ok(()) } else { Err(DefenceError::size(defence, need, expected, found)) }
 }
 
 fn bounded(defence: &'static str, need: Need, values: &[f64]) -> Result<(), DefenceError> {

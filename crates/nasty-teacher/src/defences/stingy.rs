@@ -17,7 +17,7 @@ pub(super) static FACTS: Facts = Facts {
     name: "stingy",
     about: "a share of the largest logits, softened by a temperature",
     formula: "y' = σ_τ(z_c for the max(1, ⌊ratio·C⌋) largest, −∞ elsewhere), z = ln y",
-    source: "Ma et al., NeurIPS 2021 (Undistillable: stingy teacher), ratio 0.2 for 10 classes and 0.1 for 100, τ 20",
+    source: "Ma et al. (Stingy Teacher), their code: ratio 0.2 for 10 classes and 0.1 for 100, τ 20",
     parameters: &[
         Parameter::real("ratio", "the share of the classes that is kept", 0.0, 1.0),
         Parameter::real("tau", "the temperature", 1e-6, 1e6).or(1.0),

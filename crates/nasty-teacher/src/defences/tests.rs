@@ -123,13 +123,7 @@ fn hostile() -> impl Strategy<Value = Row> {
                         uniform()
                     }
                 }
-                5 => {
-                    if c == classes - 1 {
-                        40.0 * uniform()
-                    } else {
-                        0.0
-                    }
-                }
+                5 if c == classes - 1 => 40.0 * uniform(),
                 _ => 0.0,
             })
             .collect();
@@ -184,6 +178,21 @@ proptest! {
         let served = stack.serve(&row, &owner.query(1, 1)).map_err(|e| TestCaseError::fail(format!("{stack}: {e}")))?;
         is_row(&served, row.classes()).map_err(|e| TestCaseError::fail(format!("{stack}: {e}")))?;
         prop_assert_eq!(stack.to_string().parse::<Stack>().expect("its own text"), stack);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(
+        name in 0..ALL.len(),
+        rest in prop::collection::vec(prop::sample::select("topk-:=,+. 019eE_é".chars().collect::<Vec<_>>()), 0..20),
+    ) {
+        let rest: String = rest.into_iter().collect();
+        for text in [rest.clone(), format!("{}{rest}", ALL[name].name), format!("{}:{rest}", ALL[name].name)] {
+            if let Ok(stack) = text.parse::<Stack>() {
+                prop_assert_eq!(stack.to_string().parse::<Stack>().expect("its own text"), stack);
+            }
+        }
     }
 }
 
@@ -387,4 +396,28 @@ fn coarse_confidence_has_so_many_levels() {
         })
         .collect();
     assert_eq!(levels.len(), 4, "{levels:?}");
+}
+
+/// The line of `docs/defences.md` about a defence.
+fn documented(facts: &Facts) -> String {
+    let top1 = match facts.top1 {
+        TopOne::Kept => "kept",
+        TopOne::KeptUpToTies => "kept up to ties",
+        TopOne::Changed => "may change",
+    };
+    let answers = match facts.answers {
+        Answers::Fixed => "fixed",
+        Answers::Keyed => "keyed by image and secret",
+        Answers::Random => "random",
+        Answers::Stateful => "depend on earlier questions",
+    };
+    format!("| `{}` | {} | {top1} | {answers} | {} |", facts.usage(), facts.formula, facts.source)
+}
+
+#[test]
+fn the_page_of_defences_is_the_list() {
+    let page = include_str!("../../../../docs/defences.md");
+    let expected: Vec<String> = ALL.iter().map(|facts| documented(facts)).collect();
+    let found: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(found, expected, "docs/defences.md should hold\n{}", expected.join("\n"));
 }

@@ -3,7 +3,7 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
-use super::{cross_entropy, scaled_kl, scaled_log_softmax};
+use super::{cross_entropy, scaled_log_softmax, tempered_kl};
 
 /// `α·KL(σ_τ(t) ‖ σ_1(s)) + (1−α)·CE`: the student is not tempered, and there is no τ². The re-implementation in
 /// `distilling`: τ 50 (10 classes) or 70 (100), α 0.9. At such τ the target is nearly label smoothing.
@@ -29,7 +29,6 @@ pub fn htc_symmetric(
     alpha: f64,
 ) -> Tensor<1> {
     let classes = student.dims()[1] as f64;
-    let weight = alpha / (temperature * temperature * classes);
-    let kl = scaled_kl(teacher, student.clone(), temperature).mul_scalar(weight);
+    let kl = tempered_kl(teacher, student.clone(), temperature).mul_scalar(alpha / classes);
     cross_entropy(student, labels, 0.0) + kl
 }

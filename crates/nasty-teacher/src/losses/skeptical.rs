@@ -3,7 +3,7 @@
 
 use burn::tensor::{Int, Tensor};
 
-use super::{cross_entropy, distillation, scaled_kl};
+use super::{cross_entropy, distillation, tempered_kl};
 
 /// Weights of the term by which the final exit and the first auxiliary one teach each other, and of its labels.
 const SELF_TAUGHT: f64 = 0.3;
@@ -12,11 +12,22 @@ const OWN_LABELS: f64 = 0.7;
 /// The four exits' logits `[batch, classes]`: the final one, after stage 3, after stage 2, after stage 1.
 pub type Exits = [Tensor<2>; 4];
 
+/// One of the exits beside the final one; the numbers are the paper's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShallowExit {
+    /// s₁.
+    AfterStage3 = 1,
+    /// s₂.
+    AfterStage2 = 2,
+    /// s₃.
+    AfterStage1 = 3,
+}
+
 /// `α·τ²·KL(σ_τ(t) ‖ σ_τ(s_loc)) + (1−α)·CE(s_loc) + 0.3·KL(σ_τ(s₀) ‖ σ_τ(s₁)) + 0.7·CE(s₁) + CE(s₀)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Skeptical {
-    /// Which exit imitates the teacher: 1, 2 or 3.
-    pub exit: usize,
+    /// loc: which exit imitates the teacher.
+    pub exit: ShallowExit,
     /// τ.
     pub temperature: f64,
     /// α.
@@ -25,17 +36,14 @@ pub struct Skeptical {
 
 impl Skeptical {
     /// The loss after the delay. The 0.3 term has no τ² and its gradient flows into both exits, as in the public code.
-    ///
-    /// # Panics
-    /// If `exit` is not 1, 2 or 3.
     pub fn loss(&self, exits: Exits, teacher: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
-        assert!((1..=3).contains(&self.exit), "the exits beside the final one are 1, 2 and 3");
         let Self { exit, temperature, alpha } = *self;
-        let imitation = distillation(exits[exit].clone(), teacher, labels.clone(), temperature, alpha);
+        let imitation =
+            distillation(exits[exit as usize].clone(), teacher, labels.clone(), temperature, alpha);
         let [last, third, ..] = exits;
-        let among = scaled_kl(last.clone(), third.clone(), temperature);
+        let among = tempered_kl(last.clone(), third.clone(), temperature);
         imitation
-            + among.mul_scalar(SELF_TAUGHT / (temperature * temperature))
+            + among.mul_scalar(SELF_TAUGHT)
             + cross_entropy(third, labels.clone(), 0.0).mul_scalar(OWN_LABELS)
             + Self::before(last, labels)
     }

@@ -34,7 +34,7 @@ mod wide_resnet;
 pub use architecture::{Architecture, Input};
 pub use distillation::Distillation;
 pub use error::NetError;
-pub use export::{ExportError, export};
+pub use export::{ExportError, defend_onnx, export, export_defended};
 pub use generator::Generator;
 pub use graph::{Graph, LayerSummary, Node, Op};
 pub use imagenet::ImageNet;

@@ -2,7 +2,7 @@
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use nasty_teacher::losses::{self, Dist, Dkd, Skeptical};
+use nasty_teacher::losses::{self, Dist, Dkd, ShallowExit, Skeptical};
 use serde_json::Value;
 
 use crate::cases::{Case, close, file, list, rows};
@@ -118,8 +118,13 @@ fn loss(name: &str, case: &Case<'_>, batch: &Batch) -> (Tensor<1>, Vec<Tensor<2>
         }
         "logit_l1" => losses::logit_l1(student, losses::recovered_logits(teacher)),
         "skeptical" => {
-            let thief =
-                Skeptical { exit: p.whole("loc"), temperature: p.number("tau"), alpha: p.number("alpha") };
+            let exit = match p.whole("loc") {
+                1 => ShallowExit::AfterStage3,
+                2 => ShallowExit::AfterStage2,
+                3 => ShallowExit::AfterStage1,
+                other => panic!("{}: exit {other}", case.what()),
+            };
+            let thief = Skeptical { exit, temperature: p.number("tau"), alpha: p.number("alpha") };
             let exits = batch.exits();
             let by = exits.to_vec();
             let loss = if p.flag("distil") {

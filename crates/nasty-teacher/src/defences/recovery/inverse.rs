@@ -54,7 +54,7 @@ fn rises_from(beta: f64, gamma: f64) -> Option<f64> {
 /// None where h does not rise at all, or where the classes are too many to be all as large.
 pub fn invert_reverse_sigmoid(served: &Row, beta: f64, gamma: f64) -> Option<Inverted> {
     let least = rises_from(beta, gamma)?;
-    if !(served.classes() as f64 * least <= 1.0) {
+    if served.classes() as f64 * least > 1.0 {
         return None;
     }
     let inverse = |w: f64| reach(least, 1.0 - least, w, |r| h(r, beta, gamma));

@@ -1,5 +1,6 @@
 //! Networks for other programs: safetensors with PyTorch's names beside a `config.json`, and ONNX.
 
+mod defend;
 mod onnx;
 #[cfg(test)]
 mod tests;
@@ -7,6 +8,11 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub(crate) use onnx::to_onnx;
+
+use defend::GraphInputs;
+use defend::foreign::defend_model;
+
+use crate::defences::{ClassTails, DefenceError, Stack};
 
 use super::weights::{CONFIG_FILE, config_text, to_safetensors, write_whole};
 use super::{NetError, Network, NetworkConfig};
@@ -18,6 +24,16 @@ pub enum ExportError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Net(#[from] NetError),
+    /// The defence cannot be part of the file.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Defence(#[from] DefenceError),
+    /// A defence can be in an ONNX file only.
+    #[error("a defence cannot be part of {}: expected a name that ends in .onnx", path.display())]
+    NoGraph {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file's name does not say a format.
     #[error("cannot tell the format of {}: expected a name that ends in .safetensors or .onnx", path.display())]
     #[diagnostic(help("safetensors is for PyTorch and the like, ONNX runs anywhere"))]
@@ -67,4 +83,51 @@ pub fn export(path: &Path, network: &Network, config: &NetworkConfig) -> Result<
         }
         _ => Err(ExportError::Format { path: path.to_owned() }),
     }
+}
+
+/// Writes `network` behind the defences of `stack` to the ONNX file `path`: its output is `probabilities` in place of
+/// `logits`. A class tail needs its table. Gives the files written.
+///
+/// # Errors
+/// [`ExportError`]; [`ExportError::Defence`] for a defence that cannot be expressed in a graph.
+pub fn export_defended(
+    path: &Path,
+    network: &Network,
+    config: &NetworkConfig,
+    stack: &Stack,
+    class_tails: Option<&ClassTails>,
+) -> Result<Vec<PathBuf>, ExportError> {
+    if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
+        return Err(ExportError::NoGraph { path: path.to_owned() });
+    }
+    write_whole(path, &onnx::to_defended_onnx(network, config, stack, class_tails)?)?;
+    Ok(vec![path.to_owned()])
+}
+
+/// Protobuf messages are no larger.
+const MAX_MODEL_BYTES: u64 = 1 << 31;
+
+/// Writes the foreign ONNX model `model` behind the defences of `stack` to `path`. Its one output `[batch, classes]`, which is
+/// `probabilities` or else logits, stays inside; a class tail needs its table. Gives the files written.
+///
+/// # Errors
+/// [`ExportError`]; [`NetError::Format`] says why a model cannot carry the defence.
+pub fn defend_onnx(
+    model: &Path,
+    probabilities: bool,
+    stack: &Stack,
+    class_tails: Option<&ClassTails>,
+    path: &Path,
+) -> Result<Vec<PathBuf>, ExportError> {
+    let expected = "an ONNX model that can carry a defence";
+    let bytes = std::fs::metadata(model).map_err(|e| NetError::read(model, e))?.len();
+    if bytes > MAX_MODEL_BYTES {
+        return Err(NetError::format(model, expected, format!("{bytes} bytes, more than 2 GiB")).into());
+    }
+    let bytes = std::fs::read(model).map_err(|e| NetError::read(model, e))?;
+    let inputs = GraphInputs { class_tails, ..GraphInputs::default() };
+    let defended = defend_model(&bytes, stack, probabilities, inputs)
+        .map_err(|reason| NetError::format(model, expected, reason))?;
+    write_whole(path, &defended)?;
+    Ok(vec![path.to_owned()])
 }

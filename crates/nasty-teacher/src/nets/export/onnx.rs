@@ -6,18 +6,43 @@
 use nasty_kernels::{Activation, Curve, MaxWindow};
 
 use super::super::layers::adaptive_shares;
+use crate::defences::{ClassTails, DefenceError, Stack};
 use crate::nets::{Graph, NamedTensor, Network, NetworkConfig, Node, Op};
 use crate::protobuf::Message;
 
+use super::defend::foreign::METADATA;
+use super::defend::{Answer, Fragment, GraphInputs, defend};
+
 /// Version of ONNX's operator set that is written.
-const OPSET: u64 = 17;
+pub(super) const OPSET: u64 = 17;
 /// The file format version that came with that operator set (ONNX 1.12).
-const IR_VERSION: u64 = 8;
-const FLOAT: u64 = 1;
-const INT64: u64 = 7;
+pub(super) const IR_VERSION: u64 = 8;
+/// Batch-norm's, as PyTorch has it.
+const EPSILON: f32 = 1e-5;
+
+pub(super) const FLOAT: u64 = 1;
+pub(super) const INT64: u64 = 7;
 
 /// The network as an ONNX model; the configuration goes into its metadata.
 pub(crate) fn to_onnx(network: &Network, config: &NetworkConfig) -> Vec<u8> {
+    model(network, config, None)
+}
+
+/// The network behind a defence: the output is `probabilities` `[batch, classes]` in place of `logits`, which stay inside.
+/// The metadata say which defence it is.
+pub(crate) fn to_defended_onnx(
+    network: &Network,
+    config: &NetworkConfig,
+    stack: &Stack,
+    class_tails: Option<&ClassTails>,
+) -> Result<Vec<u8>, DefenceError> {
+    let inputs = GraphInputs { class_tails, ..GraphInputs::default() };
+    let answer = Answer { name: "logits", classes: network.classes(), probabilities: false, opset: OPSET };
+    let fragment = defend(stack, answer, "probabilities", inputs)?;
+    Ok(model(network, config, Some((stack, fragment))))
+}
+
+fn model(network: &Network, config: &NetworkConfig, defence: Option<(&Stack, Fragment)>) -> Vec<u8> {
     let graph = network.graph();
     let tensors = network.state_dict();
     let mut writer = Writer {
@@ -34,20 +59,22 @@ pub(crate) fn to_onnx(network: &Network, config: &NetworkConfig) -> Vec<u8> {
     writer.push("Identity", &[&logits], "logits", Message::default());
 
     let mut message = Message::default();
-    for node in &writer.nodes {
+    let added = defence.as_ref().map(|(_, fragment)| fragment);
+    for node in writer.nodes.iter().chain(added.iter().flat_map(|added| &added.nodes)) {
         message = message.message(1, node);
     }
     message = message.text(2, &config.architecture.to_string());
     for tensor in &tensors {
         message = message.message(5, &initializer(tensor));
     }
-    for constant in &writer.constants {
+    for constant in writer.constants.iter().chain(added.iter().flat_map(|added| &added.constants)) {
         message = message.message(5, constant);
     }
     let input = network.input();
     let [channels, side] = [input.channels, input.side].map(Some);
     message = message.message(11, &value("input", &[None, channels, side, side]));
-    message = message.message(12, &value("logits", &[None, Some(network.classes())]));
+    let output = if defence.is_some() { "probabilities" } else { "logits" };
+    message = message.message(12, &value(output, &[None, Some(network.classes())]));
 
     let mut model = Message::default()
         .int(1, IR_VERSION)
@@ -65,6 +92,9 @@ pub(crate) fn to_onnx(network: &Network, config: &NetworkConfig) -> Vec<u8> {
         ("label_names", labels),
     ] {
         model = model.message(14, &Message::default().text(1, key).text(2, &text));
+    }
+    if let Some((stack, _)) = defence {
+        model = model.message(14, &Message::default().text(1, METADATA).text(2, &stack.to_string()));
     }
     model.into_bytes()
 }
@@ -297,7 +327,7 @@ fn initializer(tensor: &NamedTensor) -> Message {
 }
 
 /// A float32 input or output; `None` is the batch.
-fn value(name: &str, shape: &[Option<usize>]) -> Message {
+pub(super) fn value(name: &str, shape: &[Option<usize>]) -> Message {
     let dimension = |dim: &Option<usize>| match dim {
         Some(length) => Message::default().int(1, *length as u64),
         None => Message::default().text(2, "batch"),
@@ -308,13 +338,13 @@ fn value(name: &str, shape: &[Option<usize>]) -> Message {
 }
 
 /// A node's `attributes` and one more: a list of integers.
-fn ints(attributes: Message, name: &str, values: &[usize]) -> Message {
+pub(super) fn ints(attributes: Message, name: &str, values: &[usize]) -> Message {
     let attribute =
         values.iter().fold(Message::default().text(1, name), |message, v| message.int(8, *v as u64));
     attributes.message(5, &attribute.int(20, 7))
 }
 
-fn int(attributes: Message, name: &str, value: usize) -> Message {
+pub(super) fn int(attributes: Message, name: &str, value: usize) -> Message {
     attributes.message(5, &Message::default().text(1, name).int(3, value as u64).int(20, 2))
 }
 

@@ -24,11 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for architecture in architectures {
         // Small, also for networks that are made for 224 pixels; 72 is no multiple of 32.
         let side = if architecture.usual_side() == 32 { 32 } else { 72 };
-        write(
-            architecture,
-            Input { channels: 3, side },
-            &Path::new(&folder).join(architecture.to_string()),
-        )?;
+        write(architecture, Input { channels: 3, side }, &Path::new(&folder).join(architecture.to_string()))?;
     }
     Ok(())
 }

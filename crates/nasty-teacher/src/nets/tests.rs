@@ -220,8 +220,7 @@ fn the_smallest_allowed_images_give_logits_of_the_written_shapes() {
     // What the graph writes down is what real activations do, for one member of each family, at its least side and an
     // odd one.
     use super::Mode;
-    for name in
-        [
+    for name in [
         "cnn4",
         "mlp",
         "preresnet20",
@@ -240,8 +239,7 @@ fn the_smallest_allowed_images_give_logits_of_the_written_shapes() {
         "tv-convnext_tiny",
         "kd-resnet8x4",
         "kd-vgg8",
-    ]
-    {
+    ] {
         let architecture: Architecture = name.parse().unwrap();
         let least = *architecture.sides().start();
         for side in [least, least.max(11), least + 7] {
@@ -271,8 +269,7 @@ fn bf16_changes_the_logits_a_little_in_both_modes() {
         "kd-resnet8",
         "tv-mobilenet_v3_small",
         "tv-convnext_tiny",
-    ]
-    {
+    ] {
         for mode in [Mode::Train, Mode::Eval] {
             let logits = |precision| {
                 let network = build(name, 10, input).with_precision(precision);

@@ -17,9 +17,6 @@ use super::defend::{Answer, Fragment, GraphInputs, defend};
 pub(super) const OPSET: u64 = 17;
 /// The file format version that came with that operator set (ONNX 1.12).
 pub(super) const IR_VERSION: u64 = 8;
-/// Batch-norm's, as PyTorch has it.
-const EPSILON: f32 = 1e-5;
-
 pub(super) const FLOAT: u64 = 1;
 pub(super) const INT64: u64 = 7;
 

@@ -62,8 +62,8 @@ pub(super) fn page(findings: &Findings) -> Page {
     });
     let mut sections = vec![results(findings, &members)];
     if let Some(figure) = super::experiment::part_figure(findings, PartKind::Responses) {
-        let text = "A normal teacher's runner-up classes say which classes are alike, which is what a student learns from. A \
-                    nasty teacher gives high probabilities to classes that are not.";
+        let text = "A normal teacher's runner-up classes say which classes are alike, which is what a student learns from. Compare \
+                    those of the nasty teacher.";
         sections.push(Section {
             id: "logit-responses".into(),
             title: "What the teachers answer".into(),
@@ -207,12 +207,15 @@ fn headline(findings: &Findings, members: &[Member]) -> Option<Figure> {
         .collect();
     let normal = members.iter().find(|m| m.entry.role == Role::NormalTeacher)?;
     let nasty = members.iter().find(|m| m.entry.role == Role::NastyTeacher)?;
-    // Whose answers they are is the colour; the names must fit a phone.
-    let name = |m: &Member| match (m.kind(), m.recipe.objective.temperature()) {
-        (Kind::Teacher, _) => "the teacher itself".to_owned(),
-        (_, Some(_)) if m.without_labels() => "as served, no labels (τ = 1)".to_owned(),
-        (_, Some(tau)) => format!("imitated at τ = {tau}"),
-        (_, None) => "predicted classes only".to_owned(),
+    // Short, for the names must fit a phone.
+    let name = |m: &Member| {
+        let whose = m.teacher().map_or("", Teacher::name);
+        match (m.kind(), m.recipe.objective.temperature()) {
+            (Kind::Teacher, _) => "nasty teacher itself".to_owned(),
+            (_, Some(_)) if m.without_labels() => format!("{whose}, as served, no labels (τ = 1)"),
+            (_, Some(tau)) => format!("{whose}, imitated at τ = {tau}"),
+            (_, None) => format!("{whose}, predicted classes only"),
+        }
     };
     let shown: Vec<&Member> = [nasty].into_iter().chain(students).collect();
     if shown.len() < 2 || difference(members, nasty).is_none() {

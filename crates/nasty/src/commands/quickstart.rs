@@ -8,7 +8,7 @@ use crate::ui::{self, PlanWatcher};
 use clap::Args;
 use nasty_teacher::lab::experiment::Experiment;
 use nasty_teacher::lab::quickstart::results;
-use nasty_teacher::lab::{Executor, Local, Plan, Planned, Record, TaskEnd};
+use nasty_teacher::lab::{Executor, Local, Plan, Planned, Record};
 use nasty_teacher::report::{experiment, quickstart as page};
 use nasty_teacher::write_whole;
 use std::path::PathBuf;
@@ -45,8 +45,8 @@ pub fn run(args: &QuickstartArgs, stop: &Stop) -> Result<End> {
     let watcher = PlanWatcher::new(plan.tasks.len(), quiet, stop.clone(), &told);
     let ends = Local { worker: &workplace, jobs: 1 }.execute(&plan, &watcher);
     watcher.finish();
-    if ends.iter().any(|end| !matches!(end, TaskEnd::Done)) {
-        return conclude(&plan, ends, quiet);
+    if conclude(&plan, ends, quiet)? == End::Stopped {
+        return Ok(End::Stopped);
     }
 
     let findings = workplace.store.findings(record)?;

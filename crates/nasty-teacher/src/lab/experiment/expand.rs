@@ -22,10 +22,7 @@ impl Experiment {
     ///
     /// # Errors
     /// [`ExperimentError`] for a recipe that cannot be, or a data set that cannot be read.
-    pub fn resolve(
-        &self,
-        facts: &mut dyn FnMut(&DataName, Option<usize>) -> Result<DataFacts, DataError>,
-    ) -> Result<Resolved, ResolveError> {
+    pub fn resolve(&self, facts: &mut AskFacts<'_>) -> Result<Resolved, ResolveError> {
         let mut grid = Grid { experiment: self, resolved: Resolved::default(), known: HashMap::new() };
         for data in &self.settings.data {
             let facts = facts(data, self.settings.side())?;
@@ -37,6 +34,9 @@ impl Experiment {
         Ok(grid.resolved)
     }
 }
+
+/// Says what is known of a data set, its images resized to a side.
+pub type AskFacts<'a> = dyn FnMut(&DataName, Option<usize>) -> Result<DataFacts, DataError> + 'a;
 
 /// Why an experiment has no plan.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

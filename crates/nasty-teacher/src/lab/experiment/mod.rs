@@ -12,7 +12,7 @@ mod shipped;
 
 pub use axes::{AxisKind, AxisScale, AxisSpec, Place, Value};
 pub use cells::{DataFacts, Entry, Resolved, Role, Side};
-pub use expand::ResolveError;
+pub use expand::{AskFacts, ResolveError};
 pub(super) use file::gather_parts;
 pub use file::{Experiment, ExperimentError};
 pub use parts::{DataFreeSettings, PartKind, PartResult};

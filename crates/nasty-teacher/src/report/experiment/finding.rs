@@ -74,12 +74,12 @@ fn students(findings: &Findings) -> Option<String> {
     let teacher = |damage: &Damage| {
         let of = |role| measure(findings, role, &damage.place, &ACCURACY);
         let change = of(Role::NastyTeacher).minus(&of(Role::NormalTeacher)).signed(1);
-        change.map_or_else(String::new, |c| format!("; the nasty teacher against the normal one {c} points"))
+        change.map_or_else(String::new, |c| format!(" (the nasty teacher against the normal one: {c})"))
     };
     let worst = damages.first()?;
     let mut text = match damages.last() {
         Some(mildest) if damages.len() > 1 => format!(
-            "Students of the nasty teacher lose most at {}: against the same network trained alone {} points{}. They lose least, \
+            "Students of the nasty teacher lose most at {}: {} points against the same network trained alone{}. They lose least, \
              or gain, at {}: {} points{}.",
             at(&varying, &worst.place),
             lost(worst),

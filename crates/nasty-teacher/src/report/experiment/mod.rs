@@ -188,7 +188,11 @@ fn sections(findings: &Findings, stem: &str, several: bool) -> Vec<Section> {
     let curves = figures::learning_curves(findings).into_iter();
     let curves: Vec<Block> = curves.map(|figure| Block::Figure(named(figure, stem))).collect();
     let again = vec![Block::Command(record.command.clone()), Block::Facts(facts(findings))];
-    let mut sections = vec![Section { id: stem.to_owned(), title: settings.title.clone(), blocks: results }];
+    // Experiments of one file are told apart by what was changed.
+    let changes = record.changes.join(" ");
+    let changes = if changes.is_empty() { changes } else { format!(" ({changes})") };
+    let title = settings.title.clone() + &changes;
+    let mut sections = vec![Section { id: stem.to_owned(), title, blocks: results }];
     for (id, title, blocks) in [("curves", "Learning curves", curves), ("again", "Run it again", again)] {
         match (several, blocks.is_empty()) {
             (_, true) => {}

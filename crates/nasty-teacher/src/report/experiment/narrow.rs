@@ -13,7 +13,7 @@ use crate::report::{Cell, Column, Mark, Table, Tone};
 /// The teachers: what being nasty costs them.
 pub(super) fn teachers(findings: &Findings) -> Option<Table> {
     let nasty = places(findings, |role| role == Role::NastyTeacher);
-    let axes = axes(&nasty, &[AxisKind::Teacher]);
+    let axes = words_first(axes(&nasty, &[AxisKind::Teacher]));
     let settings = &findings.record.settings;
     let paper = nasty.iter().any(|place| reference(settings, place, false).is_some());
     let mut columns: Vec<Column> = axes.iter().map(|a| axis_column(*a)).collect();
@@ -67,6 +67,12 @@ pub(super) fn teachers(findings: &Findings) -> Option<Table> {
     Some(table).filter(|table| !table.rows.is_empty())
 }
 
+/// Names before numbers: a row begins with what it is about.
+fn words_first(mut axes: Vec<AxisKind>) -> Vec<AxisKind> {
+    axes.sort_by_key(|axis| axis.is_number());
+    axes
+}
+
 /// A student's row before it is a row: the places that its runs stand at.
 struct Row<'a> {
     source: Source,
@@ -79,7 +85,7 @@ pub(super) fn students(findings: &Findings) -> Option<Table> {
     let settings = &findings.record.settings;
     let sources = &settings.student.as_ref()?.from;
     let places = places(findings, |role| matches!(role, Role::Student(_)));
-    let axes = axes(&places, &[AxisKind::Student]);
+    let axes = words_first(axes(&places, &[AxisKind::Student]));
     let mut rows: Vec<Row> = Vec::new();
     for place in &places {
         for &source in sources {

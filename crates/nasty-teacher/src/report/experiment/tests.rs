@@ -191,7 +191,7 @@ fn a_network_at_several_places_has_one_row_on_the_page() {
     let table = narrow::students(&found).unwrap();
     let csv = table.to_csv();
     assert_eq!(table.rows.len(), 1 + 1 + 6, "alone, from normal, and from each nasty one: {csv}");
-    assert!(csv.lines().nth(1).unwrap().starts_with("any,cnn4,labels alone,"), "{csv}");
+    assert!(csv.lines().nth(1).unwrap().starts_with("cnn4,labels alone,any,"), "{csv}");
     assert_eq!(tables::students(&found).unwrap().rows.len(), 6, "the paper's form is a row a place");
     assert_eq!(narrow::teachers(&found).unwrap().rows.len(), 1 + 6);
 }
@@ -227,13 +227,10 @@ fn the_finding_comes_first_and_is_computed() {
         }
     });
     let found = finding::findings(&found).join(" ");
-    assert!(
-        found.contains("lose most at ω = 0.025: against the same network trained alone cnn4 −10.0 points"),
-        "{found}"
-    );
+    assert!(found.contains("lose most at ω = 0.025: cnn4 −10.0 points against"), "{found}");
     assert!(
         found.contains("cnn4 +1.0 points")
-            && found.contains("the nasty teacher against the normal one 0.0 points"),
+            && found.contains("(the nasty teacher against the normal one: 0.0)"),
         "{found}"
     );
     let html = page(&[findings("tsne", &[], usual)]).to_html().unwrap();

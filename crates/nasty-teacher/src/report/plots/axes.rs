@@ -233,7 +233,7 @@ pub(super) fn draw(svg: &mut Svg, frame: &Frame, (x, x_label): (&Scale, &str), (
         svg.line("grid", (frame.left, tick.at), (frame.right, tick.at));
         svg.text("tick end", frame.left - 8.0, tick.at + 4.5, &tick.label);
     }
-    for tick in x.ticks(72.0) {
+    for tick in x.ticks(if x.whole { 40.0 } else { 72.0 }) {
         svg.line("axis", (tick.at, frame.bottom), (tick.at, frame.bottom + 5.0));
         svg.text("tick mid", tick.at, frame.bottom + 19.0, &tick.label);
     }

@@ -14,6 +14,7 @@ pub mod lab;
 pub mod losses;
 pub mod nets;
 pub mod numerics;
+mod pickle;
 mod protobuf;
 pub mod random;
 pub mod report;

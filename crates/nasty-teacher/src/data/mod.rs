@@ -7,6 +7,7 @@
 
 pub mod batches;
 pub mod catalog;
+pub mod class_map;
 pub mod error;
 pub mod fetch;
 pub mod image_set;
@@ -18,6 +19,7 @@ mod class_folders;
 mod class_names;
 mod files;
 mod idx;
+pub(crate) mod npz;
 mod pickle;
 mod pictures;
 mod render;
@@ -28,6 +30,7 @@ mod tiny_imagenet;
 
 pub use batches::{Batch, Epoch, EpochBatches, epoch_batches, held_out, render};
 pub use catalog::{DataName, load};
+pub use class_map::{ClassMap, ClassMismatch, Unnamed, class_map};
 pub use error::DataError;
 pub use image_set::{DataSet, ImageSet, Normalisation};
 pub use roots::DataRoots;

@@ -6,6 +6,7 @@ use super::recorder::Recorder;
 use super::result::{EmbeddingResult, Failure, InversionResult, RESULT_FORMAT, ResponsesResult, RunResult};
 use super::store::Run;
 use super::task::Task;
+use super::weights::fit;
 use super::workplace::{Workplace, normalisation_of};
 use crate::analysis::responses::{Responses, ResponsesRecipe};
 use crate::analysis::tsne::TsneRecipe;
@@ -93,19 +94,14 @@ impl Workplace {
         run: &Run,
     ) -> Result<(Network, Normalisation, NetworkConfig), JobError> {
         let (network, config) = self.network(reference)?;
-        let input = Input { channels: data.test.channels, side: data.test.height };
-        if network.classes() != data.classes.len() || network.input() != input {
-            let problem = format!(
-                "its network {} takes {:?} and tells {} classes apart, the data set has {input:?} and {} classes",
-                reference.0,
-                network.input(),
-                network.classes(),
-                data.classes.len()
-            );
-            return Err(JobError::Recipe { recipe: run.hash.clone(), problem });
+        let fitted = fit(network, config, data, &self.device).map_err(|e| JobError::Recipe {
+            recipe: run.hash.clone(),
+            problem: format!("its network {}: {e}", reference.0),
+        })?;
+        if let Some(note) = &fitted.note {
+            tracing::warn!("{}: {note}", reference.0);
         }
-        let normalisation = normalisation_of(&config);
-        Ok((network, normalisation, config))
+        Ok((fitted.network, normalisation_of(&fitted.config), fitted.config))
     }
 
     fn data_free(

@@ -1,11 +1,13 @@
 //! One recipe carried out: from its data set and frozen network to a finished run in the store.
 
+use super::doubts::doubts;
 use super::executor::{Ended, Worker, on_a_pool};
 use super::recorder::Recorder;
 use super::result::{Failure, Nastiness, RESULT_FORMAT, RunResult};
 use super::split::Split;
 use super::store::StoreError;
 use super::task::Task;
+use super::weights::{Fitted, Misfit, fit};
 use super::workplace::{Workplace, normalisation_of};
 use crate::analysis::AnalysisError;
 use crate::data::{DataError, DataSet, ImageSet, Normalisation};
@@ -113,6 +115,9 @@ impl Workplace {
             return Err(refuse(format!("precision bf16 needs the device flex, found {}", self.device_name)));
         }
         let split = Split::of(recipe, &data).map_err(refuse)?;
+        for doubt in doubts(recipe, &data, &split, &self.store) {
+            tracing::warn!("{doubt}");
+        }
         let input = Input { channels: data.train.channels, side: data.train.height };
         let autodiff = self.device.clone().autodiff();
         let network = recipe
@@ -184,26 +189,21 @@ impl Workplace {
     ) -> Result<Option<Frozen>, Result<JobError, String>> {
         let Some(reference) = recipe.objective.frozen() else { return Ok(None) };
         let (network, config) = self.network(reference).map_err(|e| Ok(e.into()))?;
-        let input = Input { channels: data.train.channels, side: data.train.height };
-        if network.classes() != data.classes.len() || network.input() != input {
-            return Err(Err(format!(
-                "its frozen network {} takes {:?} and tells {} classes apart, the data set has {input:?} and {} classes",
-                reference.0,
-                network.input(),
-                network.classes(),
-                data.classes.len()
-            )));
+        let fitted = fit(network, config, data, &self.device)
+            .map_err(|e| Err(format!("its frozen network {}: {e}", reference.0)))?;
+        if let Some(note) = &fitted.note {
+            tracing::warn!("{}: {note}", reference.0);
         }
         let key = TableKey {
-            network: reference.0.clone(),
+            network: fitted.known_as(&reference.0),
             data: recipe.data.digest.clone(),
             augmentation: recipe.augmentation.clone(),
             images: data.train.len(),
             classes: data.classes.len(),
         };
         Ok(Some(Frozen {
-            network,
-            normalisation: normalisation_of(&config),
+            normalisation: normalisation_of(&fitted.config),
+            network: fitted.network,
             images: split.train.clone(),
             places: split.places.clone(),
             augmentation: recipe.augmentation.clone(),
@@ -224,6 +224,10 @@ impl Workplace {
             return Ok(None);
         };
         let (adversary, config) = self.network(adversary)?;
+        let refused =
+            |e: Misfit| JobError::Recipe { recipe: recipe.hash(), problem: format!("its adversary: {e}") };
+        let Fitted { network: adversary, config, .. } =
+            fit(adversary, config, data, &self.device).map_err(refused)?;
         let classes = data.classes.len();
         let (images, on) = held_out.map_or((&data.test, "test"), |images| (images, "held-out"));
         let of_adversary =

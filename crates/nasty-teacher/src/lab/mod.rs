@@ -4,6 +4,7 @@ mod attack_job;
 mod calibration;
 mod cost;
 pub mod defaults;
+mod doubts;
 mod executor;
 pub mod experiment;
 mod job;
@@ -33,5 +34,5 @@ pub use result::{
 };
 pub use store::{Run, RunLock, Store, StoreError};
 pub use task::Task;
-pub use weights::{KnownNormalisation, load_network};
+pub use weights::{Fitted, KnownNormalisation, Misfit, fit, load_network};
 pub use workplace::{Workplace, digest, normalisation_of};

@@ -19,6 +19,7 @@ mod mobilenet;
 mod network;
 mod overview;
 mod preresnet;
+mod reorder;
 mod resnet;
 mod resnext;
 mod shufflenet;
@@ -33,7 +34,9 @@ pub use error::NetError;
 pub use export::{ExportError, export};
 pub use generator::Generator;
 pub use graph::{Graph, LayerSummary, Node, Op};
-pub use import::{ImportError, ImportOptions, ImportReport, Imported, Side, import};
+pub use import::{
+    Check, ImportError, ImportOptions, ImportReport, Imported, Known, LogitCheck, Side, check, import,
+};
 pub use layers::NormStatistics;
 pub use nasty_kernels::Precision;
 pub use network::{Mode, NamedTensor, Network, Output};

@@ -55,8 +55,11 @@ fn calls_are_recorded_and_never_made() {
         let (function, arguments) = pickled.call(pickled.root).expect("a call");
         assert_eq!((function, arguments.is_empty()), ("os.system", false), "{bytes:?}");
     }
-    let built = root(b"\x80\x02cm\nC\n)\x81}X\x01\x00\x00\x00aK\x01sb]K\x02ae.");
-    assert!(matches!(built.root, Value::Object(_)));
+    // What is done to the object that a call would make is kept with the call: state, items, entries.
+    let built = root(b"\x80\x02cm\nC\n)\x81}X\x01\x00\x00\x00aK\x01sb(K\x02eX\x01\x00\x00\x00bK\x03s.");
+    let Some(Object::Call(call)) = built.object(built.root) else { panic!("{:?}", built.root) };
+    assert!(built.entries(call.state.expect("a state")).is_some_and(|state| state[0].1 == Value::Int(1)));
+    assert_eq!((call.items.as_slice(), call.entries[0].1), (&[Value::Int(2)][..], Value::Int(3)));
 }
 
 #[test]
@@ -66,7 +69,7 @@ fn what_is_no_pickle_is_told() {
         (b"hello", "no pickle"),
         (b"\x80\x09", "protocol 9"),
         (b"\x80\x02.", "an empty stack"),
-        (b"\x80\x02(N.", "its end"),
+        (b"\x80\x02(N.", ""),
         (b"\x80\x02N(.", "an empty stack"),
         (b"\x80\x02h\x00.", "a reference to nothing"),
         (b"\x80\x02t.", "no mark"),

@@ -126,7 +126,9 @@ fn says_what_is_wrong() {
     says(&replaced(b"K\x03K\x01K\x00e", b"K\x03K\x01e"), "2 `labels`");
     says(&replaced(b"K\x03K\x01K\x00e", b"K\x03NK\x00e"), "no integers");
     says(&replaced(b"K\x03K\x04\x86", b"K\x04K\x03\x86"), "`data` of shape [4, 3]");
-    says(&replaced(b"U\x02u1", b"U\x02f8"), "other numbers than bytes");
+    says(&replaced(b"U\x02u1", b"U\x02i1"), "other numbers than bytes");
+    says(&replaced(b"U\x02u1", b"U\x02f8"), "12 bytes for an array of shape [3, 4]");
+    says(&replaced(b"U\x02u1", b"U\x02O8"), "other things than numbers");
     says(&replaced(b"U\x0c\xfa\xfb", b"U\x0a"), "10 bytes for an array of shape [3, 4]");
     says(b"\x80\x02].", "no dict");
     says(b"\x80\x02.", "an empty stack");

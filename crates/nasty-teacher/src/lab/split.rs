@@ -81,8 +81,8 @@ mod tests {
         let error = split(1, None).err().expect("refused");
         assert!(error.contains("5 of 11 classes") && error.contains("whose 1 image is held out"), "{error}");
         assert!(error.contains("data.validation=0"), "{error}");
-        assert_eq!(split(1, Some(0)).ok().expect("all are trained on").train.len(), 11);
-        let two = split(2, None).ok().expect("one of each is left");
+        assert_eq!(split(1, Some(0)).expect("all are trained on").train.len(), 11);
+        let two = split(2, None).expect("one of each is left");
         assert_eq!((two.train.class_counts(11), two.validation.map(|v| v.len())), (vec![1; 11], Some(11)));
         assert!(split(2, Some(22)).err().expect("all held out").contains("only 22 training images"));
     }

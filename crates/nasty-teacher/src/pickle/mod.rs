@@ -130,7 +130,7 @@ impl<'a> Pickled<'a> {
             (_, Some(Object::Text(bytes))) => Some(bytes.into()),
             (_, Some(Object::Call(_))) => match self.call(value)? {
                 ("_codecs.encode" | "builtins.bytearray" | "__builtin__.bytearray", [text, encoding])
-                    if matches!(&*self.plain(*encoding)?, b"latin1" | b"latin-1") =>
+                    if matches!(self.plain(*encoding)?, b"latin1" | b"latin-1") =>
                 {
                     text::latin1(self.plain(*text)?)
                 }

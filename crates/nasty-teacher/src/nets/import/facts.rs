@@ -7,12 +7,15 @@ use crate::pickle::{Object, Pickled, Value};
 /// What is said, and where.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Facts {
-    pub(super) normalisations: Vec<Said<(Vec<f32>, Vec<f32>)>>,
+    pub(super) normalisations: Vec<Said<Figures>>,
     pub(super) labels: Vec<Said<Vec<String>>>,
     pub(super) sides: Vec<usize>,
     pub(super) architectures: Vec<String>,
     pub(super) classes: Vec<usize>,
 }
+
+/// Mean and standard deviation of each channel.
+pub(super) type Figures = (Vec<f32>, Vec<f32>);
 
 /// A fact, and the place that says it.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,7 +147,7 @@ impl Facts {
 }
 
 /// Mean and standard deviation as they apply to pixels in 0..1, if the numbers can be such.
-pub(super) fn normalisation(mean: Vec<f32>, std: Vec<f32>) -> Option<(Vec<f32>, Vec<f32>)> {
+pub(super) fn normalisation(mean: Vec<f32>, std: Vec<f32>) -> Option<Figures> {
     let channels = mean.len();
     let fits = matches!(channels, 1..=4)
         && std.len() == channels

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::facts::{PAIRS, Said, normalisation};
+use super::facts::{Figures, PAIRS, Said, normalisation};
 use super::recognise::{Fit, Layouts, Shapes};
 use super::stored::Stored;
 use super::{ImportError, ImportOptions};
@@ -41,7 +41,7 @@ pub(super) struct Selection {
     /// Prefixes of other whole networks in the file.
     pub(super) others: Vec<String>,
     /// Normalisations among the tensors.
-    pub(super) normalisations: Vec<Said<(Vec<f32>, Vec<f32>)>>,
+    pub(super) normalisations: Vec<Said<Figures>>,
 }
 
 /// Picks the state dictionary under the key asked for, or the only one there is. `all` is sorted by name.
@@ -210,7 +210,7 @@ fn usual_prefix(path: &Path, all: &[Stored], key: Option<&str>, start: &str) -> 
 
 /// Takes the means and standard deviations of channels out of the tensors: a network that normalises its own input
 /// keeps them as buffers.
-fn take_normalisations(all: Vec<Stored>) -> (Vec<Said<(Vec<f32>, Vec<f32>)>>, Vec<Stored>) {
+fn take_normalisations(all: Vec<Stored>) -> (Vec<Said<Figures>>, Vec<Stored>) {
     let small =
         |t: &Stored| t.is_float() && matches!(t.shape.iter().product::<usize>(), 1..=4) && t.claimed() <= 32;
     let by_name: BTreeMap<&str, &Stored> =

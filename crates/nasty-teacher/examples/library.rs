@@ -50,9 +50,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (_, alone) = run("student alone", recipe("cnn4", Kind::Train, &[])?)?;
 
     // The audit: several thieves against each teacher. `objective.kind` chooses the thief.
-    println!("teacher {:.2} %, student alone {:.2} %", 100.0 * result.test.accuracy, 100.0 * alone.test.accuracy);
+    println!(
+        "teacher {:.2} %, student alone {:.2} %",
+        100.0 * result.test.accuracy,
+        100.0 * alone.test.accuracy
+    );
     for (whose, teacher) in [("normal", &normal), ("nasty", &nasty)] {
-        for thief in [&["objective.temperature=10"][..], &["objective.kind=dkd"], &["objective.kind=hard-label"]] {
+        for thief in
+            [&["objective.temperature=10"][..], &["objective.kind=dkd"], &["objective.kind=hard-label"]]
+        {
             let recipe = recipe("cnn4", Kind::Distill(teacher.clone()), thief)?;
             let (_, clone) = run(&format!("{} against the {whose} teacher", thief.join(" ")), recipe)?;
             println!("  {:.2} %", 100.0 * clone.test.accuracy);

@@ -125,7 +125,7 @@ impl Bench {
         let count = if kind == Kind::Data { IMAGES } else { batch_size };
         let pixels = (0..count * side * side * CHANNELS).map(|i| (i * 7919 % 251) as u8).collect();
         let labels = (0..count).map(|i| (i % classes) as u16).collect();
-        let set = Arc::new(ImageSet { height: side, width: side, channels: CHANNELS, pixels, labels });
+        let set = Arc::new(ImageSet::new(side, side, CHANNELS, pixels, labels));
         let batch = batches(&set, batch_size).next().ok_or("an empty batch")?;
         let optimiser = Optimiser::of_kind("sgd").ok_or("no SGD")?.build();
         let images = tensor(&batch, &set, &device);

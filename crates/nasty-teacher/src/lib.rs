@@ -20,6 +20,7 @@ pub mod losses;
 pub mod metrics;
 pub mod nets;
 pub mod numerics;
+mod pickle;
 mod protobuf;
 pub mod random;
 #[cfg(feature = "report")]

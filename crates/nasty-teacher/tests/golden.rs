@@ -1,8 +1,8 @@
 //! Every network held against values that the published PyTorch definitions gave in float64: parameter counts, logits
 //! in both modes, three losses, every gradient's norm, three steps of SGD with the running statistics after them.
 //!
-//! The cases lie beside the clone, in `../shared/reference/golden`, or where `NASTY_GOLDEN_DIR` says. A missing or
-//! empty folder is a failure.
+//! The cases lie in `tests/golden` of this crate, or where `NASTY_GOLDEN_DIR` says. A missing or empty folder is a
+//! failure.
 
 mod golden_case;
 
@@ -14,7 +14,7 @@ use nasty_teacher::nets::Architecture;
 fn folder() -> PathBuf {
     match std::env::var_os("NASTY_GOLDEN_DIR") {
         Some(folder) => folder.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/reference/golden"),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden"),
     }
 }
 

@@ -35,13 +35,7 @@ pub(super) fn images(
         // A float as u8 saturates.
         ((value * normalisation.std[c] + normalisation.mean[c]) * 255.0).round() as u8
     };
-    ImageSet {
-        height: side,
-        width: side,
-        channels,
-        pixels: pixels.iter().enumerate().map(byte).collect(),
-        labels,
-    }
+    ImageSet::new(side, side, channels, pixels.iter().enumerate().map(byte).collect(), labels)
 }
 
 /// A scalar's value.

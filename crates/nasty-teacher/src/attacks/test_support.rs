@@ -58,7 +58,7 @@ pub(crate) fn normalisation() -> Normalisation {
 
 pub(crate) fn test_images() -> ImageSet {
     let pixels = (0..12 * 64).map(|i| (i * 53 % 251) as u8).collect();
-    ImageSet { height: 8, width: 8, channels: 1, pixels, labels: (0..12).map(|i| i % 3).collect() }
+    ImageSet::new(8, 8, 1, pixels, (0..12).map(|i| i % 3).collect())
 }
 
 pub(crate) fn data() -> TestData {

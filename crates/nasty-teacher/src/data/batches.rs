@@ -160,7 +160,7 @@ mod tests {
     fn set(count: usize) -> Arc<ImageSet> {
         let pixels = (0..count * 12).map(|i| (i * 37 % 251) as u8).collect();
         let labels = (0..count as u16).map(|i| i % 3).collect();
-        Arc::new(ImageSet { height: 2, width: 2, channels: 3, pixels, labels })
+        Arc::new(ImageSet::new(2, 2, 3, pixels, labels))
     }
 
     fn levels() -> Normalisation {

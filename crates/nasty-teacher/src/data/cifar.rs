@@ -82,6 +82,18 @@ pub(super) const CIFAR100: Cifar = Cifar {
     label_key: "fine_labels",
 };
 
+/// Images read so far.
+struct Read {
+    pixels: Vec<u8>,
+    labels: Vec<u16>,
+}
+
+impl Read {
+    fn set(self) -> ImageSet {
+        ImageSet::new(SIDE, SIDE, 3, self.pixels, self.labels)
+    }
+}
+
 impl Cifar {
     /// Where it may lie, the fastest to read first.
     pub(super) fn places(&self, roots: &DataRoots) -> Vec<PathBuf> {
@@ -104,8 +116,8 @@ impl Cifar {
         };
         let mut load = |numbers: std::ops::Range<usize>, images: usize| {
             let count = numbers.len() * images;
-            let (pixels, labels) = (Vec::with_capacity(count * IMAGE), Vec::with_capacity(count));
-            let mut set = ImageSet { height: SIDE, width: SIDE, channels: 3, pixels, labels };
+            let mut read =
+                Read { pixels: Vec::with_capacity(count * IMAGE), labels: Vec::with_capacity(count) };
             for number in numbers {
                 let (label, bytes) = match &mut members {
                     Some(members) => {
@@ -115,12 +127,12 @@ impl Cifar {
                     None => self.file(&place.join(files[number]), self.size_limit(is_python, images))?,
                 };
                 if is_python {
-                    self.parse_pickle(&label, &bytes, images, &mut set)?;
+                    self.parse_pickle(&label, &bytes, images, &mut read)?;
                 } else {
-                    self.parse_binary(&label, &bytes, images, &mut set)?;
+                    self.parse_binary(&label, &bytes, images, &mut read)?;
                 }
             }
-            Ok(set)
+            Ok(read.set())
         };
         let train = load(0..version.train.len(), self.train_images)?;
         Ok((train, load(version.train.len()..files.len(), self.test_images)?))
@@ -154,7 +166,7 @@ impl Cifar {
         label: &str,
         bytes: &[u8],
         images: usize,
-        set: &mut ImageSet,
+        read: &mut Read,
     ) -> Result<(), DataError> {
         let size = images * (self.label_bytes + IMAGE);
         if bytes.len() != size {
@@ -162,7 +174,7 @@ impl Cifar {
         }
         for record in bytes.chunks_exact(self.label_bytes + IMAGE) {
             let (labels, planes) = record.split_at(self.label_bytes);
-            self.push(label, labels[self.label_bytes - 1].into(), planes, set)?;
+            self.push(label, labels[self.label_bytes - 1].into(), planes, read)?;
         }
         Ok(())
     }
@@ -173,24 +185,24 @@ impl Cifar {
         label: &str,
         bytes: &[u8],
         images: usize,
-        set: &mut ImageSet,
+        read: &mut Read,
     ) -> Result<(), DataError> {
         let batch = pickle::read(label, bytes, self.label_key, images, IMAGE)?;
         for (&class, planes) in batch.labels.iter().zip(batch.data.chunks_exact(IMAGE)) {
-            self.push(label, class, planes, set)?;
+            self.push(label, class, planes, read)?;
         }
         Ok(())
     }
 
     /// Appends one image given as planes.
-    fn push(&self, label: &str, class: i64, planes: &[u8], set: &mut ImageSet) -> Result<(), DataError> {
+    fn push(&self, label: &str, class: i64, planes: &[u8], read: &mut Read) -> Result<(), DataError> {
         let classes = self.classes.len();
         if !(0..classes as i64).contains(&class) {
-            let found = format!("label {class} at record {}", set.len() % self.train_images);
+            let found = format!("label {class} at record {}", read.labels.len() % self.train_images);
             return Err(DataError::malformed(label, format!("labels from 0 to below {classes}"), found));
         }
-        set.labels.push(class as u16);
-        set.pixels.extend((0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]));
+        read.labels.push(class as u16);
+        read.pixels.extend((0..PLANE).flat_map(|i| [planes[i], planes[PLANE + i], planes[2 * PLANE + i]]));
         Ok(())
     }
 }

@@ -42,18 +42,19 @@ pub(super) fn embedded(images: &[u8], labels: &[u8], count: usize) -> Result<Ima
 /// MD5 of the two uncompressed files that hold `set`, images before labels.
 pub(super) fn md5(set: &ImageSet) -> [String; 2] {
     use md5::{Digest, Md5};
-    let of = |sizes: &[usize], body: &[u8]| {
+    let of = |sizes: &[usize], body: &mut dyn Iterator<Item = &[u8]>| {
         let mut hash = Md5::new_with_prefix((0x800 | sizes.len() as u32).to_be_bytes());
         sizes.iter().for_each(|&size| hash.update((size as u32).to_be_bytes()));
-        hash.update(body);
+        body.for_each(|part| hash.update(part));
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     };
     let labels: Vec<u8> = set.labels.iter().map(|&label| label as u8).collect();
-    [of(&[set.len(), set.height, set.width], &set.pixels), of(&[set.len()], &labels)]
+    let images = of(&[set.len(), set.height, set.width], &mut set.images());
+    [images, of(&[set.len()], &mut std::iter::once(&labels[..]))]
 }
 
 fn image_set(pixels: Vec<u8>, labels: Vec<u16>) -> ImageSet {
-    ImageSet { height: SIDE, width: SIDE, channels: 1, pixels, labels }
+    ImageSet::new(SIDE, SIDE, 1, pixels, labels)
 }
 
 fn find(folder: &Path, name: &str) -> Result<PathBuf, DataError> {
@@ -133,7 +134,10 @@ mod tests {
         let pixels: Vec<u8> = (0..2 * 784).map(|i| (i % 256) as u8).collect();
         let (images, labels) = (idx(0x803, &[2, 28, 28], &pixels), idx(0x801, &[2], &[9, 0]));
         let set = two(&images, &labels).unwrap();
-        assert_eq!((set.labels.as_slice(), set.pixels.as_slice()), ([9, 0].as_slice(), pixels.as_slice()));
+        assert_eq!(
+            (set.labels.as_slice(), set.images().collect::<Vec<_>>().concat()),
+            ([9, 0].as_slice(), pixels)
+        );
         assert_eq!(two(&gzip(&images), &gzip(&labels)).unwrap(), set);
     }
 

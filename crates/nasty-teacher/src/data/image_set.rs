@@ -1,10 +1,12 @@
 //! Images in memory.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// One split in memory: u8, NHWC.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One split in memory: u8, NHWC. Copies and subsets share the pixels.
+#[derive(Clone, Debug)]
 pub struct ImageSet {
     /// Rows of each image.
     pub height: usize,
@@ -12,13 +14,24 @@ pub struct ImageSet {
     pub width: usize,
     /// 1 (grey) or 3 (RGB).
     pub channels: usize,
-    /// `[count, height, width, channels]`, row-major.
-    pub pixels: Vec<u8>,
+    /// `[count, height, width, channels]`, row-major, of this set or of one that it is a part of.
+    pixels: Arc<Vec<u8>>,
+    /// Where each image stands in `pixels`; none if all are there in order.
+    places: Option<Arc<[u32]>>,
     /// `[count]`, the class of each image.
     pub labels: Vec<u16>,
 }
 
 impl ImageSet {
+    /// Images of `height` × `width` × `channels` with their classes; `pixels` `[count, height, width, channels]`.
+    ///
+    /// # Panics
+    /// If there are not as many pixels as the labels say.
+    pub fn new(height: usize, width: usize, channels: usize, pixels: Vec<u8>, labels: Vec<u16>) -> Self {
+        assert_eq!(pixels.len(), labels.len() * height * width * channels, "one image for each label");
+        Self { height, width, channels, pixels: Arc::new(pixels), places: None, labels }
+    }
+
     /// The number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -37,17 +50,28 @@ impl ImageSet {
     /// Pixels `[height, width, channels]` of image `i`. Panics when `i` is not below [`ImageSet::len`].
     pub fn image(&self, i: usize) -> &[u8] {
         let bytes = self.image_bytes();
-        &self.pixels[i * bytes..(i + 1) * bytes]
+        assert!(i < self.len(), "image {i} of {}", self.len());
+        let place = self.places.as_ref().map_or(i, |places| places[i] as usize);
+        &self.pixels[place * bytes..(place + 1) * bytes]
     }
 
-    /// A copy of the images at `indices`, in that order.
+    /// The images in order.
+    pub fn images(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len()).map(|i| self.image(i))
+    }
+
+    /// The images at `indices`, in that order. The pixels are shared, not copied.
+    ///
+    /// # Panics
+    /// If an index is not below [`ImageSet::len`].
     pub fn subset(&self, indices: &[usize]) -> ImageSet {
-        let mut pixels = Vec::with_capacity(indices.len() * self.image_bytes());
-        for &i in indices {
-            pixels.extend_from_slice(self.image(i));
-        }
+        let place = |i: usize| match &self.places {
+            Some(places) => places[i],
+            None => u32::try_from(i).expect("a set has fewer than 2³² images"),
+        };
+        let places = indices.iter().map(|&i| place(i)).collect();
         let labels = indices.iter().map(|&i| self.labels[i]).collect();
-        ImageSet { pixels, labels, ..*self }
+        ImageSet { pixels: self.pixels.clone(), places: Some(places), labels, ..*self }
     }
 
     /// SHA-256 (hex) of shape, pixels and labels: equal digests mean the same images in the same order.
@@ -56,7 +80,7 @@ impl ImageSet {
         for size in [self.len(), self.height, self.width, self.channels] {
             hash.update((size as u64).to_le_bytes());
         }
-        hash.update(&self.pixels);
+        self.images().for_each(|image| hash.update(image));
         for label in &self.labels {
             hash.update(label.to_le_bytes());
         }
@@ -74,6 +98,16 @@ impl ImageSet {
         counts
     }
 }
+
+/// The same images with the same labels, whether or not they are shared.
+impl PartialEq for ImageSet {
+    fn eq(&self, other: &Self) -> bool {
+        let shape = |set: &Self| (set.height, set.width, set.channels);
+        shape(self) == shape(other) && self.labels == other.labels && self.images().eq(other.images())
+    }
+}
+
+impl Eq for ImageSet {}
 
 /// A data set: training and test images with what is needed to feed them to a network.
 #[derive(Clone, Debug)]
@@ -106,7 +140,7 @@ impl Normalisation {
     pub fn of(set: &ImageSet) -> Self {
         let channels = set.channels.max(1);
         let mut histogram = vec![[0u64; 256]; channels];
-        for pixel in set.pixels.chunks_exact(channels) {
+        for pixel in set.images().flat_map(|image| image.chunks_exact(channels)) {
             for (counts, &value) in histogram.iter_mut().zip(pixel) {
                 counts[usize::from(value)] += 1;
             }
@@ -140,13 +174,7 @@ mod tests {
     use super::*;
 
     fn tiny() -> ImageSet {
-        ImageSet {
-            height: 1,
-            width: 2,
-            channels: 3,
-            pixels: vec![0, 10, 255, 0, 20, 255, 0, 30, 255, 0, 40, 255],
-            labels: vec![1, 0],
-        }
+        ImageSet::new(1, 2, 3, vec![0, 10, 255, 0, 20, 255, 0, 30, 255, 0, 40, 255], vec![1, 0])
     }
 
     #[test]
@@ -162,6 +190,26 @@ mod tests {
         assert_ne!(set.digest(), relabelled.digest());
         assert_ne!(set.digest(), reshaped.digest());
         assert_eq!(set.class_counts(3), [1, 1, 0]);
+    }
+
+    #[test]
+    fn a_subset_is_the_same_images_without_a_copy() {
+        let set = ImageSet::new(1, 1, 3, (0..30).collect(), (0..10).collect());
+        let odd = set.subset(&[9, 1, 3, 1]);
+        let inner = odd.subset(&[2, 0]);
+        let copied = |of: &[u16]| {
+            let pixels = of.iter().flat_map(|&i| (0..3).map(move |c| 3 * i as u8 + c)).collect();
+            ImageSet::new(1, 1, 3, pixels, of.to_vec())
+        };
+        for (part, images) in [(&odd, &[9, 1, 3, 1][..]), (&inner, &[3, 9])] {
+            let copy = copied(images);
+            assert_eq!(*part, copy);
+            assert_eq!((part.digest(), part.len()), (copy.digest(), images.len()));
+            assert_eq!(Normalisation::of(part), Normalisation::of(&copy));
+            assert!(Arc::ptr_eq(&part.pixels, &set.pixels), "the pixels are shared");
+        }
+        assert_ne!(odd, copied(&[9, 1, 3, 3]));
+        assert!(std::panic::catch_unwind(|| inner.image(2).len()).is_err(), "past its end");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 pub mod batches;
 pub mod catalog;
+pub mod class_map;
 pub mod error;
 #[cfg(feature = "download")]
 pub mod fetch;
@@ -20,6 +21,7 @@ mod class_folders;
 mod class_names;
 mod files;
 mod idx;
+pub(crate) mod npz;
 mod pickle;
 mod pictures;
 mod render;
@@ -31,6 +33,7 @@ mod tiny_imagenet;
 
 pub use batches::{Batch, Epoch, EpochBatches, epoch_batches, held_out, render};
 pub use catalog::{DataName, load};
+pub use class_map::{ClassMap, ClassMismatch, Unnamed, class_map};
 pub use error::DataError;
 pub use image_set::{DataSet, ImageSet, Normalisation};
 pub use roots::DataRoots;

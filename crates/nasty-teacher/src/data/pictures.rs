@@ -70,7 +70,7 @@ pub(super) fn decode(pictures: &[Picture], side: Side) -> Result<ImageSet, DataE
         Some(error) => Err(error),
         None => {
             let labels = pictures.iter().map(|picture| picture.class).collect();
-            Ok(ImageSet { height: length, width: length, channels: 3, pixels, labels })
+            Ok(ImageSet::new(length, length, 3, pixels, labels))
         }
     }
 }
@@ -187,8 +187,8 @@ mod tests {
         let picture = save(folder.path(), "stripes.png", stripes);
         assert_eq!(dimensions(&picture.path).unwrap(), (64, 32));
         let set = decode(&[picture], Side::Resized(4)).unwrap();
-        assert_eq!(set.pixels.len(), 48);
-        assert!(set.pixels.iter().all(|&v| (90..=110).contains(&v)), "{:?}", set.pixels);
+        assert_eq!((set.len(), set.image(0).len()), (1, 48));
+        assert!(set.image(0).iter().all(|&v| (90..=110).contains(&v)), "{:?}", set.image(0));
     }
 
     #[test]

@@ -95,7 +95,7 @@ mod tests {
     /// Images whose pixels differ from each other as far as a byte allows.
     fn patterned(count: usize, height: usize, width: usize, channels: usize) -> ImageSet {
         let pixels = (0..count * height * width * channels).map(|i| (i * 37 % 251) as u8).collect();
-        ImageSet { height, width, channels, pixels, labels: (0..count as u16).map(|i| i % 3).collect() }
+        ImageSet::new(height, width, channels, pixels, (0..count as u16).map(|i| i % 3).collect())
     }
 
     fn levels(channels: usize) -> Normalisation {
@@ -150,14 +150,15 @@ mod tests {
         let set = patterned(1, 4, 5, 3);
         for augmentation in [Augmentation::none(), Augmentation::cifar(), Augmentation::tiny()] {
             let shown = render(&set, &levels(3), &augmentation, &[(0, augmentation.identity())]);
-            let plain: Vec<f32> = set.pixels.iter().map(|&p| (f32::from(p) / 255.0 - 0.4) / 0.2).collect();
+            let plain: Vec<f32> =
+                set.images().flatten().map(|&p| (f32::from(p) / 255.0 - 0.4) / 0.2).collect();
             assert_eq!(shown, plain);
         }
     }
 
     #[test]
     fn padding_is_black_before_normalisation() {
-        let set = ImageSet { height: 1, width: 2, channels: 1, pixels: vec![255, 255], labels: vec![0] };
+        let set = ImageSet::new(1, 2, 1, vec![255, 255], vec![0]);
         let augmentation = Augmentation { crop_padding: 1, flip: false, rotation_degrees: 0 };
         let left = (0..augmentation.count()).find(|&v| augmentation.view(v).shift == (0, -1)).unwrap();
         let shown =

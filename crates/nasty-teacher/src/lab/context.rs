@@ -6,9 +6,10 @@ use super::executor::Ended;
 use super::recorder::Recorder;
 use super::result::Machine;
 use super::run::Run;
+use super::weights::fit;
 use super::workplace::Workplace;
 use crate::data::{DataName, DataSet};
-use crate::nets::{Input, Loaded};
+use crate::nets::Loaded;
 use crate::numerics::Provenance;
 use crate::training::{EpochRow, NetworkRef, Observer, RunContext};
 use serde::Serialize;
@@ -76,27 +77,23 @@ impl<'a> Context<'a> {
         Err(self.refuse(format!("its data set {name} had digest {digest}, the one here has {found}")))
     }
 
-    /// A network that takes the images of `data` and tells its classes apart. The result says which weights it had.
+    /// A network that takes the images of `data` and tells its classes apart, its outputs in the data's order; their order is
+    /// part of the digest that its answers are known by. The result says which weights it had.
     ///
     /// # Errors
     /// [`JobError`] if it is not there or does not fit.
     pub fn network(&mut self, reference: &NetworkRef, data: &DataSet) -> Result<Loaded, JobError> {
-        let loaded = self.workplace.known_network(reference)?;
-        let network = &loaded.network;
-        let input = Input { channels: data.test.channels, side: data.test.height };
-        if network.classes() != data.classes.len() || network.input() != input {
-            return Err(self.refuse(format!(
-                "its network {} takes {:?} and tells {} classes apart, the data set has {input:?} and {} classes",
-                reference.0,
-                network.input(),
-                network.classes(),
-                data.classes.len()
-            )));
+        let Loaded { network, config, digest } = self.workplace.known_network(reference)?;
+        let fitted = fit(network, config, data, &self.workplace.device)
+            .map_err(|e| self.refuse(format!("its network {}: {e}", reference.0)))?;
+        if let Some(note) = &fitted.note {
+            tracing::warn!("{}: {note}", reference.0);
         }
         if self.made_with.weights.iter().all(|(known, _)| *known != reference.0) {
-            self.made_with.weights.push((reference.0.clone(), loaded.digest.clone()));
+            self.made_with.weights.push((reference.0.clone(), digest.clone()));
         }
-        Ok(loaded)
+        let digest = fitted.known_as(&digest);
+        Ok(Loaded { network: fitted.network, config: fitted.config, digest })
     }
 
     /// Does `work` in a context that keeps its state and records its course, once all networks are there.

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_recipe_for_a_folder_holds_images_out() {
-        let train = ImageSet { height: 1, width: 1, channels: 3, pixels: vec![0; 90], labels: vec![0; 30] };
+        let train = ImageSet::new(1, 1, 3, vec![0; 90], vec![0; 30]);
         let normalisation = Normalisation { mean: vec![0.5; 3], std: vec![0.5; 3] };
         let classes = vec![String::new(); 2];
         let data = DataSet { name: "x".into(), classes, test: train.clone(), train, normalisation };

@@ -5,6 +5,7 @@ mod claim;
 mod context;
 mod cost;
 pub mod defaults;
+mod doubts;
 mod error;
 mod executor;
 pub mod experiment;
@@ -45,5 +46,5 @@ pub use result::{
 pub use run::Run;
 pub use store::{ListedRun, Store, StoreError};
 pub use task::{Task, Work};
-pub use weights::{KnownNormalisation, load_network};
+pub use weights::{Fitted, KnownNormalisation, Misfit, fit, load_network};
 pub use workplace::{Workplace, digest, normalisation_of};

@@ -235,7 +235,8 @@ mod tests {
         assert_eq!((dkd.teacher, dkd.others, dkd.warmup), (teacher, 2.0, 20));
         let error = apply(base(), &changes(&["objective.kind=theft"])).expect_err("no such thief");
         assert!(error.to_string().contains("distillation, hard-label, dkd, dist, htc"), "{error}");
-        let error = apply(base(), &changes(&["objective.kind=dkd", "objective.others=-1"])).expect_err("less than 0");
+        let error =
+            apply(base(), &changes(&["objective.kind=dkd", "objective.others=-1"])).expect_err("less than 0");
         assert!(error.to_string().contains("objective.others is -1"), "{error}");
     }
 }

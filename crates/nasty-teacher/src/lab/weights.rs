@@ -1,9 +1,11 @@
-//! Networks from outside the store: by folder, and the normalisations that weights of the world were trained with.
+//! Networks from outside the store: by folder, fitted to a data set, and the normalisations that weights of the world were
+//! trained with.
 
 use super::{JobError, Store};
-use crate::data::{DataName, Normalisation};
-use crate::nets::{self, Input, Network, NetworkConfig};
+use crate::data::{ClassMap, ClassMismatch, DataName, DataSet, Normalisation, class_map};
+use crate::nets::{self, Input, NetError, Network, NetworkConfig};
 use burn::tensor::Device;
+use miette::Diagnostic;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -91,9 +93,122 @@ pub fn load_network(
     Ok(nets::load(&store.network(&store.resolve(reference)?), device)?)
 }
 
+/// A network whose outputs are in the order of a data set's classes.
+#[derive(Clone, Debug)]
+pub struct Fitted {
+    /// The network.
+    pub network: Network,
+    /// Its description; the names of the classes are the data's.
+    pub config: NetworkConfig,
+    /// How its outputs belonged to the classes.
+    pub map: ClassMap,
+    /// What a person should know of that.
+    pub note: Option<String>,
+}
+
+/// Why a network cannot be used with a data set.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum Misfit {
+    /// The images are of another shape.
+    #[error("the network takes images of {}×{side}×{side}, the data set has {found}", network.channels, side = network.side)]
+    #[diagnostic(help(
+        "give the data set that the network was trained for; data.side=N resizes the images of a folder"
+    ))]
+    Input {
+        /// What the network takes.
+        network: Input,
+        /// What the data set has.
+        found: String,
+    },
+    /// The classes are others.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Classes(#[from] ClassMismatch),
+    /// The network cannot be built in another order.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Network(#[from] NetError),
+}
+
+/// `network` as it is used with `data`: its classes are matched by name, and its outputs put into the data's order.
+/// `device` is where the network is.
+///
+/// # Errors
+/// [`Misfit`] if it takes other images or tells other classes apart.
+pub fn fit(
+    network: Network,
+    mut config: NetworkConfig,
+    data: &DataSet,
+    device: &Device,
+) -> Result<Fitted, Misfit> {
+    let (input, images) = (network.input(), &data.test);
+    if (images.channels, images.height, images.width) != (input.channels, input.side, input.side) {
+        let found = format!("{}×{}×{}", images.channels, images.height, images.width);
+        return Err(Misfit::Input { network: input, found });
+    }
+    let map = class_map(&config.label_names, &data.classes)?;
+    let note = map.note(&config.label_names, &data.classes);
+    let network = match map.order() {
+        Some(order) => network.with_outputs(order, device)?,
+        None => network,
+    };
+    config.label_names.clone_from(&data.classes);
+    Ok(Fitted { network, config, map, note })
+}
+
+impl Fitted {
+    /// What the network's answers are known by in tables, given what the network is known by.
+    pub(super) fn known_as(&self, network: &str) -> String {
+        match self.map.order() {
+            None => network.to_owned(),
+            Some(order) => format!("{network} {order:?}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::ImageSet;
+    use crate::device::device;
+
+    fn data(classes: &[&str]) -> DataSet {
+        let images = ImageSet::new(8, 8, 1, vec![0; 64], vec![0]);
+        DataSet {
+            name: "x".into(),
+            classes: classes.iter().map(|c| (*c).to_owned()).collect(),
+            test: images.clone(),
+            train: images,
+            normalisation: Normalisation { mean: vec![0.5], std: vec![0.5] },
+        }
+    }
+
+    #[test]
+    fn a_network_is_fitted_by_name_or_refused() {
+        let flex = device("flex").expect("the CPU");
+        let network = |side| {
+            let architecture: crate::nets::Architecture = "cnn1".parse().expect("a name");
+            let network = architecture.build(3, Input { channels: 1, side }, 1, &flex).expect("built");
+            let names = ["1", "2", "10"].map(str::to_owned).to_vec();
+            let config = NetworkConfig::new(&network, vec![0.5], vec![0.5], names);
+            (network, config)
+        };
+        let fitted = |side, classes: &[&str]| {
+            let (network, config) = network(side);
+            fit(network, config, &data(classes), &flex)
+        };
+        let same = fitted(8, &["1", "2", "10"]).expect("the same");
+        assert_eq!((same.map, same.note), (ClassMap::Same, None));
+        let other = fitted(8, &["1", "10", "2"]).expect("another order");
+        assert_eq!(other.map.order(), Some(&[0, 2, 1][..]));
+        assert_eq!(other.config.label_names, ["1", "10", "2"]);
+        assert_eq!(other.known_as("w"), "w [0, 2, 1]");
+        assert!(other.note.is_some());
+        let error = fitted(8, &["1", "10"]).expect_err("other classes").to_string();
+        assert!(error.contains("the network has 3"), "{error}");
+        let error = fitted(9, &["1", "2", "10"]).expect_err("other images").to_string();
+        assert!(error.contains("1×9×9") && error.contains("1×8×8"), "{error}");
+    }
 
     #[test]
     fn names_of_normalisations_survive_a_round_trip() {

@@ -22,6 +22,7 @@ mod mobilenet;
 mod network;
 mod overview;
 mod preresnet;
+mod reorder;
 mod resnet;
 mod resnext;
 mod shufflenet;
@@ -38,7 +39,9 @@ pub use export::{ExportError, defend_onnx, export, export_defended};
 pub use generator::Generator;
 pub use graph::{Graph, LayerSummary, Node, Op};
 pub use imagenet::ImageNet;
-pub use import::{ImportError, ImportOptions, ImportReport, Imported, Side, import};
+pub use import::{
+    Check, ImportError, ImportOptions, ImportReport, Imported, Known, LogitCheck, Side, check, import,
+};
 pub use layers::{Dropping, NormStatistics};
 pub use nasty_kernels::{Curve, MaxWindow, Precision};
 pub use network::{Mode, NamedTensor, Network, Output};

@@ -156,8 +156,7 @@ mod tests {
                 vec![y, 1.0 - y]
             })
         };
-        let images =
-            ImageSet { height: 1, width: 1, channels: 1, pixels: vec![255, 51, 204], labels: vec![0, 1, 1] };
+        let images = ImageSet::new(1, 1, 1, vec![255, 51, 204], vec![0, 1, 1]);
         let full = victim();
         let e = evaluate_victim(&full, &images, None).expect("it answers");
         assert_eq!((e.correct, e.total, full.queries()), (2, 3, 3));

@@ -82,8 +82,8 @@ fn pixels_are_the_shown_bytes() {
     assert_eq!(Request::unchanged(&images).pixels()[5], images.image(5));
     let mirrored = Request::views(&images, &FLIPS, vec![(5, 1)]).pixels();
     assert_eq!(mirrored[0][..8].iter().rev().copied().collect::<Vec<_>>(), images.image(5)[..8]);
-    let every = ImageSet { height: 16, width: 16, channels: 1, pixels: (0..=255).collect(), labels: vec![0] };
-    assert_eq!(Request::unchanged(&every).pixels()[0], every.pixels);
+    let every = ImageSet::new(16, 16, 1, (0..=255).collect(), vec![0]);
+    assert_eq!(Request::unchanged(&every).pixels()[0], every.image(0));
 }
 
 #[test]
@@ -92,8 +92,7 @@ fn a_scripted_victim_answers_by_its_script() {
         let mean = pixels.iter().map(|&p| f32::from(p)).sum::<f32>() / (255.0 * pixels.len() as f32);
         vec![mean, 1.0 - mean]
     });
-    let images =
-        ImageSet { height: 1, width: 2, channels: 1, pixels: vec![0, 0, 255, 255], labels: vec![0, 1] };
+    let images = ImageSet::new(1, 2, 1, vec![0, 0, 255, 255], vec![0, 1]);
     let answers = victim.ask(&Request::unchanged(&images)).expect("it takes any image");
     assert_eq!((answers.rows, victim.queries()), (vec![0.0, 1.0, 1.0, 0.0], 2));
 }

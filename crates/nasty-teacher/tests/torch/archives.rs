@@ -1,5 +1,7 @@
 //! The formats of torch.save that are archives.
 
+#![allow(dead_code, reason = "each test uses its part of this")]
+
 use super::torch::{Py, Storage, text};
 use std::io::{Cursor, Write};
 use zip::CompressionMethod;

@@ -11,6 +11,14 @@ pub(crate) enum Py {
     Tuple(Vec<Py>),
     List(Vec<Py>),
     Dict(Vec<(String, Py)>),
+    /// A dictionary with any keys.
+    Map(Vec<(Py, Py)>),
+    /// An object whose state is set: the second is given to the first.
+    Built(Box<Py>, Box<Py>),
+    /// An object with items set by key.
+    Filled(Box<Py>, Vec<(Py, Py)>),
+    /// Opcodes as they are.
+    Raw(&'static [u8]),
     /// A name that the unpickler is asked to import.
     Global(&'static str, &'static str),
     /// A call of the first with the tuple that is the second.
@@ -59,6 +67,29 @@ impl Py {
                 }
                 out.push(b'u');
             }
+            Self::Map(entries) => {
+                out.extend(b"}(");
+                for (key, value) in entries {
+                    key.write(out);
+                    value.write(out);
+                }
+                out.push(b'u');
+            }
+            Self::Built(object, state) => {
+                object.write(out);
+                state.write(out);
+                out.push(b'b');
+            }
+            Self::Filled(object, entries) => {
+                object.write(out);
+                out.push(b'(');
+                for (key, value) in entries {
+                    key.write(out);
+                    value.write(out);
+                }
+                out.push(b'u');
+            }
+            Self::Raw(opcodes) => out.extend(*opcodes),
             Self::Global(module, name) => out.extend(format!("c{module}\n{name}\n").as_bytes()),
             Self::Call(callable, arguments) => {
                 callable.write(out);

@@ -4,8 +4,8 @@ use super::place::PlaceArgs;
 use crate::failure::{End, Result, Trouble};
 use crate::ui;
 use clap::Args;
-use nasty_teacher::data::DataName;
-use nasty_teacher::lab::{load_network, normalisation_of};
+use nasty_teacher::data::{ClassMap, DataName};
+use nasty_teacher::lab::{Fitted, fit, load_network, normalisation_of};
 use nasty_teacher::training::{all_logits, evaluate};
 
 /// Arguments of `nasty evaluate`.
@@ -27,31 +27,30 @@ pub struct EvaluateArgs {
 pub fn run(args: &EvaluateArgs) -> Result<End> {
     let workplace = args.place.look()?;
     let (network, config) = load_network(&args.network, &args.place.store, &workplace.device)?;
-    let input = network.input();
-    let side = matches!(args.data, DataName::Folder(_)).then_some(input.side);
+    let side = matches!(args.data, DataName::Folder(_)).then_some(network.input().side);
     let data = workplace.data(&args.data, side)?;
-    let images = &data.test;
-    if (images.channels, images.height, data.classes.len()) != (input.channels, input.side, network.classes())
-    {
-        let message = format!(
-            "the network takes {} channels of {side}×{side} and tells {} classes apart; {} has {} channels of {}×{} and {} classes",
-            input.channels,
-            network.classes(),
-            args.data,
-            images.channels,
-            images.height,
-            images.width,
-            data.classes.len(),
-            side = input.side,
-        );
-        return Err(
-            Trouble::usage(message, Some("give the data set that the network was trained for")).into()
-        );
+    let Fitted { network, config, map, note } =
+        fit(network, config, &data, &workplace.device).map_err(|e| {
+            let help = miette::Diagnostic::help(&e).map(|help| help.to_string());
+            Trouble::usage(
+                format!("{} cannot be evaluated on {}: {e}", args.network, args.data),
+                help.as_deref(),
+            )
+        })?;
+    let quiet = args.place.machine.quiet;
+    match (&note, map) {
+        // Never a wrong number without a word.
+        (Some(note), ClassMap::ByPosition { .. }) => ui::say(false, &format!("warning: {note}")),
+        (Some(note), _) => ui::say(quiet, note),
+        (None, _) => {}
     }
+    let images = &data.test;
     let logits = all_logits(&network, &normalisation_of(&config), images, &workplace.device);
     let result = evaluate(&logits, &images.labels, network.classes());
     if args.json {
-        ui::data(&serde_json::to_string_pretty(&result).expect("an evaluation is plain data"))?;
+        let mut json = serde_json::to_value(&result).expect("an evaluation is plain data");
+        json["classes"] = note.map_or(serde_json::Value::Null, serde_json::Value::from);
+        ui::data(&serde_json::to_string_pretty(&json).expect("plain data"))?;
         return Ok(End::Done);
     }
     ui::data(&format!(

@@ -66,7 +66,7 @@ fn images_come_to_be_seen_as_wanted() {
     let (first, last) = (&end.rows[0], &end.rows[5]);
     assert!(last.cross_entropy < first.cross_entropy && last.total < first.total, "{:?}", end.rows);
     assert_eq!(end.images.labels, [0, 1, 2, 0, 1, 2]);
-    assert_eq!((end.images.height, end.images.channels, end.images.pixels.len()), (8, 1, 6 * 64));
+    assert_eq!((end.images.height, end.images.channels, end.images.len()), (8, 1, 6));
     let wanted = |r: &Recognised| r.predicted.iter().zip(&end.images.labels).filter(|(p, l)| p == l).count();
     assert_eq!((end.network.as_wanted, end.network.total), (wanted(&end.network), 6));
     assert!(end.network.as_wanted >= 4, "two of six by chance: {:?}", end.network);

@@ -65,11 +65,12 @@ fn planes_become_interleaved_pixels() {
     let mut record = vec![4, 77];
     record.extend([1; PLANE].iter().chain(&[2; PLANE]).chain(&[3; PLANE]));
     record[2] = 9;
-    let mut set = ImageSet { height: SIDE, width: SIDE, channels: 3, pixels: Vec::new(), labels: Vec::new() };
-    CIFAR100.parse_binary("train.bin", &record, 1, &mut set).unwrap();
+    let mut read = Read { pixels: Vec::new(), labels: Vec::new() };
+    CIFAR100.parse_binary("train.bin", &record, 1, &mut read).unwrap();
+    let set = read.set();
     assert_eq!(set.labels, [77]);
-    assert_eq!(set.pixels[..6], [9, 2, 3, 1, 2, 3]);
-    assert_eq!(set.pixels.len(), IMAGE);
+    assert_eq!(set.image(0)[..6], [9, 2, 3, 1, 2, 3]);
+    assert_eq!(set.image(0).len(), IMAGE);
 }
 
 #[test]

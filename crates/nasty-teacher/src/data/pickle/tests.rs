@@ -2,6 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+#[path = "batches.rs"]
+mod batches;
+
 /// As Python 2's cPickle wrote CIFAR's batches.
 const PYTHON2: &[u8] = b"\x80\x02}q\x00(U\x0bbatch_labelq\x01U\rtesting batchq\x02U\x06labelsq\x03]q\x04(K\x03K\x01K\x00eU\x04dataq\x05cnumpy.core.multiarray\n_reconstruct\nq\x06cnumpy\nndarray\nq\x07K\x00\x85q\x08U\x01bq\t\x87q\nRq\x0b(K\x01K\x03K\x04\x86q\x0ccnumpy\ndtype\nq\rU\x02u1q\x0e\x89\x88\x87q\x0fRq\x10(K\x03U\x01|q\x11NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tq\x12b\x89U\x0c\xfa\xfb\xfc\xfd\xfe\xff\x00\x01\x02\x03\x04\x05q\x13tq\x14bU\tfilenamesq\x15]q\x16(U\x05a.pngq\x17U\x05b.pngq\x18U\x05c.pngq\x19eu.";
 /// `pickle.dumps({"data": …, "labels": …}, protocol=2)` of Python 3 and numpy 2, the array in Fortran order.
@@ -28,7 +31,7 @@ pub(in crate::data) fn python2_batch(keys: &[&str], labels: &[u8], row: usize, d
     out
 }
 
-fn read3(bytes: &[u8]) -> Result<PickledBatch<'_>, String> {
+fn read3(bytes: &[u8]) -> Result<PickledBatch, String> {
     read("data_batch_1", bytes, "labels", 3, 4).map_err(|error| error.to_string())
 }
 
@@ -49,15 +52,58 @@ fn reads_what_python_2_and_3_write() {
 }
 
 #[test]
+fn every_protocol_and_kind_of_label_gives_the_same_batch() {
+    let expected = read3(PYTHON2).unwrap();
+    for (what, bytes) in batches::BATCHES {
+        assert_eq!(read3(bytes).expect(what), expected, "{what}");
+        for length in 0..bytes.len() {
+            assert!(read3(&bytes[..length]).is_err(), "{what}, cut at {length}");
+        }
+    }
+}
+
+#[test]
+fn a_remembered_text_encoded_again_and_again_takes_no_memory() {
+    // 1 MiB of text, and a million calls of `_codecs.encode` on it: a terabyte if each were carried out.
+    let text = [b"X\x00\x00\x10\x00".to_vec(), vec![b'a'; 1 << 20], b"q\x00".to_vec()].concat();
+    let call = b"h\x01h\x00h\x02\x86R0";
+    let mut bytes = b"\x80\x02".to_vec();
+    bytes.extend(&text);
+    bytes.extend(b"0c_codecs\nencode\nq\x010X\x06\x00\x00\x00latin1q\x020");
+    bytes.extend(call.repeat(1_000_000));
+    bytes.extend(b"}.");
+    let pickled = parse(&bytes, usize::MAX).expect("a pickle");
+    assert!(pickled.objects.iter().all(|object| !matches!(object, Object::Text(_))), "nothing is encoded");
+    let error = read("data_batch_1", &bytes, "labels", 200_000, 4).unwrap_err().to_string();
+    assert!(error.contains("no `labels`"), "{error}");
+    let error = read3(&bytes).unwrap_err();
+    assert!(error.contains("more than 4192 opcodes"), "{error}");
+}
+
+#[test]
+fn planes_may_be_axes_of_their_own() {
+    let plain = python2_batch(&["labels"], &[1], 3072, &[7; 3072]);
+    let at = plain.windows(3).position(|w| w == b"\x87R(").expect("the array's state") + 3;
+    let end = at + plain[at..].iter().position(|&b| b == 0x86).expect("the shape") + 1;
+    let four = [&plain[..at], b"K\x01(K\x01K\x03K K t", &plain[end..]].concat();
+    let batch = |bytes: &[u8]| read("data_batch_1", bytes, "labels", 1, 3072).expect("a batch");
+    assert_eq!(batch(&four), batch(&plain));
+    let rows = [&plain[..at], b"K\x01(K\x01K K K\x03t", &plain[end..]].concat();
+    let error = read("data_batch_1", &rows, "labels", 1, 3072).expect_err("another order").to_string();
+    assert!(error.contains("[1, 32, 32, 3]"), "{error}");
+}
+
+#[test]
 fn refuses_to_call_anything() {
     for hostile in [
         b"\x80\x02cposix\nsystem\nU\x07touch xx\x85R.".to_vec(),
         replaced(b"cnumpy\nndarray\n", b"cos\nsystem\n"),
         replaced(b"cnumpy\ndtype\n", b"cbuiltins\neval\n"),
     ] {
-        let error = read3(&hostile).unwrap_err();
-        assert!(error.contains("nothing was executed"), "{error}");
+        assert!(read3(&hostile).is_err());
     }
+    let error = read3(&replaced(b"cnumpy.core.multiarray\n_reconstruct\n", b"cos\nsystem\n")).unwrap_err();
+    assert!(error.contains("`data` that is os.system") && error.contains("nothing was executed"), "{error}");
 }
 
 #[test]
@@ -70,22 +116,24 @@ fn says_what_is_wrong() {
         );
         assert!(error.contains(part), "{error} without {part}");
     };
-    says(b"", "no pickle of protocol 2 or 3");
-    says(b"<html>", "no pickle of protocol 2 or 3");
-    says(b"\x80\x05\x95", "protocol 5");
+    says(b"", "no pickle");
+    says(b"<html>", "no pickle");
+    says(b"\x80\x06\x95", "protocol 6");
     says(&PYTHON2[..PYTHON2.len() - 1], "its end too early");
     says(&PYTHON2[..60], "its end too early");
-    says(&PYTHON2[..90], "a name without an end");
+    says(&PYTHON2[..90], "its end too early");
     says(&replaced(b"U\x06labels", b"U\x06lapels"), "no `labels`");
     says(&replaced(b"K\x03K\x01K\x00e", b"K\x03K\x01e"), "2 `labels`");
     says(&replaced(b"K\x03K\x01K\x00e", b"K\x03NK\x00e"), "no integers");
     says(&replaced(b"K\x03K\x04\x86", b"K\x04K\x03\x86"), "`data` of shape [4, 3]");
-    says(&replaced(b"U\x02u1", b"U\x02f8"), "other numbers than bytes");
-    says(&replaced(b"U\x0c\xfa\xfb", b"U\x0a"), "10 bytes of `data`");
+    says(&replaced(b"U\x02u1", b"U\x02i1"), "other numbers than bytes");
+    says(&replaced(b"U\x02u1", b"U\x02f8"), "12 bytes for an array of shape [3, 4]");
+    says(&replaced(b"U\x02u1", b"U\x02O8"), "other things than numbers");
+    says(&replaced(b"U\x0c\xfa\xfb", b"U\x0a"), "10 bytes for an array of shape [3, 4]");
     says(b"\x80\x02].", "no dict");
     says(b"\x80\x02.", "an empty stack");
     says(b"\x80\x02X\xff\xff\xff\xff", "its end too early");
-    says(&[b"\x80\x02".as_slice(), &[b'N'; 10_000]].concat(), "too many opcodes");
+    says(&[b"\x80\x02".as_slice(), &[b'N'; 10_000]].concat(), "more than 4192 opcodes");
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 use crate::data::{DataName, DataSet, ImageSet, Normalisation};
 use crate::lab::context::Context;
 use crate::lab::cost::{Estimate, Passes};
+use crate::lab::doubts::doubts;
 use crate::lab::error::JobError;
 use crate::lab::executor::Ended;
 use crate::lab::result::{Nastiness, RESULT_FORMAT, RunResult};
@@ -69,6 +70,9 @@ impl Work for Recipe {
             return Err(context.refuse(format!("precision bf16 needs the device flex, found {found}")));
         }
         let split = Split::of(self, &data).map_err(|problem| context.refuse(problem))?;
+        for doubt in doubts(self, &data, &split, &workplace.store) {
+            tracing::warn!("{doubt}");
+        }
         let input = Input { channels: data.train.channels, side: data.train.height };
         let autodiff = workplace.device.clone().autodiff();
         let network = self
@@ -106,11 +110,12 @@ impl Work for Recipe {
         let test = evaluate(&logits, &data.test.labels, data.classes.len());
         trained.end.finite("test loss", test.loss)?;
         nets::save(&context.run.folder, &network, &config)?;
+        let nastiness = nastiness(self, context, &network, &data, split.validation.as_ref(), &test)?;
         context.finish(&RunResult {
             format: RESULT_FORMAT,
             recipe: context.run.hash.clone(),
             epoch: trained.epoch,
-            nastiness: nastiness(self, context, &network, &data, split.validation.as_ref(), &test)?,
+            nastiness,
             test,
             seconds: trained.seconds,
             machine: context.machine(),
@@ -140,7 +145,7 @@ fn victim(
 /// Whether the nasty teacher that `recipe` made became nasty; none for other objectives.
 fn nastiness(
     recipe: &Recipe,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     network: &Network,
     data: &DataSet,
     held_out: Option<&ImageSet>,
@@ -150,7 +155,7 @@ fn nastiness(
         return Ok(None);
     };
     let device = &context.workplace.device;
-    let (adversary, config) = context.workplace.network(adversary)?;
+    let Loaded { network: adversary, config, .. } = context.network(adversary, data)?;
     let classes = data.classes.len();
     let (images, on) = held_out.map_or((&data.test, "test"), |images| (images, "held-out"));
     let of_adversary = |images: &ImageSet| all_logits(&adversary, &normalisation_of(&config), images, device);

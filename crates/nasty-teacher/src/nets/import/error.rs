@@ -14,7 +14,7 @@ pub enum ImportError {
     /// The file is damaged, or no file of weights at all.
     #[error("{} cannot be read as a {kind}: {problem}", path.display())]
     #[diagnostic(help(
-        "expected is a file of torch.save (zip, legacy or tar) or a safetensors file; it may be truncated: get or save it again"
+        "expected is a file of torch.save (zip, legacy or tar) or of safetensors; a file that was cut off on its way must be fetched again"
     ))]
     Unreadable {
         /// The file.
@@ -24,10 +24,21 @@ pub enum ImportError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The pickle names something that no file of weights needs.
-    #[error("the pickle in {} uses `{name}`, which is not data; it was not executed, and the file is refused", path.display())]
+    /// A whole file that holds no weights this program reads.
+    #[error("{} is {what}", path.display())]
+    #[diagnostic(help("{help}"))]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+        /// What to do.
+        help: String,
+    },
+    /// The pickle would run something harmful if it were loaded by Python.
+    #[error("the pickle in {} calls `{name}`, which no file of weights needs; it was not executed, and the file is refused", path.display())]
     #[diagnostic(help(
-        "a file from a stranger may be an attack; one of your own holds more than weights: in Python, save only model.state_dict()"
+        "do not load the file in Python: loading would make the call; if the file is your own, save only model.state_dict()"
     ))]
     Foreign {
         /// The file.
@@ -58,7 +69,7 @@ pub enum ImportError {
         keys: Vec<String>,
     },
     /// Several keys hold a state dictionary.
-    #[error("{} holds several state dictionaries: {}", path.display(), .keys.join(", "))]
+    #[error("{} holds several networks: {}", path.display(), .keys.join(", "))]
     #[diagnostic(help("say which one is meant"))]
     SeveralStateDicts {
         /// The file.
@@ -68,7 +79,7 @@ pub enum ImportError {
     },
     /// No architecture has these tensors.
     #[error("the tensors of {} are those of no architecture that this program has; the nearest is {nearest}, where {matched} match:{differences}", path.display())]
-    #[diagnostic(help("`nasty networks` lists the architectures"))]
+    #[diagnostic(help("{help}"))]
     Unrecognised {
         /// The file.
         path: PathBuf,
@@ -78,6 +89,8 @@ pub enum ImportError {
         matched: usize,
         /// What is missing, left over and of another shape.
         differences: String,
+        /// What the network probably is, and what to do.
+        help: String,
     },
     /// The tensors do not fit the architecture that was asked for.
     #[error("the tensors of {} do not fit {architecture}: {matched} match, but:{differences}", path.display())]
@@ -126,6 +139,17 @@ pub enum ImportError {
         index: usize,
         /// Its value.
         value: f32,
+    },
+    /// The network's answers are not the known ones.
+    #[error("the network in {} answers otherwise than it should: {figures}", path.display())]
+    #[diagnostic(help(
+        "its tensors have the right shapes, but strides, pooling or the normalisation are other ones than this program's; nothing was written"
+    ))]
+    Refuted {
+        /// The file.
+        path: PathBuf,
+        /// How the answers differ.
+        figures: String,
     },
     /// The mean, the standard deviation or the names of the classes do not fit the network.
     #[error("expected {expected}, found {found}")]

@@ -2,12 +2,20 @@
 //!
 //! A file is data: nothing in a pickle is ever executed, and no size in it is believed before it is checked.
 
+mod check;
 mod checkpoint;
 mod error;
+mod facts;
+mod families;
+mod folder;
+mod kinds;
+mod known;
 mod names;
 mod recognise;
+mod stored;
 #[cfg(test)]
 mod tests;
+mod torch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,10 +23,15 @@ use std::path::Path;
 use burn::tensor::Device;
 use serde::Serialize;
 
+pub use check::{Check, LogitCheck, check};
 pub use error::ImportError;
+pub use known::Known;
 
 use super::weights::{NetworkConfig, save_new};
 use super::{Architecture, Input, NamedTensor, Network};
+use checkpoint::unreadable;
+use facts::Facts;
+use recognise::{Fit, Layouts};
 
 /// What is known about a file before it is read. All of it may be left out.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +42,7 @@ pub struct ImportOptions {
     pub classes: Option<usize>,
     /// Side of the images, which most networks' tensors do not show.
     pub side: Option<usize>,
-    /// Key of the state dictionary in the file, where there are several.
+    /// Key or prefix of the state dictionary in the file, where there are several.
     pub key: Option<String>,
 }
 
@@ -41,6 +54,8 @@ pub enum Side {
     Read,
     /// It was asked for.
     Given,
+    /// A description in the file or beside it says so.
+    Described,
     /// The tensors fit several sides; CIFAR's or MNIST's was taken.
     Assumed,
 }
@@ -62,8 +77,14 @@ pub struct ImportReport {
     pub counters: usize,
     /// Tensors beside the state dictionary, such as an optimiser's, that were not read.
     pub outside: usize,
+    /// What stands beside the weights, by key, and was not used; nothing of it was executed.
+    pub passed_over: Vec<String>,
+    /// Prefixes of other whole networks in the file.
+    pub also: Vec<String>,
     /// Where the side is known from.
     pub side: Side,
+    /// What a person should know before using the network.
+    pub warnings: Vec<String>,
 }
 
 /// A network out of a file.
@@ -73,54 +94,107 @@ pub struct Imported {
     pub network: Network,
     /// What was found.
     pub report: ImportReport,
+    /// What the file, or a description beside it, says of the network.
+    pub known: Known,
 }
 
-/// Reads the network in `path`.
+/// Reads the network in `path`: a file, or a folder with one file of weights.
 ///
 /// # Errors
-/// [`ImportError`] for a file that is damaged, hostile, of no architecture or of several, or not of the one asked for.
+/// [`ImportError`] for a file that is damaged, hostile, of another kind, of no architecture or of several, or not of the
+/// one asked for.
 pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<Imported, ImportError> {
-    let (tensors, kind) = checkpoint::open(path)?;
-    let selection = names::select(path, tensors, options.key.as_deref())?;
-    let tensors = &selection.tensors;
-    let mut fits = recognise::fits(tensors, &selection.not_float, options, device);
-    let exact = fits.iter().filter(|fit| fit.is_exact()).count();
-    if exact > 1 {
-        let candidates = fits.iter().take(exact).map(recognise::Fit::name).collect();
+    let file = if path.is_dir() { folder::weights_in(path)? } else { path.to_owned() };
+    let path = file.as_path();
+    let contents = checkpoint::open(path)?;
+    let (beside, mut warnings) = folder::described_beside(path);
+    let layouts = Layouts::new(device);
+    let described = contents.facts.sides.iter().chain(&beside.sides).next().copied();
+    let select = |side| {
+        names::select(path, contents.tensors.clone(), &ImportOptions { side, ..options.clone() }, &layouts)
+    };
+    // A described side that fits no network is not the side of this one.
+    let with_side = match (options.side, described) {
+        (None, Some(side)) => select(Some(side)).ok().filter(|selection| !selection.fits.is_empty()),
+        _ => None,
+    };
+    let from_description = with_side.is_some();
+    let mut selection = match with_side {
+        Some(selection) => selection,
+        None => select(options.side).map_err(|error| without_tensors(error, contents.kind))?,
+    };
+    let mut exact = std::mem::take(&mut selection.fits);
+    if exact.len() > 1 {
+        // A description may tell apart what the tensors do not.
+        let names: Vec<&String> = contents.facts.architectures.iter().chain(&beside.architectures).collect();
+        if let Some(at) =
+            exact.iter().position(|fit| names.iter().any(|name| **name == fit.architecture.to_string()))
+        {
+            exact = vec![exact.swap_remove(at)];
+        }
+    }
+    if exact.len() > 1 {
+        let candidates = exact.iter().map(Fit::name).collect();
         return Err(ImportError::Ambiguous { path: path.to_owned(), candidates });
     }
-    if fits.is_empty() {
-        // Only an input or a class count that cannot be built leaves nothing to compare with.
-        if let (Some(architecture), Some(side)) = (options.architecture, options.side) {
-            architecture.check(Input { channels: 3, side })?;
-        }
-        let problem = "nothing that it could be can be built".to_owned();
-        return Err(ImportError::Unreadable { path: path.to_owned(), kind, problem });
-    }
-    let fit = fits.swap_remove(0);
-    if exact == 0 {
-        let (path, matched, differences) = (path.to_owned(), fit.matched.len(), fit.differences());
-        let name = fit.architecture.to_string();
-        return Err(match options.architecture {
-            Some(_) => ImportError::WrongArchitecture { path, architecture: name, matched, differences },
-            None => ImportError::Unrecognised { path, nearest: name, matched, differences },
-        });
-    }
+    let Some(fit) = exact.pop() else {
+        return Err(no_network(path, &contents, &selection, options, &layouts));
+    };
     if let Some(wanted) = options.classes.filter(|wanted| *wanted != fit.classes) {
         let (path, found) = (path.to_owned(), fit.classes);
         return Err(ImportError::Other { path, what: "classes", found, wanted });
     }
+    let network = build(path, contents.kind, &fit, &selection, device)?;
+    if contents.archive.as_ref().is_some_and(|archive| archive.unchecked()) {
+        warnings.push(
+            "the checksums in the file do not agree with its contents: it was saved without checksums, or it is damaged".into(),
+        );
+    }
+    let input = network.input();
+    let inside = Facts { normalisations: selection.normalisations.clone(), ..Facts::default() };
+    let said_classes =
+        beside.classes.iter().chain(&contents.facts.classes).find(|count| **count != fit.classes);
+    if let Some(count) = said_classes {
+        warnings
+            .push(format!("a description speaks of {count} classes, but the network has {}", fit.classes));
+    }
+    let known = Known::of(&[inside, contents.facts.clone(), beside], input, fit.classes, &mut warnings);
+    let renamed = fit
+        .matched
+        .iter()
+        .filter(|(own, given)| own != given)
+        .map(|(own, given)| (given.clone(), own.clone()));
+    let report = ImportReport {
+        kind: contents.kind,
+        passed_over: passed_over(&contents, &selection),
+        prefix: selection.prefix,
+        matched: fit.matched.len(),
+        parameters: network.parameters(),
+        renamed: renamed.collect(),
+        counters: selection.counters,
+        outside: selection.outside.len(),
+        also: selection.others,
+        side: if from_description && fit.side == Side::Given { Side::Described } else { fit.side },
+        warnings,
+    };
+    Ok(Imported { network, report, known })
+}
+
+/// A network with a fit's weights.
+fn build(
+    path: &Path,
+    kind: &'static str,
+    fit: &Fit,
+    selection: &names::Selection,
+    device: &Device,
+) -> Result<Network, ImportError> {
     let network = fit.architecture.build(fit.classes, fit.input, 0, device)?;
     let shapes: BTreeMap<&str, &[usize]> =
         network.tensors().iter().map(|t| (t.name.as_str(), t.shape.as_slice())).collect();
     let mut state = Vec::with_capacity(fit.matched.len());
     for (name, given) in &fit.matched {
-        let stored = &tensors[given];
-        let data = stored.values().map_err(|problem| ImportError::Unreadable {
-            path: path.to_owned(),
-            kind,
-            problem,
-        })?;
+        let stored = &selection.tensors[given];
+        let data = stored.values().map_err(|problem| unreadable(path, kind, problem))?;
         if name.ends_with(".running_var")
             && let Some(index) = data.iter().position(|v| *v < 0.0)
         {
@@ -129,35 +203,102 @@ pub fn import(path: &Path, options: &ImportOptions, device: &Device) -> Result<I
         }
         state.push(NamedTensor { name: name.clone(), shape: shapes[name.as_str()].to_vec(), data });
     }
-    let network = network.load_state_dict(&state)?;
-    let renamed = fit
-        .matched
-        .iter()
-        .filter(|(own, given)| own != given)
-        .map(|(own, given)| (given.clone(), own.clone()));
-    let report = ImportReport {
-        kind,
-        prefix: selection.prefix,
-        matched: fit.matched.len(),
-        parameters: network.parameters(),
-        renamed: renamed.collect(),
-        counters: selection.counters,
-        outside: selection.outside.len(),
-        side: fit.side,
+    Ok(network.load_state_dict(&state)?)
+}
+
+/// Why the tensors are those of no network.
+fn no_network(
+    path: &Path,
+    contents: &torch::contents::Contents,
+    selection: &names::Selection,
+    options: &ImportOptions,
+    layouts: &Layouts<'_>,
+) -> ImportError {
+    // A tensor that cannot be had is the reason, whatever network it belongs to.
+    let broken = selection.tensors.values().find_map(|tensor| match &tensor.values {
+        stored::Values::Broken(problem) => Some(format!("`{}`: {problem}", tensor.name)),
+        _ => None,
+    });
+    if let Some(problem) = broken {
+        return unreadable(path, contents.kind, problem);
+    }
+    let shapes = selection.tensors.iter().map(|(name, t)| (name.clone(), t.shape.clone())).collect();
+    let mut fits = layouts.fits(&shapes, &selection.not_float, options);
+    if fits.is_empty() {
+        // Only an input or a class count that cannot be built leaves nothing to compare with.
+        if let (Some(architecture), Some(side)) = (options.architecture, options.side)
+            && let Err(error) = architecture.check(Input { channels: 3, side })
+        {
+            return error.into();
+        }
+        return unreadable(path, contents.kind, "nothing that it could be can be built");
+    }
+    let fit = fits.swap_remove(0);
+    let (path, matched, differences) = (path.to_owned(), fit.matched.len(), fit.differences());
+    let name = fit.architecture.to_string();
+    if options.architecture.is_some() {
+        return ImportError::WrongArchitecture { path, architecture: name, matched, differences };
+    }
+    let list = "`nasty networks` lists those that can be built";
+    let mut help = match families::guess(&shapes) {
+        Some(family) => format!("it looks like {family}; {list}"),
+        None => list.to_owned(),
     };
-    Ok(Imported { network, report })
+    if let Some(kind) = kinds::of_program(contents.kind) {
+        help = format!("{kind}; {help}");
+    }
+    ImportError::Unrecognised { path, nearest: name, matched, differences, help }
+}
+
+/// A better reason than that there are no tensors, for kinds of files that have one.
+fn without_tensors(error: ImportError, kind: &str) -> ImportError {
+    match (error, kinds::without_tensors(kind)) {
+        (ImportError::NoTensors { path, .. }, Some(help)) => {
+            ImportError::OtherKind { path, what: format!("a {kind} without tensors"), help }
+        }
+        (error, _) => error,
+    }
+}
+
+/// What was not used, by its key at the top of the file.
+fn passed_over(contents: &torch::contents::Contents, selection: &names::Selection) -> Vec<String> {
+    let mut chosen: Vec<&str> = selection.tensors.values().map(|t| t.name.as_str()).collect();
+    chosen.sort_unstable();
+    let used = |key: &str| {
+        let start = format!("{key}.");
+        let from = chosen.partition_point(|name| *name < start.as_str());
+        chosen.binary_search(&key).is_ok() || chosen.get(from).is_some_and(|name| name.starts_with(&start))
+    };
+    // Counters, what every module has, and what was used as the normalisation or the names of the classes.
+    let facts = &contents.facts;
+    let places = facts.normalisations.iter().chain(&selection.normalisations).map(|said| &said.place);
+    let places: Vec<&String> = places.chain(facts.labels.iter().map(|said| &said.place)).collect();
+    let known = |key: &str| {
+        key.rsplit('.').next() == Some("num_batches_tracked")
+            || key.starts_with('_')
+            || key == "training"
+            || places.iter().any(|place| place.contains(&format!("`{key}`")))
+    };
+    let mut told: Vec<String> = contents
+        .entries
+        .iter()
+        .filter(|(key, _)| !used(key) && !known(key))
+        .map(|(key, what)| format!("`{key}`: {what}"))
+        .collect();
+    let named = |name: &&String| !told.iter().any(|entry| entry.contains(name.as_str()));
+    let names: Vec<String> =
+        contents.names.iter().filter(named).map(|name| format!("the Python name {name}")).collect();
+    told.extend(names);
+    told
 }
 
 impl Imported {
-    /// Writes the network as a folder of its own, whole or not at all. `labels` are the classes' names; their numbers
-    /// if there are none.
+    /// The network's description. `labels` are the classes' names; their numbers if there are none.
     ///
     /// # Errors
-    /// [`ImportError::Description`] for a normalisation or names that do not fit, [`ImportError::Occupied`] for a folder
-    /// with something in it, or what the file system says.
-    pub fn save(
+    /// [`ImportError::Description`] for a normalisation or names that do not fit.
+    pub fn describe(
         &self,
-        folder: &Path,
         mean: Vec<f32>,
         std: Vec<f32>,
         labels: Option<Vec<String>>,
@@ -184,7 +325,23 @@ impl Imported {
                 help: "give one name a line, in the order of the logits",
             });
         }
-        let config = NetworkConfig::new(&self.network, mean, std, labels);
+        Ok(NetworkConfig::new(&self.network, mean, std, labels))
+    }
+
+    /// Writes the network as a folder of its own, whole or not at all. `labels` are the classes' names; their numbers
+    /// if there are none.
+    ///
+    /// # Errors
+    /// [`ImportError::Description`] for a normalisation or names that do not fit, [`ImportError::Occupied`] for a folder
+    /// with something in it, or what the file system says.
+    pub fn save(
+        &self,
+        folder: &Path,
+        mean: Vec<f32>,
+        std: Vec<f32>,
+        labels: Option<Vec<String>>,
+    ) -> Result<NetworkConfig, ImportError> {
+        let config = self.describe(mean, std, labels)?;
         let occupied =
             folder.is_file() || std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
         if occupied {

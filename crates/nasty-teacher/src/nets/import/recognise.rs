@@ -3,11 +3,12 @@
 //! Nothing here knows an architecture: two builds that differ in the class count show which axes of which tensors
 //! are the classes, and the same goes for the input.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use burn::tensor::Device;
 
-use super::checkpoint::Stored;
 use super::names::pair;
 use super::{ImportOptions, Side};
 use crate::nets::{Architecture, Input, Network};
@@ -50,16 +51,104 @@ impl Fit {
     }
 }
 
-type Tensors = BTreeMap<String, Stored>;
+/// Shapes of a file's tensors by their names in the network.
+pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
 
-/// Every architecture's fit, the best one first.
-pub(super) fn fits(
-    tensors: &Tensors,
-    others: &[String],
-    options: &ImportOptions,
-    device: &Device,
-) -> Vec<Fit> {
-    let candidates: Vec<Architecture> = match options.architecture {
+/// Names and shapes of a network's tensors.
+type Layout = Vec<(String, Vec<usize>)>;
+
+/// What is asked of [`Layouts`]: architecture, classes, channels, side.
+type Build = (Architecture, usize, usize, usize);
+
+/// The tensors of networks, each built once.
+pub(super) struct Layouts<'d> {
+    device: &'d Device,
+    built: RefCell<HashMap<Build, Option<Rc<Layout>>>>,
+}
+
+impl<'d> Layouts<'d> {
+    pub(super) fn new(device: &'d Device) -> Self {
+        Self { device, built: RefCell::new(HashMap::new()) }
+    }
+
+    fn of(
+        &self,
+        architecture: Architecture,
+        classes: usize,
+        channels: usize,
+        side: usize,
+    ) -> Option<Rc<Layout>> {
+        let build = || {
+            let network = architecture.build(classes, Input { channels, side }, 0, self.device).ok()?;
+            Some(Rc::new(network.tensors().iter().map(|t| (t.name.clone(), t.shape.clone())).collect()))
+        };
+        let key = (architecture, classes, channels, side);
+        self.built.borrow_mut().entry(key).or_insert_with(build).clone()
+    }
+
+    /// The side that an architecture is first built for, and its tensors then.
+    fn probe(&self, architecture: Architecture) -> Option<(usize, Rc<Layout>)> {
+        SIDES.into_iter().find_map(|side| Some((side, self.of(architecture, 2, 3, side)?)))
+    }
+
+    /// An architecture's names to the file's, in the spelling that most of the file's names have.
+    fn pairs<'t>(&self, architecture: Architecture, tensors: &'t Shapes) -> BTreeMap<String, &'t String> {
+        let Some((side, layout)) = self.probe(architecture) else { return BTreeMap::new() };
+        let names: Vec<String> = layout.iter().map(|(name, _)| name.clone()).collect();
+        let own = pair(&names, tensors.keys());
+        let others = architecture.other_spellings().iter().map(|spelling| {
+            let input = Input { channels: 3, side };
+            let spelled = Network::names(architecture, 2, input, *spelling, self.device);
+            let pairs = pair(&spelled, tensors.keys());
+            let place = |(own, spelled): (&String, &String)| Some((own.clone(), *pairs.get(spelled)?));
+            names.iter().zip(&spelled).filter_map(place).collect()
+        });
+        std::iter::once(own).chain(others).rev().max_by_key(BTreeMap::len).unwrap_or_default()
+    }
+
+    /// Every architecture's fit, the best one first.
+    pub(super) fn fits(&self, tensors: &Shapes, others: &[String], options: &ImportOptions) -> Vec<Fit> {
+        self.fits_of(candidates(tensors, options), tensors, others, options)
+    }
+
+    /// The fits that are exact, of a set of tensors that may be any.
+    pub(super) fn whole(&self, tensors: &Shapes, options: &ImportOptions) -> Vec<Fit> {
+        let is_whole = |architecture: &Architecture| {
+            self.probe(*architecture).is_some_and(|(_, layout)| {
+                layout.len() == tensors.len() && self.pairs(*architecture, tensors).len() == layout.len()
+            })
+        };
+        let candidates = candidates(tensors, options).into_iter().filter(is_whole).collect();
+        let mut fits = self.fits_of(candidates, tensors, &[], options);
+        fits.retain(Fit::is_exact);
+        fits
+    }
+
+    fn fits_of(
+        &self,
+        candidates: Vec<Architecture>,
+        tensors: &Shapes,
+        others: &[String],
+        options: &ImportOptions,
+    ) -> Vec<Fit> {
+        let mut fits: Vec<Fit> = candidates
+            .into_iter()
+            .filter_map(|a| Attempt { architecture: a, tensors, others, layouts: self }.fit(options))
+            .collect();
+        fits.sort_by_key(|fit| {
+            (
+                !fit.is_exact(),
+                std::cmp::Reverse(fit.matched.len()),
+                fit.missing.len() + fit.left_over.len() + fit.misshapen.len(),
+            )
+        });
+        fits
+    }
+}
+
+/// The architectures that are tried.
+fn candidates(tensors: &Shapes, options: &ImportOptions) -> Vec<Architecture> {
+    match options.architecture {
         Some(one) => vec![one],
         None => {
             let mut all: Vec<_> = Architecture::all().chain(members_of_families(tensors)).collect();
@@ -67,24 +156,12 @@ pub(super) fn fits(
             all.retain(|architecture| seen.insert(architecture.to_string()));
             all
         }
-    };
-    let mut fits: Vec<Fit> = candidates
-        .into_iter()
-        .filter_map(|a| Attempt { architecture: a, tensors, others, device }.fit(options))
-        .collect();
-    fits.sort_by_key(|fit| {
-        (
-            !fit.is_exact(),
-            std::cmp::Reverse(fit.matched.len()),
-            fit.missing.len() + fit.left_over.len() + fit.misshapen.len(),
-        )
-    });
-    fits
+    }
 }
 
 /// Members of the families (`cnnW`, `wrn-D-W`) that the tensors' shapes and number speak for.
-fn members_of_families(tensors: &Tensors) -> Vec<Architecture> {
-    let outputs = |name: &str| tensors.get(name).and_then(|t| t.shape.first().copied());
+fn members_of_families(tensors: &Shapes) -> Vec<Architecture> {
+    let outputs = |name: &str| tensors.get(name).and_then(|shape| shape.first().copied());
     let cnn = outputs("conv1.weight").map(|width| format!("cnn{width}"));
     let block = |i: usize| outputs(&format!("block1.layer.{i}.conv1.weight"));
     let wide = block(0).map(|width| {
@@ -96,31 +173,25 @@ fn members_of_families(tensors: &Tensors) -> Vec<Architecture> {
 
 struct Attempt<'a> {
     architecture: Architecture,
-    tensors: &'a Tensors,
+    tensors: &'a Shapes,
     others: &'a [String],
-    device: &'a Device,
+    layouts: &'a Layouts<'a>,
 }
 
-/// Names and shapes of a network's tensors.
-type Layout = Vec<(String, Vec<usize>)>;
-
 impl Attempt<'_> {
-    fn layout(&self, classes: usize, channels: usize, side: usize) -> Option<Layout> {
-        let network = self.architecture.build(classes, Input { channels, side }, 0, self.device).ok()?;
-        Some(network.tensors().iter().map(|t| (t.name.clone(), t.shape.clone())).collect())
+    fn layout(&self, classes: usize, channels: usize, side: usize) -> Option<Rc<Layout>> {
+        self.layouts.of(self.architecture, classes, channels, side)
     }
 
     fn fit(&self, options: &ImportOptions) -> Option<Fit> {
-        let probe = SIDES.into_iter().find(|&side| self.layout(2, 3, side).is_some())?;
-        let base = self.layout(2, 3, probe)?;
-        let names: Vec<String> = base.iter().map(|(name, _)| name.clone()).collect();
-        let pairs = self.pairs(&names, probe);
+        let (probe, base) = self.layouts.probe(self.architecture)?;
+        let pairs = self.layouts.pairs(self.architecture, self.tensors);
         let buildable = |classes: &usize| self.layout(*classes, 3, probe).is_some();
-        let read = self.classes(&base, &self.layout(3, 3, probe)?, &pairs).filter(buildable);
+        let read = self.classes(&base, self.layout(3, 3, probe)?.as_ref(), &pairs).filter(buildable);
         let classes = read.or(options.classes).unwrap_or(10);
         let by_side = self.layout(2, 3, OTHER_SIDE).is_some_and(|layout| layout != base);
         // All sides are worth trying only for a network whose names are all there.
-        let all_sides = by_side && pairs.len() == names.len();
+        let all_sides = by_side && pairs.len() == base.len();
         let mut best: Option<Fit> = None;
         let usual = self.architecture.usual_side();
         for (channels, default) in [(3, usual), (1, if usual == 32 { GREY_SIDE } else { usual })] {
@@ -156,24 +227,11 @@ impl Attempt<'_> {
         best
     }
 
-    /// The network's names to the file's, in the spelling that most of the file's names have.
-    fn pairs(&self, names: &[String], side: usize) -> BTreeMap<String, &String> {
-        let own = pair(names, self.tensors.keys());
-        let others = self.architecture.other_spellings().iter().map(|spelling| {
-            let input = Input { channels: 3, side };
-            let spelled = Network::names(self.architecture, 2, input, *spelling, self.device);
-            let pairs = pair(&spelled, self.tensors.keys());
-            let place = |(own, spelled): (&String, &String)| Some((own.clone(), *pairs.get(spelled)?));
-            names.iter().zip(&spelled).filter_map(place).collect()
-        });
-        std::iter::once(own).chain(others).rev().max_by_key(BTreeMap::len).unwrap_or_default()
-    }
-
     /// The class count that the file's tensors have where the network's depend on it.
     fn classes(&self, two: &Layout, three: &Layout, pairs: &BTreeMap<String, &String>) -> Option<usize> {
         two.iter().zip(three).find_map(|((name, a), (_, b))| {
             let axis = a.iter().zip(b).position(|(a, b)| a != b)?;
-            self.tensors[*pairs.get(name)?].shape.get(axis).copied()
+            self.tensors[*pairs.get(name)?].get(axis).copied()
         })
     }
 
@@ -189,11 +247,8 @@ impl Attempt<'_> {
         for (name, shape) in layout {
             match pairs.get(name) {
                 None => missing.push(name.clone()),
-                Some(given) if !same_values(&self.tensors[*given].shape, shape) => {
-                    misshapen.push(format!(
-                        "{given} (expected {shape:?}, found {:?})",
-                        self.tensors[*given].shape
-                    ));
+                Some(given) if !same_values(&self.tensors[*given], shape) => {
+                    misshapen.push(format!("{given} (expected {shape:?}, found {:?})", self.tensors[*given]));
                 }
                 Some(given) => {
                     matched.insert(name.clone(), (*given).clone());

@@ -1,21 +1,19 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::checkpoint::Stored;
-use super::recognise::fits;
+use super::recognise::{Fit, Layouts, Shapes};
 use super::*;
 use crate::device::device;
 
 /// A network's tensors, without values.
-fn tensors(
-    architecture: Architecture,
-    classes: usize,
-    input: Input,
-    rename: fn(&str) -> String,
-) -> BTreeMap<String, Stored> {
+fn tensors(architecture: Architecture, classes: usize, input: Input, rename: fn(&str) -> String) -> Shapes {
     let network =
         architecture.build(classes, input, 0, &device("flex").expect("the CPU")).expect("it can be built");
-    let stored = |t: &crate::nets::layers::TensorEntry| (rename(&t.name), Stored::empty(&t.name, &t.shape));
-    network.tensors().iter().map(stored).collect()
+    network.tensors().iter().map(|t| (rename(&t.name), t.shape.clone())).collect()
+}
+
+fn fits(tensors: &Shapes) -> Vec<Fit> {
+    let device = device("flex").expect("the CPU");
+    Layouts::new(&device).fits(tensors, &[], &ImportOptions::default())
 }
 
 fn architectures() -> impl Iterator<Item = Architecture> {
@@ -26,12 +24,11 @@ fn architectures() -> impl Iterator<Item = Architecture> {
 
 #[test]
 fn every_architecture_is_recognised_from_its_own_tensors_alone() {
-    let flex = device("flex").expect("the CPU");
     let mut seen = BTreeSet::new();
     for architecture in architectures() {
         for (classes, channels, side) in [(10, 3, 32), (7, 1, 32)] {
             let tensors = tensors(architecture, classes, Input { channels, side }, str::to_owned);
-            let fits = fits(&tensors, &[], &ImportOptions::default(), &flex);
+            let fits = fits(&tensors);
             let exact: Vec<_> = fits.iter().filter(|fit| fit.is_exact()).map(recognise::Fit::name).collect();
             assert_eq!(exact.len(), 1, "{architecture}: {exact:?}");
             assert_eq!(
@@ -48,14 +45,13 @@ fn every_architecture_is_recognised_from_its_own_tensors_alone() {
 
 #[test]
 fn torchvision_names_of_the_same_structure_are_recognised() {
-    let flex = device("flex").expect("the CPU");
     let other = |name: &str| {
         name.replace("shortcut", "downsample").replace("linear.", "classifier.").replace("fc.", "head.")
     };
     for name in ["resnet18", "resnet50", "preresnet20"] {
         let architecture: Architecture = name.parse().expect("a name");
         let tensors = tensors(architecture, 100, Input { channels: 3, side: 32 }, other);
-        let fits = fits(&tensors, &[], &ImportOptions::default(), &flex);
+        let fits = fits(&tensors);
         assert!(
             fits[0].is_exact() && fits[0].architecture == architecture,
             "{name}: {}",
@@ -66,17 +62,16 @@ fn torchvision_names_of_the_same_structure_are_recognised() {
 
 #[test]
 fn the_side_is_read_where_the_tensors_show_it() {
-    let flex = device("flex").expect("the CPU");
     let mlp: Architecture = "mlp".parse().expect("a name");
     for (channels, side) in [(3, 32), (1, 28), (3, 64), (1, 37), (3, 113)] {
         let tensors = tensors(mlp, 10, Input { channels, side }, str::to_owned);
-        let best = &fits(&tensors, &[], &ImportOptions::default(), &flex)[0];
+        let best = &fits(&tensors)[0];
         assert!(best.is_exact());
         assert_eq!((best.input, best.side), (Input { channels, side }, Side::Read));
     }
     let cnn: Architecture = "cnn".parse().expect("a name");
     let tensors = tensors(cnn, 10, Input { channels: 3, side: 39 }, str::to_owned);
-    let best = &fits(&tensors, &[], &ImportOptions::default(), &flex)[0];
+    let best = &fits(&tensors)[0];
     assert_eq!(
         (best.is_exact(), best.input.side, best.side),
         (true, 32, Side::Assumed),
@@ -94,11 +89,10 @@ fn other_spellings_are_recognised() {
             let input = Input { channels: 3, side: 32 };
             let network = architecture.build(7, input, 0, &flex).expect("it can be built");
             let names = Network::names(architecture, 7, input, *spelling, &flex);
-            let stored = |(name, t): (&String, &crate::nets::layers::TensorEntry)| {
-                (name.clone(), Stored::empty(name, &t.shape))
-            };
-            let tensors = names.iter().zip(network.tensors()).map(stored).collect();
-            let fits = fits(&tensors, &[], &ImportOptions::default(), &flex);
+            let shape =
+                |(name, t): (&String, &crate::nets::layers::TensorEntry)| (name.clone(), t.shape.clone());
+            let tensors = names.iter().zip(network.tensors()).map(shape).collect();
+            let fits = fits(&tensors);
             let exact: Vec<_> = fits.iter().filter(|fit| fit.is_exact()).collect();
             assert_eq!(exact.len(), 1, "{architecture} in {spelling:?}");
             assert_eq!((exact[0].architecture, exact[0].classes), (architecture, 7));
@@ -115,11 +109,10 @@ fn other_spellings_are_recognised() {
 
 #[test]
 fn the_usual_side_is_assumed() {
-    let flex = device("flex").expect("the CPU");
     for (name, channels, side) in [("tv-resnet18", 3, 224), ("tv-vgg16_bn", 1, 224), ("kd-vgg8", 1, 28)] {
         let architecture = name.parse().expect("a name");
         let tensors = tensors(architecture, 5, Input { channels, side: 64 }, str::to_owned);
-        let best = &fits(&tensors, &[], &ImportOptions::default(), &flex)[0];
+        let best = &fits(&tensors)[0];
         assert!(best.is_exact(), "{name}");
         assert_eq!((best.input, best.side), (Input { channels, side }, Side::Assumed), "{name}");
     }

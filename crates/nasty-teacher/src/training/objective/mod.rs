@@ -170,14 +170,16 @@ mod tests {
     fn thieves_learn_from_answers_and_agree_with_their_victim_where_they_equal_it() {
         let device = Device::flex().autodiff();
         let teacher = NetworkRef("0123456789abcdef".into());
-        let rows = |values: [f32; 8]| Tensor::<2>::from_data(TensorData::new(values.to_vec(), [2, 4]), &device);
+        let rows =
+            |values: [f32; 8]| Tensor::<2>::from_data(TensorData::new(values.to_vec(), [2, 4]), &device);
         let answers = rows([2.0, 0.5, -1.0, 0.0, -0.5, 1.5, 0.25, -2.0]);
         for thief in Objective::thieves(&teacher) {
             assert_eq!((thief.problem(), thief.victim()), (None, Some(&teacher)), "{}", thief.name());
             let graded = |logits: Tensor<2>| {
                 let logits = logits.require_grad();
                 let labels = Tensor::from_data([0, 1], &device);
-                let batch = LossInput { logits: logits.clone(), answers: Some(answers.clone()), labels, epoch: 40 };
+                let batch =
+                    LossInput { logits: logits.clone(), answers: Some(answers.clone()), labels, epoch: 40 };
                 let loss = thief.loss(batch);
                 let gradient = logits.grad(&loss.backward()).expect("tracked").into_data();
                 (loss.into_scalar::<f32>(), gradient.try_to_vec::<f32>().expect("f32"))

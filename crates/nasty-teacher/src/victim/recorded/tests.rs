@@ -6,7 +6,7 @@ use std::io::Write;
 
 fn images(count: usize) -> ImageSet {
     let pixels = (0..count * 4).map(|i| (i * 37 % 251) as u8).collect();
-    ImageSet { height: 2, width: 2, channels: 1, pixels, labels: vec![0; count] }
+    ImageSet::new(2, 2, 1, pixels, vec![0; count])
 }
 
 /// Answers to `count` images of 3 classes: the row of image i is (i, 0, 1)/8.

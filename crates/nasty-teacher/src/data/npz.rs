@@ -1,0 +1,115 @@
+//! numpy's archives of arrays (`.npz`): a zip file of `.npy` files.
+
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use super::files::read_bounded;
+use crate::pickle::numpy::Array;
+
+/// The longest archive that is read.
+const MOST_BYTES: u64 = 1 << 30;
+/// The most bytes of one array.
+const MOST_ARRAY_BYTES: u64 = 2 << 30;
+
+/// The arrays called `wanted` in the archive `path`; `None` for those that are not there.
+///
+/// # Errors
+/// What is wrong with the archive.
+pub(crate) fn arrays<const N: usize>(
+    path: &Path,
+    wanted: [&str; N],
+) -> Result<[Option<Array<'static>>; N], String> {
+    let bytes = read_bounded(path, MOST_BYTES).map_err(|e| e.to_string())?;
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| format!("no zip archive: {e}"))?;
+    let mut found = [const { None }; N];
+    for (place, name) in found.iter_mut().zip(wanted) {
+        let Some(index) = archive.index_for_name(&format!("{name}.npy")) else { continue };
+        let entry = archive.by_index(index).map_err(|e| e.to_string())?;
+        let (mut bytes, size) = (Vec::new(), entry.size());
+        if size > MOST_ARRAY_BYTES {
+            return Err(format!("`{name}` has {size} bytes, at most {MOST_ARRAY_BYTES} are read"));
+        }
+        entry.take(MOST_ARRAY_BYTES).read_to_end(&mut bytes).map_err(|e| format!("`{name}`: {e}"))?;
+        *place = Some(array(&bytes).map_err(|e| format!("`{name}`: found {e}"))?);
+    }
+    Ok(found)
+}
+
+/// The array of a `.npy` file.
+fn array(file: &[u8]) -> Result<Array<'static>, String> {
+    let cut = || "a file that is cut off".to_owned();
+    let rest = file.strip_prefix(b"\x93NUMPY").ok_or("no array of numpy")?;
+    let (length, from) = match rest {
+        [1, _, a, b, ..] => (usize::from(u16::from_le_bytes([*a, *b])), 4),
+        [2 | 3, _, a, b, c, d, ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, 6),
+        _ => return Err(cut()),
+    };
+    let end = from + length;
+    let header = rest.get(from..end).ok_or_else(cut)?;
+    let header = std::str::from_utf8(header).map_err(|_| "a header that is no text")?;
+    let after = |key: &str| header.split_once(key).map(|(_, rest)| rest.trim_start());
+    let descr = after("'descr':").and_then(|rest| rest.strip_prefix('\'')?.split('\'').next());
+    let fortran = after("'fortran_order':").map(|rest| rest.starts_with("True"));
+    let shape = after("'shape':").and_then(|rest| rest.strip_prefix('(')?.split(')').next());
+    let (Some(descr), Some(fortran), Some(shape)) = (descr, fortran, shape) else {
+        return Err("a header without type, order and shape".into());
+    };
+    let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
+    let shape: Vec<usize> =
+        sizes.map(|size| size.parse().map_err(|_| "a shape that is no numbers")).collect::<Result<_, _>>()?;
+    Array::new(descr, fortran, shape, rest[end..].to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn npy(descr: &str, order: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n");
+        let length = (header.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
+    }
+
+    #[test]
+    fn arrays_are_read_by_name() {
+        let path = tempfile::tempdir().expect("temp").keep().join("x.npz");
+        let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).expect("writable"));
+        for (name, file) in [
+            ("images", npy("|u1", "True", "(2, 3)", &[1, 4, 2, 5, 3, 6])),
+            (
+                "labels",
+                npy(
+                    "<i8",
+                    "False",
+                    "(2,)",
+                    &[7u8, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255],
+                ),
+            ),
+        ] {
+            zip.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).expect("new");
+            zip.write_all(&file).expect("in the file");
+        }
+        zip.finish().expect("written");
+        let [images, labels, none] = arrays(&path, ["images", "labels", "logits"]).expect("arrays");
+        assert_eq!(images.expect("there").unsigned_bytes(), Some(vec![1, 2, 3, 4, 5, 6]));
+        assert_eq!(labels.expect("there").integers(), Some(vec![7, -1]));
+        assert!(none.is_none());
+    }
+
+    #[test]
+    fn bad_arrays_are_explained() {
+        for (file, found) in [
+            (b"".to_vec(), "no array"),
+            (b"\x93NUMPY\x01\x00\xff".to_vec(), "cut off"),
+            (b"\x93NUMPY\x01\x00\xff\xff{".to_vec(), "cut off"),
+            (npy("|O", "False", "(1,)", &[0]), "the type |O"),
+            (npy("|u1", "False", "(3,)", &[0]), "1 bytes for an array of shape [3]"),
+            (npy("<f8", "False", "(99999999999, 99999999999)", &[]), "0 bytes"),
+        ] {
+            let error = array(&file).expect_err("bad");
+            assert!(error.contains(found), "{error} without {found}");
+        }
+    }
+}

@@ -68,7 +68,7 @@ fn less_than_logits_is_served_behind_an_interface() {
 
 #[test]
 fn images_of_another_shape_are_an_error() {
-    let images = ImageSet { height: 4, width: 16, ..test_images() };
+    let images = ImageSet::new(4, 16, 1, vec![7; 2 * 64], vec![0, 1]);
     let error = own(3, "w").ask(&Request::unchanged(&images)).expect_err("another shape");
     assert_eq!(
         error.to_string(),

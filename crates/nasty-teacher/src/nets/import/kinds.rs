@@ -171,14 +171,16 @@ pub(super) fn of_archive(what: &str, names: &[String]) -> Kind {
     Kind { what: format!("{what} with {with}"), help }
 }
 
-/// A pickle or an archive in which no tensor was found.
-pub(super) fn without_tensors(kind_of_file: &str) -> Option<String> {
+/// What a file is in which no tensor was found, where its kind says why.
+pub(super) fn without_tensors(kind_of_file: &str) -> Option<Kind> {
     match kind_of_file {
-        "TorchScript archive" => Some(format!(
-            "its weights are constants of the program, as after torch.jit.freeze: {SAVE} of the network before it was frozen"
-        )),
-        DUMPED => Some(
-            "pickle.dump wrote it, and not torch.save: load it in Python with pickle, and save it with torch.save".to_owned(),
+        "TorchScript archive" => kind(
+            "a TorchScript archive without tensors",
+            "its weights are constants of the program, as after torch.jit.freeze: save the state_dict of the network before it was frozen",
+        ),
+        DUMPED => kind(
+            "a pickle that Python's pickle module wrote, with its tensors as files inside",
+            "load it in Python with pickle.load, and save it again with torch.save",
         ),
         _ => None,
     }

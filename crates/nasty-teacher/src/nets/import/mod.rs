@@ -253,8 +253,8 @@ fn no_network(
 /// A better reason than that there are no tensors, for kinds of files that have one.
 fn without_tensors(error: ImportError, kind: &str) -> ImportError {
     match (error, kinds::without_tensors(kind)) {
-        (ImportError::NoTensors { path, .. }, Some(help)) => {
-            ImportError::OtherKind { path, what: format!("a {kind} without tensors"), help }
+        (ImportError::NoTensors { path, .. }, Some(kinds::Kind { what, help })) => {
+            ImportError::OtherKind { path, what, help }
         }
         (error, _) => error,
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod contents;
 pub(super) mod legacy;
+mod python_names;
 pub(super) mod tar;
 mod tensors;
 pub(super) mod zip;

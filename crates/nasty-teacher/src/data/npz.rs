@@ -36,7 +36,7 @@ pub(crate) fn arrays<const N: usize>(
 }
 
 /// The array of a `.npy` file.
-fn array(file: &[u8]) -> Result<Array<'static>, String> {
+pub(crate) fn array(file: &[u8]) -> Result<Array<'static>, String> {
     let cut = || "a file that is cut off".to_owned();
     let rest = file.strip_prefix(b"\x93NUMPY").ok_or("no array of numpy")?;
     let (length, from) = match rest {
@@ -61,12 +61,13 @@ fn array(file: &[u8]) -> Result<Array<'static>, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Write;
 
     use super::*;
 
-    fn npy(descr: &str, order: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    /// A file as numpy writes it.
+    pub(crate) fn npy(descr: &str, order: &str, shape: &str, data: &[u8]) -> Vec<u8> {
         let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n");
         let length = (header.len() as u16).to_le_bytes();
         [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
@@ -110,6 +111,21 @@ mod tests {
         ] {
             let error = array(&file).expect_err("bad");
             assert!(error.contains(found), "{error} without {found}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn changed_files_never_panic(at in 0usize..136, byte: u8, shape in "[(0-9), ]{0,12}") {
+            let mut file = npy("<f4", "False", &shape, &[0; 8]);
+            let length = file.len();
+            file[at.min(length - 1)] = byte;
+            if let Ok(array) = array(&file) {
+                proptest::prop_assert!(array.is_float() != array.integers().is_some());
+            }
+            for length in 0..file.len().min(20) {
+                proptest::prop_assert!(super::array(&file[..length]).is_err());
+            }
         }
     }
 }

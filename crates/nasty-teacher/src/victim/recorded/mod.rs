@@ -10,12 +10,12 @@
 //!
 //! Without `sha256` and `index`, row `i` is the answer to image `i` of its set.
 
-mod npy;
 #[cfg(test)]
 mod tests;
 
 use super::{Answers, Front, Interface, Request, Scale, Victim, VictimError};
-use npy::Array;
+use crate::data::npz;
+use crate::pickle::numpy::Array;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
@@ -73,8 +73,10 @@ impl Recorded {
                 source.fault(format!("{name} of shape [images, classes]"), format!("{:?}", array.shape))
             );
         };
-        let scores = array.floats().filter(|_| classes > 0);
-        let scores = scores.ok_or_else(|| source.fault(format!("{name} as f32 or f64"), "integers"))?;
+        if !array.is_float() || classes == 0 {
+            return Err(source.fault(format!("{name} as floating-point numbers"), "integers, or no classes"));
+        }
+        let scores: Vec<f32> = array.floats().into_iter().map(|score| score as f32).collect();
         drop(array);
         let fine = |v: f32| match scale {
             Scale::Logits => v.is_finite(),
@@ -203,7 +205,7 @@ impl Source {
     }
 
     /// The array `name`, if there is one.
-    fn array(&mut self, name: &str) -> Result<Option<Array>, VictimError> {
+    fn array(&mut self, name: &str) -> Result<Option<Array<'static>>, VictimError> {
         let bytes = match self {
             Self::Folder(folder) => {
                 let path = folder.join(format!("{name}.npy"));
@@ -219,15 +221,15 @@ impl Source {
                 Ok(entry) => bounded(entry),
             },
         };
-        let array = bytes.map_err(|e| e.to_string()).and_then(|bytes| Array::parse(&bytes));
+        let array = bytes.map_err(|e| e.to_string()).and_then(|bytes| npz::array(&bytes));
         array.map(Some).map_err(|found| self.fault(format!("the array {name}"), found))
     }
 
     /// Which row is the answer to which of `images` images.
     fn rows(&mut self, images: usize) -> Result<Rows, VictimError> {
         if let Some(array) = self.array("sha256")? {
-            let hashes = array.naturals().filter(|_| array.shape == [images, 32]);
-            let byte = |v: &u64| u8::try_from(*v).ok();
+            let hashes = array.integers().filter(|_| array.shape == [images, 32]);
+            let byte = |v: &i64| u8::try_from(*v).ok();
             let bytes: Option<Vec<u8>> = hashes.and_then(|h| h.iter().map(byte).collect());
             let Some(bytes) = bytes else {
                 return Err(self.fault(
@@ -242,15 +244,16 @@ impl Source {
         let places = match self.array("index")? {
             None => (0..images).collect(),
             Some(array) => {
-                let places = array.naturals().filter(|_| array.shape == [images]);
-                places.map(|places| places.into_iter().map(|p| p as usize).collect::<Vec<_>>()).ok_or_else(
-                    || {
-                        self.fault(
-                            format!("index of shape [{images}], integers from 0"),
-                            format!("an array of shape {:?}, or a negative number", array.shape),
-                        )
-                    },
-                )?
+                let places = array.integers().filter(|_| array.shape == [images]);
+                let natural = |place: i64| usize::try_from(place).ok();
+                let places =
+                    places.and_then(|places| places.into_iter().map(natural).collect::<Option<Vec<_>>>());
+                places.ok_or_else(|| {
+                    self.fault(
+                        format!("index of shape [{images}], integers from 0"),
+                        format!("an array of shape {:?}, or a negative number", array.shape),
+                    )
+                })?
             }
         };
         let rows: HashMap<usize, usize> = places.into_iter().zip(0..).collect();

@@ -1,5 +1,5 @@
-use super::npy::tests::npy;
 use super::*;
+use crate::data::npz::tests::npy;
 use crate::data::{Augmentation, ImageSet};
 use crate::victim::Origin;
 use std::io::Write;
@@ -16,12 +16,12 @@ fn scores(count: usize) -> Vec<f32> {
 
 fn scores_npy(count: usize) -> Vec<u8> {
     let data: Vec<u8> = scores(count).iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect();
-    npy("<f8", &format!("({count}, 3)"), &data)
+    npy("<f8", "False", &format!("({count}, 3)"), &data)
 }
 
 fn hashes_npy(set: &ImageSet) -> Vec<u8> {
     let data: Vec<u8> = (0..set.len()).flat_map(|i| content_hash(set.image(i))).collect();
-    npy("|u1", &format!("({}, 32)", set.len()), &data)
+    npy("|u1", "False", &format!("({}, 32)", set.len()), &data)
 }
 
 fn npz(path: &Path, arrays: &[(&str, Vec<u8>)]) {
@@ -71,7 +71,7 @@ fn answers_by_index_belong_to_a_set_that_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("answers.npz");
     let index: Vec<u8> = [7i64, 3, 5].iter().flat_map(|v| v.to_le_bytes()).collect();
-    npz(&path, &[("logits", scores_npy(3)), ("index", npy("<i8", "(3,)", &index))]);
+    npz(&path, &[("logits", scores_npy(3)), ("index", npy("<i8", "False", "(3,)", &index))]);
     let (set, places) = (images(2), [5, 7]);
     let request = |set_name| Request::unchanged(&set).from(Some(Origin { set: set_name, places: &places }));
     let unnamed = Recorded::open(&path).unwrap();
@@ -98,15 +98,15 @@ fn files_of_another_kind_are_refused_with_what_was_expected() {
     };
     assert!(fault(&[]).contains("expected logits or probabilities"));
     assert!(fault(&[("logits", scores_npy(1)), ("probabilities", scores_npy(1))]).contains("both"));
-    assert!(fault(&[("logits", npy("<f4", "(1,)", &[0; 4]))]).contains("[images, classes]"));
-    assert!(fault(&[("logits", npy("<i4", "(1, 1)", &[0; 4]))]).contains("f32 or f64"));
-    let nan = npy("<f4", "(1, 1)", &f32::NAN.to_le_bytes());
+    assert!(fault(&[("logits", npy("<f4", "False", "(1,)", &[0; 4]))]).contains("[images, classes]"));
+    assert!(fault(&[("logits", npy("<i4", "False", "(1, 1)", &[0; 4]))]).contains("floating-point"));
+    let nan = npy("<f4", "False", "(1, 1)", &f32::NAN.to_le_bytes());
     assert!(fault(&[("logits", nan.clone())]).contains("NaN for image 0"));
-    let logits = npy("<f4", "(2, 1)", &[0f32.to_le_bytes(), 2f32.to_le_bytes()].concat());
+    let logits = npy("<f4", "False", "(2, 1)", &[0f32.to_le_bytes(), 2f32.to_le_bytes()].concat());
     assert!(fault(&[("probabilities", logits)]).contains("found 2 for image 1"));
-    let twice = npy("|u1", "(2,)", &[4, 4]);
+    let twice = npy("|u1", "False", "(2,)", &[4, 4]);
     assert!(fault(&[("logits", scores_npy(2)), ("index", twice)]).contains("1 places for 2 answers"));
-    let short = npy("|u1", "(2, 4)", &[4; 8]);
+    let short = npy("|u1", "False", "(2, 4)", &[4; 8]);
     assert!(fault(&[("logits", scores_npy(2)), ("sha256", short)]).contains("[2, 32]"));
     std::fs::write(&path, b"PK\x03\x04 not really").unwrap();
     assert!(Recorded::open(&path).unwrap_err().to_string().contains("an .npz file"));

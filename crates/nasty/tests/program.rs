@@ -247,5 +247,5 @@ fn networks_are_listed_and_shown_layer_by_layer() {
     assert_eq!(sum, 11_220_132);
     fails(here, &["networks", "densenet121", "--side", "7"], 2, &["side of 8 to 512", "found a side of 7"]);
     fails(here, &["networks", "cnn", "--channels", "2"], 2, &["1 or 3 channels"]);
-    fails(here, &["networks", "wide_resnet50_2"], 2, &["6n + 4"]);
+    fails(here, &["networks", "wrn-17-2"], 2, &["6n + 4"]);
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const SMALL: [&str; 7] =
-    ["--data", "quickstart", "--architecture", "cnn2", "data.subset=96", "data.validation=50", "epochs=3"];
+    ["--data", "quickstart", "--architecture", "cnn2", "data.subset=96", "data.validation=100", "epochs=3"];
 
 fn nasty(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(cargo_bin("nasty"));

@@ -49,7 +49,9 @@ pub fn run(args: &EvaluateArgs) -> Result<End> {
     let result = evaluate(&logits, &images.labels, network.classes());
     if args.json {
         let mut json = serde_json::to_value(&result).expect("an evaluation is plain data");
-        json["classes"] = note.map_or(serde_json::Value::Null, serde_json::Value::from);
+        if let Some(note) = note {
+            json["classes"] = note.into();
+        }
         ui::data(&serde_json::to_string_pretty(&json).expect("plain data"))?;
         return Ok(End::Done);
     }

@@ -151,12 +151,14 @@ fn a_panic_is_recorded_as_a_bug_and_the_task_is_tried_again() {
     let here = workplace(folder.path());
     let normal = training(&here, Kind::Train, &[]);
     let run = here.store.run(&normal.hash());
-    let mut watcher = Watcher::new(NEVER, |seen| assert!(seen < 4, "a bug of the watcher"));
+    // A state of the first epoch.
+    assert_eq!(perform(&here, &normal, &mut Watcher::new(3, |_| ())).expect("runs"), Ended::Stopped);
+    let mut watcher = Watcher::new(NEVER, |_| panic!("a bug of the watcher"));
     let error = perform(&here, &normal, &mut watcher).expect_err("it panics");
     assert_eq!(error.class(), ErrorClass::Bug);
     let failure = run.last_failure().expect("readable").expect("recorded");
     assert!(failure.class == ErrorClass::Bug && failure.message.contains("a bug of the watcher"));
-    // The state of the first epoch is there, and the claim is not.
+    // The state is there, and the claim is not.
     let mut rest = Watcher::new(NEVER, |_| ());
     assert_eq!(perform(&here, &normal, &mut rest).expect("runs"), Ended::Done);
     assert_eq!(rest.seen, 3);
@@ -198,15 +200,16 @@ fn who_loses_a_run_writes_nothing_more() {
     let normal = training(&here, Kind::Train, &["epochs=4"]);
     let run = here.store.run(&normal.hash());
     let claim = run.folder.join("claim.json");
+    assert_eq!(perform(&here, &normal, &mut Watcher::new(3, |_| ())).expect("runs"), Ended::Stopped);
     let hijack = |seen: usize| {
-        if seen == 4 {
+        if seen == 1 {
             edit(&claim, |json| {
                 json["host"] = "another".into();
                 json["nonce"] = "another".into();
             });
         }
     };
-    let end = perform(&here, &normal, &mut Watcher::new(6, hijack));
+    let end = perform(&here, &normal, &mut Watcher::new(3, hijack));
     assert!(matches!(end, Err(JobError::Store(StoreError::Stopped(_)))), "it waited, and was stopped");
     assert_eq!(run.rows().expect("readable").len(), 1, "of the two epochs before the stop");
     assert!(claim.exists() && !run.folder.join("failure.json").exists());

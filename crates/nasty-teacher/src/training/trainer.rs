@@ -6,7 +6,7 @@ use super::frozen::{Frozen, host};
 use super::optimiser::clip_global_norm;
 use super::recipe::{Keep, Parity, Recipe};
 use crate::data::{Batch, Epoch, ImageSet, Normalisation, epoch_batches};
-use crate::nets::{Dropping, Mode, NamedTensor, NetError, Network, Precision};
+use crate::nets::{Dropping, NamedTensor, NetError, Network, Precision};
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device, Int, Tensor, TensorData};

@@ -190,14 +190,20 @@ fn other_names_of_the_same_places_are_understood() {
     assert_eq!(imported.report.renamed.len(), 3 * 5 + 2);
     same(&imported, &tensors, 0.0);
 
-    // The stem of ImageNet's ResNets is another network, and said to be.
+    // The stem of ImageNet's ResNets makes another network of it.
     let mut large = tensors.clone();
     let stem = large.iter_mut().find(|t| t.name == "conv1.weight").expect("a stem");
     *stem = NamedTensor { name: stem.name.clone(), shape: vec![64, 3, 7, 7], data: vec![0.0; 64 * 3 * 49] };
     let state = plain(&large);
+    let imported = bench.import(&legacy(&state.dict(), &state.storages)).expect("torchvision's network");
+    assert_eq!(imported.network.architecture().to_string(), "tv-resnet18");
+    // One of no network is told from the nearest.
+    let stem = large.iter_mut().find(|t| t.name == "conv1.weight").expect("a stem");
+    *stem = NamedTensor { name: stem.name.clone(), shape: vec![64, 3, 5, 5], data: vec![0.0; 64 * 3 * 25] };
+    let state = plain(&large);
     bench.refuses(
         &legacy(&state.dict(), &state.storages),
-        &["resnet18", "conv1.weight", "[64, 3, 7, 7]", "101 match"],
+        &["resnet18", "conv1.weight", "[64, 3, 5, 5]", "101 match"],
     );
 }
 

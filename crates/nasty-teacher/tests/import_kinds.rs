@@ -268,7 +268,7 @@ fn the_network_is_found_under_its_prefix() {
     assert!(
         error.contains("state_dict.teacher")
             && error.contains("state_dict.student")
-            && error.contains("--key"),
+            && error.contains("say which one is meant"),
         "{error}"
     );
     for (key, tensors) in

@@ -30,14 +30,14 @@ def test_both_names_of_the_tasks_file_are_read(tmp_path):
 
 def test_an_experiment_and_its_report_are_read(tmp_path):
     store, out = tmp_path / "runs", tmp_path / "report"
-    nasty_teacher.run("run", "ablation-data", "--dry-run", "--store", store)
+    store.mkdir()
     assert nasty_teacher.read_experiments(store) == []
     out.mkdir()
     with pytest.raises(FileNotFoundError, match="neither report.json nor results.json"):
         nasty_teacher.read_report(out)
     (out / "results.json").write_text('{"format": 1}')
     assert nasty_teacher.read_report(out) == {"format": 1}
-    (store / "experiments").mkdir(parents=True, exist_ok=True)
+    (store / "experiments").mkdir()
     (store / "experiments" / "one.json").write_text(json.dumps({"name": "one"}))
     assert nasty_teacher.read_experiments(store) == [{"name": "one"}]
 

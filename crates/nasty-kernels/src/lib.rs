@@ -20,6 +20,7 @@ mod buffers;
 mod channels;
 mod conv;
 mod flex;
+pub mod infer;
 mod isa;
 mod lock;
 pub mod measure;

@@ -15,7 +15,7 @@ fn device() -> Device {
     Device::flex().autodiff()
 }
 
-fn tensor(a: &Array) -> Tensor<4> {
+pub(crate) fn tensor(a: &Array) -> Tensor<4> {
     let data: Vec<f32> = a.data.iter().map(|v| *v as f32).collect();
     Tensor::from_data(TensorData::new(data, a.dims), &device()).require_grad()
 }

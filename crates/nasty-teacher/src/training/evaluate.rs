@@ -1,8 +1,7 @@
 //! What a network gets right on a set of images, in exact counts.
 
-use super::frozen::forward;
-use crate::data::{Augmentation, ImageSet, Normalisation};
-use crate::nets::Network;
+use crate::data::{Augmentation, ImageSet, Normalisation, render};
+use crate::nets::{Answering, Network};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
@@ -39,10 +38,9 @@ pub fn all_logits(
 ) -> Vec<f32> {
     let none = Augmentation::none();
     let items: Vec<_> = (0..images.len()).map(|i| (i, none.identity())).collect();
-    items
-        .chunks(BATCH)
-        .flat_map(|chunk| forward(network, normalisation, images, &none, device, chunk))
-        .collect()
+    let network = Answering::new(network, device);
+    let answer = |chunk| network.logits(render(images, normalisation, &none, chunk));
+    items.chunks(BATCH).flat_map(answer).collect()
 }
 
 /// Evaluates `logits` `[images, classes]` against `labels`.

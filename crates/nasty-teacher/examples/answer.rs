@@ -5,8 +5,8 @@
 //! (network, images at a time, side of the images, classes, threads, f32 or bf16, where the same network is written as ONNX.)
 //!
 //! First it prints `parameters N kernels NAME prepared SECONDS`. Then for every line with a number n it answers n times and prints
-//! one line of seconds an answer; `logits` prints the answer to the images, `memory` the resident KiB before the network was
-//! prepared, after that, and at the peak. Value i of the images is `(7919 i mod 251) / 125 − 1`, in the order image,
+//! one line of seconds an answer; `logits` prints the answer to the images, `parts` every operation with its seconds on one thread
+//! (the least of 21 runs), `memory` the resident KiB before the network was prepared, after that, and at the peak. Value i of the images is `(7919 i mod 251) / 125 − 1`, in the order image,
 //! row, column, channel.
 
 use std::error::Error;
@@ -71,6 +71,16 @@ fn serve(
     for line in stdin().lock().lines() {
         match line?.trim() {
             "memory" => writeln!(out, "{before} {after} {}", resident("VmHWM")?)?,
+            "parts" => {
+                let runs: Vec<_> = (0..21).map(|_| prepared.profile(&pixels)).collect();
+                let parts: Vec<String> = (0..runs[0].len())
+                    .map(|i| {
+                        let least = runs.iter().map(|run| run[i].1).fold(f64::INFINITY, f64::min);
+                        format!("{}:{least:.3e}", runs[0][i].0.replace(' ', "_"))
+                    })
+                    .collect();
+                writeln!(out, "{}", parts.join(" "))?;
+            }
             "logits" => {
                 let logits: Vec<String> = prepared.logits(&pixels).iter().map(f32::to_string).collect();
                 writeln!(out, "{}", logits.join(" "))?;

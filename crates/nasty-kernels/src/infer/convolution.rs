@@ -57,7 +57,12 @@ pub(super) fn convolution(
     residual: bool,
     activation: Activation,
 ) -> Convolution {
-    let choice = choose(&shape, weights.precision, path);
+    let mut choice = choose(&shape, weights.precision, path);
+    let exact = choose(&shape, Precision::F32, path);
+    if choice.algorithm == Algorithm::Direct && exact.algorithm == Algorithm::Winograd {
+        // Winograd's method takes fewer products in f32 than the direct sum takes pairs of bfloat16.
+        choice = exact;
+    }
     let finish = Finisher { activation, residual, second: None };
     // What decides is how many products share a rounded factor; a patch has as many as there are taps and inputs.
     let few = shape.cin / shape.groups * shape.taps() < LEAST_BF16_INPUTS;

@@ -21,6 +21,10 @@ impl Depthwise {
 }
 
 impl Operation for Depthwise {
+    fn name(&self) -> &'static str {
+        "depthwise"
+    }
+
     fn extent(&self, images: usize) -> [usize; 2] {
         [images * self.shape.oh, 1]
     }

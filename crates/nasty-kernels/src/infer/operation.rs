@@ -6,6 +6,9 @@ use crate::conv::Shared;
 
 /// An operation on some images. It reads and writes values `[images, h, w, c]` in planned buffers.
 pub(super) trait Operation: Send + Sync {
+    /// What it is, for profiles.
+    fn name(&self) -> &'static str;
+
     /// Into how many units the work on `images` can be split: along pixels, and across channels. Every unit of one is
     /// combined with every unit of the other.
     fn extent(&self, images: usize) -> [usize; 2];

@@ -1,5 +1,7 @@
 //! Running a plan.
 
+use std::time::Instant;
+
 use rayon::prelude::*;
 
 use super::buffers::{Buffers, Segment, segments};
@@ -114,6 +116,28 @@ impl Plan {
         }
         // SAFETY: as above.
         answers.copy_from_slice(unsafe { buffers.answers(shared, n, 1) });
+    }
+
+    /// What every operation is and how many seconds it takes for the images on one thread, one operation after the other.
+    ///
+    /// # Panics
+    /// If the images are not whole ones.
+    pub fn profile(&self, images: &[f32]) -> Vec<(&'static str, f64)> {
+        assert!(images.len().is_multiple_of(self.input), "whole images wanted");
+        let (buffers, n) = (&self.whole, images.len() / self.input);
+        let mut scratch = Scratch::take(buffers.len * n);
+        let shared = Shared::of(&mut scratch.elements::<f32>()[..buffers.len * n]);
+        let timed = self.steps.iter().map(|step| {
+            let begun = Instant::now();
+            let [along, across] = step.operation.extent(n);
+            // SAFETY: the buffer is this thread's alone.
+            unsafe {
+                let values = buffers.values(step, images, shared, 0..n, n);
+                step.operation.part(n, [0..along, 0..across], &values);
+            }
+            (step.operation.name(), begun.elapsed().as_secs_f64())
+        });
+        timed.collect()
     }
 
     /// A few images, every operation split among the threads.

@@ -110,6 +110,14 @@ impl<E: Element> Product<E> {
 }
 
 impl<E: Element> Operation for Product<E> {
+    fn name(&self) -> &'static str {
+        match self.rows {
+            Source::Pixels => "pixels times weights",
+            Source::Affine { .. } => "normalised pixels times weights",
+            Source::Patches => "patches times weights",
+        }
+    }
+
     fn extent(&self, images: usize) -> [usize; 2] {
         let s = &self.shape;
         [(images * s.oh * s.ow).div_ceil(UNIT), self.groups.len() * self.groups[0].tiles()]

@@ -117,6 +117,16 @@ impl Simple {
 }
 
 impl Operation for Simple {
+    fn name(&self) -> &'static str {
+        match self.work {
+            Work::Affine { .. } => "scale and shift",
+            Work::Add { .. } => "sum",
+            Work::Activate { .. } => "activation",
+            Work::MaxPool { .. } | Work::AveragePool { .. } | Work::GlobalPool { .. } => "pool",
+            _ => "moving channels",
+        }
+    }
+
     fn extent(&self, images: usize) -> [usize; 2] {
         [self.units(images), 1]
     }

@@ -12,15 +12,19 @@ const LOOKS: u32 = 1 << 10;
 /// In place of a step's number: there are no more steps.
 const END: u64 = u32::MAX as u64;
 
+/// A value with cache lines of its own: threads that look at one do not wait for those that write the other.
+#[repr(align(128))]
+struct Apart<T>(T);
+
 /// What the threads of a request share.
 struct Team<'a> {
     /// Number of parts of every step.
     parts: &'a [usize],
     run: &'a (dyn Fn(usize, usize) + Sync),
     /// The current step in the upper half, its next unclaimed part in the lower one.
-    claims: AtomicU64,
+    claims: Apart<AtomicU64>,
     /// Parts finished so far, in all steps.
-    finished: AtomicUsize,
+    finished: Apart<AtomicUsize>,
     panicked: AtomicBool,
 }
 
@@ -39,8 +43,8 @@ pub(super) fn run(threads: usize, parts: &[usize], run: &(dyn Fn(usize, usize) +
     let team = Team {
         parts,
         run,
-        claims: AtomicU64::new(0),
-        finished: AtomicUsize::new(0),
+        claims: Apart(AtomicU64::new(0)),
+        finished: Apart(AtomicUsize::new(0)),
         panicked: AtomicBool::new(false),
     };
     rayon::in_place_scope(|scope| {
@@ -59,7 +63,7 @@ struct End<'a>(&'a Team<'a>);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
-        self.0.claims.store(END << 32, Ordering::Release);
+        self.0.claims.0.store(END << 32, Ordering::Release);
     }
 }
 
@@ -71,7 +75,7 @@ impl Drop for Finished<'_> {
         if std::thread::panicking() {
             self.0.panicked.store(true, Ordering::Release);
         }
-        self.0.finished.fetch_add(1, Ordering::Release);
+        self.0.finished.0.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -79,11 +83,11 @@ impl Team<'_> {
     fn lead(&self) {
         let mut all = 0;
         for (step, parts) in self.parts.iter().enumerate() {
-            self.claims.store((step as u64) << 32, Ordering::Release);
-            while self.work(self.claims.load(Ordering::Acquire)) {}
+            self.claims.0.store((step as u64) << 32, Ordering::Release);
+            while self.work(self.claims.0.load(Ordering::Acquire)) {}
             all += parts;
             let mut looks = 0;
-            while self.finished.load(Ordering::Acquire) < all {
+            while self.finished.0.load(Ordering::Acquire) < all {
                 wait(&mut looks);
             }
             if self.panicked.load(Ordering::Acquire) {
@@ -95,7 +99,7 @@ impl Team<'_> {
     fn help(&self) {
         let mut looks = 0;
         loop {
-            let claims = self.claims.load(Ordering::Acquire);
+            let claims = self.claims.0.load(Ordering::Acquire);
             if claims >> 32 == END {
                 return;
             }
@@ -114,7 +118,7 @@ impl Team<'_> {
             return false;
         }
         // The step's inputs were written before the caller announced it: what is read here happened after that.
-        if self.claims.compare_exchange(claims, claims + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        if self.claims.0.compare_exchange(claims, claims + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             let _finished = Finished(self);
             (self.run)(step, part);
         }

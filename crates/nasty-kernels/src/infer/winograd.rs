@@ -29,6 +29,10 @@ impl<E: Element> Transformed<E> {
 }
 
 impl<E: Element> Operation for Transformed<E> {
+    fn name(&self) -> &'static str {
+        "winograd"
+    }
+
     fn extent(&self, images: usize) -> [usize; 2] {
         [images * self.winograd.tiles()[0] / self.unit, self.winograd.channel_tiles()]
     }

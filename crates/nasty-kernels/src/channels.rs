@@ -126,7 +126,7 @@ fn interleave_body<M>(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>]) {
 
 per_isa! {
     /// Interleaves the elements of a and b.
-    fn interleave_block(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>]) = interleave_body
+    pub(crate) fn interleave_block(a: &[f32], b: &[f32], y: &mut [MaybeUninit<f32>]) = interleave_body
 }
 
 #[inline(always)]
@@ -147,7 +147,7 @@ fn interleave_halves_body<M>(
 
 per_isa! {
     /// The two halves of the interleaved channels of a and b, `c` channels each.
-    fn interleave_halves_block(
+    pub(crate) fn interleave_halves_block(
         a: &[f32], b: &[f32], c: usize, first: &mut [MaybeUninit<f32>], second: &mut [MaybeUninit<f32>],
     ) = interleave_halves_body
 }

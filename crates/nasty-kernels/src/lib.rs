@@ -23,6 +23,7 @@ mod conv;
 mod curve;
 mod flex;
 mod gate;
+pub mod infer;
 mod isa;
 mod layer_norm;
 mod lock;

@@ -16,6 +16,8 @@ thread_local! {
 /// A buffer that starts on a cache line and is kept for reuse when dropped. Its contents are what the last user left.
 pub(crate) struct Scratch {
     lines: Vec<Line>,
+    /// Whether the buffer is kept for the next kernel.
+    reused: bool,
 }
 
 impl Scratch {
@@ -32,7 +34,12 @@ impl Scratch {
             lines = Vec::new();
             lines.resize(count, Line([0; 16]));
         }
-        Self { lines }
+        Self { lines, reused: true }
+    }
+
+    /// A buffer that lives longer than a kernel: as long as asked for, and freed when dropped.
+    pub(crate) fn owned(len: usize) -> Self {
+        Self { lines: vec![Line([0; 16]); len.div_ceil(16)], reused: false }
     }
 
     /// All elements, which may be more than were asked for.
@@ -53,6 +60,9 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);
+        if !self.reused {
+            return;
+        }
         // At the end of a thread its list may be gone.
         let _ = FREE.try_with(|free| free.borrow_mut().push(lines));
     }

@@ -6,7 +6,7 @@ use crate::simd::Isa;
 /// What the next part of a task reads. It is prefetched line by line while the current part is computed, so that the core
 /// does not wait for memory in between.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Ahead<'a> {
+pub(crate) struct Ahead<'a> {
     parts: [&'a [f32]; 3],
     rate: usize,
 }

@@ -95,6 +95,10 @@ impl Computation {
         };
         let epilogue =
             (fusion.activation != Activation::None || fusion.epilogue.is_some()).then_some(epilogue);
+        let epilogue = epilogue.as_ref().map(|f| f as &Epilogue<'_>);
+        if algorithm == Algorithm::Winograd {
+            return Winograd::<E>::forward(self.path, s, weight, bias).run(s.n, x, epilogue);
+        }
         let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
         let order = WeightOrder {
             group: outputs * inputs * s.taps(),
@@ -111,12 +115,9 @@ impl Computation {
             kernel: [s.kh, s.kw],
             order,
             bias,
-            epilogue: epilogue.as_ref().map(|f| f as &Epilogue<'_>),
+            epilogue,
         };
-        if algorithm == Algorithm::Direct {
-            return gather.run::<E>(self.path, x, weight);
-        }
-        Winograd { gather: &gather, padding: s.padding, flipped: false }.run::<E>(self.path, x, weight)
+        gather.run::<E>(self.path, x, weight)
     }
 
     /// dx `[n, h, w, cin]`.
@@ -146,7 +147,10 @@ impl Computation {
             Algorithm::Pointwise => {
                 return pointwise::backward_input::<E>(self.path, s, epilogue, weight, dy);
             }
-            Algorithm::Winograd | Algorithm::Direct => {}
+            Algorithm::Winograd => {
+                return Winograd::<E>::backward(self.path, s, weight).run(s.n, dy, epilogue);
+            }
+            Algorithm::Direct => {}
         }
         let (inputs, outputs) = (s.cin / s.groups, s.cout / s.groups);
         let order = WeightOrder {
@@ -166,11 +170,7 @@ impl Computation {
             bias: None,
             epilogue,
         };
-        if algorithm == Algorithm::Direct {
-            return gather.run::<E>(self.path, dy, weight);
-        }
-        let padding = (s.kh - 1).saturating_sub(s.padding);
-        Winograd { gather: &gather, padding, flipped: true }.run::<E>(self.path, dy, weight)
+        gather.run::<E>(self.path, dy, weight)
     }
 
     /// dw, shaped as the weight.

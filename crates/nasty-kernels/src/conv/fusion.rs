@@ -4,6 +4,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::output::Shared;
 use crate::Activation;
 use crate::scratch::Scratch;
 
@@ -65,4 +66,24 @@ fn read<T>(
     // SAFETY: f32 and MaybeUninit<f32> have the same layout, and a prologue writes values, never the lack of one.
     prologue(at, x, unsafe { &mut *(std::ptr::from_mut(read) as *mut [MaybeUninit<f32>]) });
     with(read)
+}
+
+/// Applies the epilogue to some rows of some images of a result `[images, rows, columns, channels]`.
+///
+/// # Safety
+/// These rows have been written, and no other thread reads or writes them.
+pub(super) unsafe fn finish(
+    epilogue: Option<&Epilogue<'_>>,
+    y: Shared<'_>,
+    [rows, columns, channels]: [usize; 3],
+    images: Range<usize>,
+    of_image: Range<usize>,
+) {
+    let Some(epilogue) = epilogue else { return };
+    let len = of_image.len() * columns * channels;
+    for image in images {
+        let at = (image * rows + of_image.start) * columns * channels;
+        // SAFETY: the caller's promise; `at` checks that the rows lie in y.
+        epilogue(at, unsafe { std::slice::from_raw_parts_mut(y.at(at, len), len) });
+    }
 }

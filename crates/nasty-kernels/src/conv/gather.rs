@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::fusion::Epilogue;
+use super::fusion::{self, Epilogue};
 use super::geometry::Taps;
 use super::inner::Sum;
 use super::output::{Output, Shared};
@@ -81,7 +81,7 @@ impl Gather<'_> {
         let mut scratch = Scratch::take(layout.len());
         let weights = scratch.elements::<E>();
         layout.pack(weight, self.order, weights);
-        let bias = self.pad_bias(&layout);
+        let bias = layout.pad(self.bias);
 
         let mut y = Output::new(self.images * rows * columns * channels);
         let tasks = self.tasks(layout.chunks);
@@ -98,34 +98,6 @@ impl Gather<'_> {
         tasks.par_iter().for_each(|task| path.run(TaskJob { run: &run, task }));
         // SAFETY: the tasks cover all rows of all images, and each writes all channels of its pixels.
         unsafe { y.finish() }
-    }
-
-    /// The bias as `[group][channel of a tile]`, padded with zeros.
-    pub(super) fn pad_bias(&self, layout: &WeightLayout) -> Vec<f32> {
-        let mut padded = vec![0.0; layout.groups * layout.width];
-        if let Some(bias) = self.bias {
-            let per_group = self.destination[2] / self.groups;
-            for (group, tile) in (0..self.groups).flat_map(|g| layout.tiles.iter().map(move |t| (g, t))) {
-                let from = &bias[group * per_group + tile.start..][..tile.len];
-                padded[group * layout.width + tile.offset..][..tile.len].copy_from_slice(from);
-            }
-        }
-        padded
-    }
-
-    /// Runs the epilogue on some rows of some images.
-    ///
-    /// # Safety
-    /// These rows have been written, and no other thread reads or writes them.
-    pub(super) unsafe fn finish(&self, y: Shared<'_>, images: Range<usize>, of_image: Range<usize>) {
-        let Some(epilogue) = self.epilogue else { return };
-        let [rows, columns, channels] = self.destination;
-        let len = of_image.len() * columns * channels;
-        for image in images {
-            let at = (image * rows + of_image.start) * columns * channels;
-            // SAFETY: the caller's promise; `at` checks that the rows lie in y.
-            epilogue(at, unsafe { std::slice::from_raw_parts_mut(y.at(at, len), len) });
-        }
     }
 
     /// Depends on the shape alone, so results are the same with any number of threads.
@@ -222,7 +194,7 @@ impl<E: Element> Job for TaskJob<'_, E> {
         }
         let images = task.first_image..task.first_image + task.images;
         // SAFETY: no other task writes these pixels, and all passes have written them.
-        unsafe { gather.finish(run.y, images, task.rows.clone()) };
+        unsafe { fusion::finish(gather.epilogue, run.y, gather.destination, images, task.rows.clone()) };
     }
 }
 

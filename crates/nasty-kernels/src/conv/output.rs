@@ -10,7 +10,7 @@ pub(super) struct Output {
 
 /// Access for several tasks to an [`Output`] or an array.
 #[derive(Clone, Copy)]
-pub(super) struct Shared<'a> {
+pub(crate) struct Shared<'a> {
     start: *mut f32,
     len: usize,
     lifetime: PhantomData<&'a mut [f32]>,
@@ -41,13 +41,18 @@ impl Output {
 
 impl<'a> Shared<'a> {
     /// Access to an existing array.
-    pub(super) fn of(array: &'a mut [f32]) -> Self {
+    pub(crate) fn of(array: &'a mut [f32]) -> Self {
         Self { start: array.as_mut_ptr(), len: array.len(), lifetime: PhantomData }
+    }
+
+    /// Access to `len` elements from `at` on.
+    pub(crate) fn part(self, at: usize, len: usize) -> Self {
+        Self { start: self.at(at, len), len, ..self }
     }
 
     /// A pointer to `len` elements from `at` on.
     #[inline(always)]
-    pub(super) fn at(self, at: usize, len: usize) -> *mut f32 {
+    pub(crate) fn at(self, at: usize, len: usize) -> *mut f32 {
         assert!(at <= self.len && len <= self.len - at, "{len} elements from {at} of {}", self.len);
         self.start.wrapping_add(at)
     }

@@ -43,6 +43,18 @@ pub(super) fn tiles(vectors: usize, channels: usize, lanes: usize) -> (Vec<Tile>
     (tiles, offset)
 }
 
+/// Tiles of nearly equal width, of `most` vectors or fewer; and the sum of their widths.
+pub(super) fn even_tiles(most: usize, channels: usize, lanes: usize) -> (Vec<Tile>, usize) {
+    let vectors = channels.div_ceil(lanes);
+    let count = vectors.div_ceil(most);
+    let first = |tile: usize| tile * vectors / count * lanes;
+    let tiles = (0..count).map(|tile| {
+        let (start, end) = (first(tile), first(tile + 1));
+        Tile { start, len: end.min(channels) - start, vectors: (end - start) / lanes, offset: start }
+    });
+    (tiles.collect(), vectors * lanes)
+}
+
 /// Weights as `[group][tile][chunk][tap][element of the chunk][channel of the tile]`; unused places are zero.
 pub(super) struct WeightLayout {
     pub(super) tiles: Vec<Tile>,
@@ -59,6 +71,19 @@ pub(super) struct WeightLayout {
 impl WeightLayout {
     pub(super) fn len(&self) -> usize {
         self.groups * self.width * self.chunks * self.taps * CHUNK
+    }
+
+    /// Values per channel as `[group][channel of a tile]`, padded with zeros.
+    pub(super) fn pad(&self, values: Option<&[f32]>) -> Vec<f32> {
+        let mut padded = vec![0.0; self.groups * self.width];
+        if let Some(values) = values {
+            let per_group = values.len() / self.groups;
+            for (group, tile) in (0..self.groups).flat_map(|g| self.tiles.iter().map(move |t| (g, t))) {
+                let from = &values[group * per_group + tile.start..][..tile.len];
+                padded[group * self.width + tile.offset..][..tile.len].copy_from_slice(from);
+            }
+        }
+        padded
     }
 
     /// Where a tile's weights begin.

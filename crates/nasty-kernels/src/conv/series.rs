@@ -153,21 +153,21 @@ fn at_a_time(before: &[(Link, Computation)], n: usize) -> Option<usize> {
 }
 
 /// A link ready to run.
-enum Ready<'a> {
-    Depthwise(depthwise::Gather<'a>),
+enum Ready {
+    Depthwise(depthwise::Gather),
     Pointwise(pointwise::Packed<f32>),
     Pairs(pointwise::Packed<Pair>),
 }
 
 /// A link ready to run, with its shape for all images.
-struct Stage<'a> {
-    ready: Ready<'a>,
+struct Stage {
+    ready: Ready,
     shape: ConvShape,
     activation: Activation,
 }
 
-impl<'a> Stage<'a> {
-    fn new((link, c): &'a (Link, Computation)) -> Self {
+impl Stage {
+    fn new((link, c): &(Link, Computation)) -> Self {
         let Computation { path, shape, .. } = *c;
         let (weight, bias) = (flex::elements(&link.weight), Some(&link.bias[..]));
         let choice = c.choice();
@@ -210,7 +210,7 @@ impl<'a> Stage<'a> {
 /// # Safety
 /// No other thread reads or writes these images of y.
 unsafe fn through(
-    (before, last): (&[Stage<'_>], &Stage<'_>),
+    (before, last): (&[Stage], &Stage),
     images: Range<usize>,
     x: &[f32],
     y: Shared<'_>,
@@ -236,7 +236,7 @@ unsafe fn through(
 }
 
 /// All images through all stages (those before the last, and the last), `images` at a time.
-fn at_once(stages: (&[Stage<'_>], &Stage<'_>), images: usize, fusion: Fusion<'_>, x: &[f32]) -> Vec<f32> {
+fn at_once(stages: (&[Stage], &Stage), images: usize, fusion: Fusion<'_>, x: &[f32]) -> Vec<f32> {
     let last = stages.1.shape;
     let n = last.n;
     let of_image = x.len() / n;

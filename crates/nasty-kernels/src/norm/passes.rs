@@ -41,6 +41,11 @@ impl Wide {
         Self { lanes, mean, scale, shift }
     }
 
+    /// For `scale x + shift`.
+    pub(crate) fn of_scale_shift(scale: Vec<f32>, shift: Vec<f32>) -> Self {
+        Self::new(&Channels { mean: vec![0.0; scale.len()], scale, shift })
+    }
+
     pub(super) fn form(&self) -> Form<'_> {
         Form { mean: &self.mean, scale: &self.scale, shift: &self.shift }
     }

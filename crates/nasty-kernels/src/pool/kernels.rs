@@ -6,7 +6,7 @@ use crate::isa::{MulAdd, per_isa};
 
 /// Geometry of a pool without padding over an image.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     pub(super) h: usize,
     pub(super) w: usize,
     pub(super) c: usize,
@@ -17,14 +17,19 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new([_, h, w, c]: [usize; 4], size: usize, stride: usize) -> Self {
+    pub(crate) fn new([_, h, w, c]: [usize; 4], size: usize, stride: usize) -> Self {
         Self { h, w, c, size, stride }
     }
 
     /// Height and width of the output.
     #[inline(always)]
-    pub(super) fn sides(&self) -> [usize; 2] {
+    pub(crate) fn sides(&self) -> [usize; 2] {
         [self.h, self.w].map(|side| (side - self.size) / self.stride + 1)
+    }
+
+    /// The rows of an image that the windows of output row `row` and of those below it read.
+    pub(crate) fn rows_from<'a>(&self, image: &'a [f32], row: usize) -> &'a [f32] {
+        &image[row * self.stride * self.w * self.c..]
     }
 
     #[inline(always)]
@@ -61,6 +66,26 @@ fn max_body<M: MulAdd>(pool: Pool, x: &[f32], y: &mut [f32], winner: &mut [u8]) 
 }
 
 per_isa! { pub(super) fn max(pool: Pool, x: &[f32], y: &mut [f32], winner: &mut [u8]) = max_body }
+
+/// The maxima alone.
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "per_isa! gives every body its instruction set")]
+fn max_only_body<M>(pool: Pool, x: &[f32], y: &mut [f32]) {
+    let [_, ow] = pool.sides();
+    for (i, y) in y.chunks_exact_mut(pool.c).enumerate() {
+        let (top, left) = (i / ow * pool.size, i % ow * pool.size);
+        y.copy_from_slice(pool.pixel(x, pool.w, top, left));
+        for tap in 1..pool.size * pool.size {
+            let pixel = pool.pixel(x, pool.w, top + tap / pool.size, left + tap % pool.size);
+            y.iter_mut().zip(pixel).for_each(|(y, x)| *y = if *x > *y || x.is_nan() { *x } else { *y });
+        }
+    }
+}
+
+per_isa! {
+    /// Some rows of an image's maxima; NaN before all numbers.
+    pub(crate) fn max_only(pool: Pool, x: &[f32], y: &mut [f32]) = max_only_body
+}
 
 #[inline(always)]
 fn max_backward_body<M: MulAdd>(pool: Pool, dy: &[f32], winner: &[u8], dx: &mut [MaybeUninit<f32>]) {
@@ -99,7 +124,7 @@ fn average_body<M: MulAdd>(pool: Pool, x: &[f32], y: &mut [f32]) {
     }
 }
 
-per_isa! { pub(super) fn average(pool: Pool, x: &[f32], y: &mut [f32]) = average_body }
+per_isa! { pub(crate) fn average(pool: Pool, x: &[f32], y: &mut [f32]) = average_body }
 
 #[inline(always)]
 fn average_backward_body<M: MulAdd>(pool: Pool, dy: &[f32], dx: &mut [f32]) {
@@ -135,4 +160,4 @@ fn global_body<M: MulAdd>(width: usize, x: &[f32], y: &mut [f32]) {
     y.iter_mut().for_each(|y| *y *= share);
 }
 
-per_isa! { pub(super) fn global(width: usize, x: &[f32], y: &mut [f32]) = global_body }
+per_isa! { pub(crate) fn global(width: usize, x: &[f32], y: &mut [f32]) = global_body }

@@ -15,7 +15,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use self::kernels::Pool;
+pub(crate) use self::kernels::{Pool, average, global, max_only};
 use crate::buffers::filled;
 use crate::flex;
 

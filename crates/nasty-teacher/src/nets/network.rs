@@ -97,6 +97,11 @@ impl Network {
         Self { precision, ..self }
     }
 
+    /// What the convolutions multiply.
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Logits `[batch, classes]` of normalised images `[batch, side, side, channels]`.
     pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
         self.outputs(images, mode).logits

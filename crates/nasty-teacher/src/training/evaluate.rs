@@ -1,10 +1,8 @@
 //! What a network gets right on a set of images, in exact counts.
 
-use crate::data::{Augmentation, ImageSet, Normalisation};
-use crate::nets::Network;
-use crate::victim::{
-    Answers, LOG_FLOOR, Origin, Request, Victim, VictimError, argmax, forward, log_probabilities,
-};
+use crate::data::{Augmentation, ImageSet, Normalisation, render};
+use crate::nets::{Answering, Network};
+use crate::victim::{Answers, LOG_FLOOR, Origin, Request, Victim, VictimError, argmax, log_probabilities};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
@@ -42,10 +40,9 @@ pub fn all_logits(
 ) -> Vec<f32> {
     let none = Augmentation::none();
     let items: Vec<_> = (0..images.len()).map(|i| (i, none.identity())).collect();
-    items
-        .chunks(BATCH)
-        .flat_map(|chunk| forward(network, normalisation, images, &none, device, chunk))
-        .collect()
+    let network = Answering::new(network, device);
+    let answer = |chunk| network.logits(render(images, normalisation, &none, chunk));
+    items.chunks(BATCH).flat_map(answer).collect()
 }
 
 /// A victim's answers to unchanged `images`, each one query; `origin` is where they come from, if that is known.

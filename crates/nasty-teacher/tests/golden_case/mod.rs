@@ -21,6 +21,8 @@ use serde::Deserialize;
 
 /// Relative to the largest logit of the batch.
 const EVAL_LOGITS: f64 = 5e-5;
+/// The most that a prepared network's logits may differ from evaluation mode's, relative to the largest of the batch.
+const PREPARED: f64 = 1e-5;
 /// Relative to the largest logit of the batch; statistics of four images lose digits in a deep network.
 const TRAIN_LOGITS: f64 = 2e-4;
 /// Relative, and to 1 for losses that are small differences.
@@ -176,10 +178,13 @@ impl Findings {
 
     fn logits(&mut self, kind: &'static str, ours: Tensor<2>, expected: &[Vec<f64>]) {
         let ours: Vec<f32> = ours.into_data().try_into_vec().unwrap();
-        let expected: Vec<f64> = expected.iter().flatten().copied().collect();
+        self.values(kind, &ours, &expected.iter().flatten().copied().collect::<Vec<f64>>());
+    }
+
+    fn values(&mut self, kind: &'static str, ours: &[f32], expected: &[f64]) {
         assert_eq!(ours.len(), expected.len());
         let scale = expected.iter().fold(0f64, |m, v| m.max(v.abs()));
-        for (i, (a, b)) in ours.iter().zip(&expected).enumerate() {
+        for (i, (a, b)) in ours.iter().zip(expected).enumerate() {
             self.compare(kind, &i.to_string(), f64::from(*a), *b, scale);
         }
     }
@@ -210,6 +215,8 @@ impl Findings {
 
     fn judge(&mut self) {
         self.within("eval logits", EVAL_LOGITS, EVAL_LOGITS);
+        self.within("prepared logits", EVAL_LOGITS, EVAL_LOGITS);
+        self.within("prepared and eval logits", PREPARED, PREPARED);
         self.within("train logits", TRAIN_LOGITS, TRAIN_LOGITS);
         self.within("loss", LOSS, LOSS);
         self.within("gradient", GRADIENT, CROSSED_RELU);
@@ -242,7 +249,15 @@ fn check(case: &Case) -> Findings {
 
     let plain = fresh.valid();
     let eval = plain.forward(images.clone().without_autodiff(), Mode::Eval);
-    findings.logits("eval logits", eval, &case.eval_logits);
+    findings.logits("eval logits", eval.clone(), &case.eval_logits);
+    // Both ways to answer are held to the same values, and to each other.
+    if let Some(prepared) = plain.prepare() {
+        let pixels: Vec<f32> = images.clone().without_autodiff().into_data().try_into_vec().unwrap();
+        let prepared = prepared.logits(&pixels);
+        let eval: Vec<f64> = eval.into_data().iter::<f64>().collect();
+        findings.values("prepared logits", &prepared, &case.eval_logits.concat());
+        findings.values("prepared and eval logits", &prepared, &eval);
+    }
 
     for (name, norms) in &case.gradient_norms {
         // A copy, because a forward pass in training mode moves the running statistics.

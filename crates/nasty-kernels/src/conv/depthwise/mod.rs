@@ -21,7 +21,7 @@ use self::runs::{ColumnRun, runs};
 pub(super) use self::weight::backward_weight;
 
 /// Every destination pixel as a sum over taps of source pixels: the forward pass, or the gradient of the input.
-pub(super) struct Gather<'a> {
+pub(crate) struct Gather {
     path: Path,
     channels: usize,
     /// Rows and columns.
@@ -34,7 +34,7 @@ pub(super) struct Gather<'a> {
     slides: Option<bool>,
     /// `[tap][channel]`.
     weight: Vec<f32>,
-    bias: Option<&'a [f32]>,
+    bias: Option<Vec<f32>>,
 }
 
 pub(super) fn forward(
@@ -111,8 +111,8 @@ fn by_tap(weight: &[f32], taps: usize) -> Vec<f32> {
     (0..taps).flat_map(|tap| weight.iter().skip(tap).step_by(taps).copied()).collect()
 }
 
-impl<'a> Gather<'a> {
-    pub(super) fn forward(path: Path, s: &ConvShape, weight: &[f32], bias: Option<&'a [f32]>) -> Self {
+impl Gather {
+    pub(crate) fn forward(path: Path, s: &ConvShape, weight: &[f32], bias: Option<&[f32]>) -> Self {
         let columns: Vec<Taps> =
             (0..s.ow).map(|o| Taps::forward(o, s.kw, s.w, s.stride, s.padding)).collect();
         Self {
@@ -125,7 +125,7 @@ impl<'a> Gather<'a> {
             kernel_width: s.kw,
             slides: slides(s).then_some(false),
             weight: by_tap(weight, s.taps()),
-            bias,
+            bias: bias.map(<[f32]>::to_vec),
         }
     }
 
@@ -179,7 +179,7 @@ impl<'a> Gather<'a> {
     }
 
     /// The elements of x that some rows of an image read.
-    pub(super) fn sources(&self, image: usize, rows: &Range<usize>) -> Range<usize> {
+    pub(crate) fn sources(&self, image: usize, rows: &Range<usize>) -> Range<usize> {
         let reach = Taps::reach(&self.rows[rows.clone()]);
         let at = |source: usize| (image * self.source[0] + source) * self.source[1] * self.channels;
         at(reach.start)..at(reach.end)
@@ -189,7 +189,7 @@ impl<'a> Gather<'a> {
     ///
     /// # Safety
     /// No other thread reads or writes these rows of y.
-    pub(super) unsafe fn some(
+    pub(crate) unsafe fn some(
         &self,
         image: usize,
         rows: Range<usize>,
@@ -217,7 +217,7 @@ const TASK: usize = 64 << 10;
 
 /// Rows of an image.
 struct Rows<'a> {
-    gather: &'a Gather<'a>,
+    gather: &'a Gather,
     image: usize,
     rows: Range<usize>,
     /// The source rows that they read, from row `first` on.

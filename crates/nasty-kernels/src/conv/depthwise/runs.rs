@@ -96,7 +96,7 @@ impl Rows<'_> {
     }
 }
 
-impl Gather<'_> {
+impl Gather {
     /// A run, `T` of `taps` taps at a time. With `UNIT`, neighbouring columns read neighbouring sources.
     #[inline(always)]
     fn strip<I: Isa, const T: usize, const UNIT: bool>(&self, strip: &Strip<'_>, len: usize, taps: usize) {
@@ -162,7 +162,7 @@ impl Gather<'_> {
         // `by_runs` has checked that the strip's sources and weights lie within x and the weight.
         unsafe {
             let mut sums = [[I::zero(); V]; P];
-            if let Some(bias) = self.bias {
+            if let Some(bias) = &self.bias {
                 let bias = bias[channel..channel + len].as_ptr();
                 for v in 0..V {
                     let bias = load::<I>(bias, v, len);

@@ -71,7 +71,7 @@ impl Rows<'_> {
         // `slide` has checked that the rows of sources and weights lie within x and the weight.
         unsafe {
             let mut sums = [I::zero(); P];
-            if let Some(bias) = g.bias {
+            if let Some(bias) = &g.bias {
                 sums = [load::<I>(bias[channel..channel + len].as_ptr(), 0, len); P];
             }
             for [x, weight] in lines {

@@ -2,6 +2,7 @@
 //! from the tensor directly; pairs of bfloat16 are packed first, a block of pixels at a time.
 
 mod both;
+mod rows;
 mod weight;
 
 use std::marker::PhantomData;
@@ -10,22 +11,23 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::ahead::Ahead;
+use super::finish::Finish;
 use super::fusion::{Epilogue, Fusion};
 use super::geometry::ConvShape;
 use super::output::{Output, Shared};
-use super::pack::{CHUNK, Tile, WeightOrder, tiles};
+use super::pack::{CHUNK, Tile, WeightOrder, even_tiles, tiles};
 use crate::scratch::Scratch;
-use crate::simd::{Element, Isa, Job, Path};
+use crate::simd::{Element, Path};
 
 pub(super) use self::both::{MOST_SUM_BYTES, backward};
+use self::rows::Block;
+pub(crate) use self::rows::Rows;
 pub(super) use self::weight::{backward_weight, gradient_sums};
 
 /// Approximate bytes of a task's inputs and outputs; they stay in the second-level cache beside the weights.
 const BLOCK: usize = 192 << 10;
 /// Inputs (or pairs of inputs) whose weights are packed at a time.
 const PACKED: usize = 128;
-/// Elements of a page. Cache lines a multiple of it apart share a set of the first-level cache.
-const PAGE: usize = 1024;
 
 /// y, computed with products of `E`.
 pub(super) fn forward<E: Element>(
@@ -53,7 +55,7 @@ pub(super) fn backward_input<E: Element>(
 
 /// The weight in the order in which the inner loop reads it. Forward it maps inputs to outputs; for the gradient of the input
 /// the roles are swapped.
-pub(super) struct Packed<E> {
+pub(crate) struct Packed<E> {
     path: Path,
     inputs: usize,
     outputs: usize,
@@ -67,21 +69,20 @@ pub(super) struct Packed<E> {
 
 impl<E: Element> Packed<E> {
     fn new(
+        allocate: fn(usize) -> Scratch,
         path: Path,
         [inputs, outputs]: [usize; 2],
+        (tiles, width): (Vec<Tile>, usize),
         order: WeightOrder,
         weight: &[f32],
         bias: Option<&[f32]>,
     ) -> Self {
-        // With 32 registers, three vectors of outputs share every input that is read.
-        let vectors = if path.lanes() == 16 { 3 } else { 2 };
-        let (tiles, width) = tiles(vectors, outputs, path.lanes());
         let mut padded = vec![0.0; width];
         if let Some(given) = bias {
             padded[..outputs].copy_from_slice(given);
         }
         let len = inputs.div_ceil(E::VALUES) * width;
-        let weights = Scratch::take(len);
+        let weights = allocate(len);
         let mut packed = Self { path, inputs, outputs, tiles, weights, bias: padded, element: PhantomData };
         packed.pack(weight, order, len);
         packed
@@ -89,13 +90,56 @@ impl<E: Element> Packed<E> {
 
     pub(super) fn forward(path: Path, s: &ConvShape, weight: &[f32], bias: Option<&[f32]>) -> Self {
         let order = WeightOrder { group: 0, destination: s.cin, source: 1 };
-        Self::new(path, [s.cin, s.cout], order, weight, bias)
+        Self::new(
+            Scratch::take,
+            path,
+            [s.cin, s.cout],
+            tiles(vectors(path), s.cout, path.lanes()),
+            order,
+            weight,
+            bias,
+        )
     }
 
     /// The weight for the gradient of the input.
     fn transposed(path: Path, s: &ConvShape, weight: &[f32]) -> Self {
         let order = WeightOrder { group: 0, destination: 1, source: s.cin };
-        Self::new(path, [s.cout, s.cin], order, weight, None)
+        Self::new(
+            Scratch::take,
+            path,
+            [s.cout, s.cin],
+            tiles(vectors(path), s.cin, path.lanes()),
+            order,
+            weight,
+            None,
+        )
+    }
+
+    /// For products of any rows `[count, inputs]` with a weight `[outputs, inputs]`, in tiles of about the same width, so that
+    /// they can be shared out. To be kept.
+    pub(crate) fn product(path: Path, [inputs, outputs]: [usize; 2], weight: &[f32], bias: &[f32]) -> Self {
+        let order = WeightOrder { group: 0, destination: inputs, source: 1 };
+        let tiles = even_tiles(vectors(path), outputs, path.lanes());
+        Self::new(Scratch::owned, path, [inputs, outputs], tiles, order, weight, Some(bias))
+    }
+
+    /// Number of tiles.
+    pub(crate) fn tiles(&self) -> usize {
+        self.tiles.len()
+    }
+
+    /// Width of all tiles, padding included.
+    pub(crate) fn width(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// One value for each output as `[tile][channel of the tile]`, padded with zeros.
+    pub(crate) fn pad(&self, values: &[f32]) -> Vec<f32> {
+        let mut padded = vec![0.0; self.width()];
+        for tile in &self.tiles {
+            padded[tile.offset..][..tile.len].copy_from_slice(&values[tile.start..][..tile.len]);
+        }
+        padded
     }
 
     /// The outputs of all pixels.
@@ -134,20 +178,31 @@ impl<E: Element> Packed<E> {
         ahead: Ahead<'_>,
     ) {
         let (at, len) = (pixels.start * self.outputs, pixels.len() * self.outputs);
-        let y = y.at(at, len);
-        assert_eq!(x.len(), pixels.len() * self.inputs, "the job's pointers rely on this");
-        self.path.run(Block {
-            packed: self,
-            x,
-            y,
-            count: pixels.len(),
-            bounds: fusion.activation.bounds(),
-            ahead,
-        });
+        let finish = Finish { bounds: fusion.activation.bounds(), ..Finish::default() };
+        let rows = Rows { x, first: at, stride: self.outputs, finish, ahead };
+        // SAFETY: the caller's promise.
+        unsafe { self.rows(pixels.len(), rows, 0..self.tiles.len(), y) };
         if let Some(epilogue) = fusion.epilogue {
             // SAFETY: the caller's promise; all these pixels have been written.
-            epilogue(at, unsafe { std::slice::from_raw_parts_mut(y, len) });
+            epilogue(at, unsafe { std::slice::from_raw_parts_mut(y.at(at, len), len) });
         }
+    }
+
+    /// Some tiles of the outputs of `count` rows, on the calling thread.
+    ///
+    /// # Safety
+    /// No other thread reads or writes these elements of y and of the second result.
+    pub(crate) unsafe fn rows(&self, count: usize, rows: Rows<'_>, tiles: Range<usize>, y: Shared<'_>) {
+        if count == 0 {
+            return;
+        }
+        assert_eq!(rows.x.len(), count * self.inputs, "the job's pointers rely on this");
+        let len = (count - 1) * rows.stride + self.outputs;
+        let y = y.at(rows.first, len);
+        if let Some(residual) = rows.finish.residual {
+            assert!(residual.len() >= rows.first + len, "the job's pointers rely on this");
+        }
+        self.path.run(Block { packed: self, rows, count, tiles, y });
     }
 
     fn pack(&mut self, weight: &[f32], order: WeightOrder, len: usize) {
@@ -196,199 +251,7 @@ impl<E: Element> Packed<E> {
     }
 }
 
-/// The outputs of some pixels.
-struct Block<'a, E> {
-    packed: &'a Packed<E>,
-    /// Inputs of `count` pixels.
-    x: &'a [f32],
-    y: *mut f32,
-    count: usize,
-    bounds: Option<[f32; 2]>,
-    ahead: Ahead<'a>,
-}
-
-impl<E: Element> Job for Block<'_, E> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self) {
-        let Self { packed, x, y, count, bounds, mut ahead } = self;
-        let Packed { inputs, outputs, .. } = *packed;
-        let row = inputs.div_ceil(E::VALUES);
-        // Rows a multiple of a page apart would evict each other from the first-level cache.
-        let apart = row.is_multiple_of(PAGE);
-        let stride = row + if apart { CHUNK } else { 0 };
-        let copied = E::VALUES == 2 || apart;
-        let mut scratch = Scratch::take(if copied { count * stride } else { 0 });
-        let x = if copied {
-            let rows = &mut scratch.elements::<E>()[..count * stride];
-            for (to, x) in rows.chunks_exact_mut(stride).zip(x.chunks_exact(inputs)) {
-                pack_row::<I, E>(x, &mut to[..row]);
-            }
-            rows.as_ptr().cast()
-        } else {
-            x.as_ptr()
-        };
-        let all = packed.weights.read::<E>();
-        for tile in &packed.tiles {
-            let weights = &all[row * tile.offset..][..row * tile.vectors * I::LANES];
-            let rows = Rows {
-                x,
-                row,
-                stride,
-                weights: weights.as_ptr().cast(),
-                bias: packed.bias[tile.offset..][..tile.vectors * I::LANES].as_ptr(),
-                y: y.wrapping_add(tile.start),
-                outputs,
-                len: tile.len,
-                bounds,
-                element: PhantomData::<E>,
-            };
-            // SAFETY: a job runs, so the instruction set is supported; x has `count` rows and y as many pixels, which no
-            // other task writes.
-            unsafe {
-                match tile.vectors {
-                    1 => rows.all::<I, 1>(count, &mut ahead),
-                    2 => rows.all::<I, 2>(count, &mut ahead),
-                    _ => rows.all::<I, 3>(count, &mut ahead),
-                }
-            }
-        }
-    }
-}
-
-/// Packs the values of a pixel.
-#[inline(always)]
-fn pack_row<I: Isa, E: Element>(x: &[f32], to: &mut [E]) {
-    let step = I::LANES * E::VALUES;
-    for (x, to) in x.chunks(step).zip(to.chunks_mut(I::LANES)) {
-        let mut padded = [0.0; 32];
-        let from = if x.len() == step {
-            x
-        } else {
-            padded[..x.len()].copy_from_slice(x);
-            &padded
-        };
-        // SAFETY: a job runs; `from` has at least `step` values, and no more than `to` holds is stored.
-        unsafe {
-            let packed = E::pack_neighbours::<I>(from.as_ptr());
-            if to.len() == I::LANES {
-                I::store(to.as_mut_ptr().cast(), packed);
-            } else {
-                I::store_first(to.as_mut_ptr().cast(), to.len(), packed);
-            }
-        }
-    }
-}
-
-/// A tile of output channels for some pixels. The pointers are to elements of four bytes, `f32` or pairs.
-struct Rows<E> {
-    x: *const f32,
-    /// Elements of a pixel's inputs.
-    row: usize,
-    /// Distance of two pixels in x.
-    stride: usize,
-    weights: *const f32,
-    bias: *const f32,
-    y: *mut f32,
-    /// Distance of two pixels in y.
-    outputs: usize,
-    /// Channels of the tile.
-    len: usize,
-    bounds: Option<[f32; 2]>,
-    element: PhantomData<E>,
-}
-
-impl<E: Element> Rows<E> {
-    /// All `count` pixels. The last group overlaps the one before if the count is not a multiple of the group.
-    #[inline(always)]
-    unsafe fn all<I: Isa, const V: usize>(&self, count: usize, ahead: &mut Ahead<'_>) {
-        // SAFETY: the caller's promise; only pixels below `count` are computed.
-        unsafe {
-            match count {
-                // About twelve vectors of sums. More would fit the registers, but storing them at once waits longer for memory.
-                6.. if I::IMAGES == 8 && V < 3 => self.some::<I, 6, V>(count, ahead),
-                4.. => self.some::<I, 4, V>(count, ahead),
-                _ => self.some::<I, 1, V>(count, ahead),
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn some<I: Isa, const P: usize, const V: usize>(&self, count: usize, ahead: &mut Ahead<'_>) {
-        // SAFETY: as above.
-        unsafe {
-            for pixel in (0..count).step_by(P) {
-                let pixel = pixel.min(count - P);
-                let y = self.y.add(pixel * self.outputs);
-                // Without a prefetch the stores would wait for their cache lines.
-                for p in P..2 * P {
-                    for v in 0..V {
-                        I::prefetch_write(y.wrapping_add(p * self.outputs + v * I::LANES));
-                    }
-                }
-                let mut sums = self.products::<I, P, V>(self.x.add(pixel * self.stride), ahead);
-                if let Some([low, high]) = &self.bounds {
-                    let (low, high) = (I::splat(low), I::splat(high));
-                    for sum in sums.iter_mut().flatten() {
-                        *sum = I::clamp(*sum, low, high);
-                    }
-                }
-                if self.len == V * I::LANES {
-                    for (p, sums) in sums.iter().enumerate() {
-                        for (v, sum) in sums.iter().enumerate() {
-                            I::store(y.add(p * self.outputs + v * I::LANES), *sum);
-                        }
-                    }
-                } else {
-                    for (p, sums) in sums.iter().enumerate() {
-                        for (v, sum) in sums.iter().enumerate() {
-                            let to = y.add(p * self.outputs + v * I::LANES);
-                            I::store_first(to, self.len - v * I::LANES, *sum);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn products<I: Isa, const P: usize, const V: usize>(
-        &self,
-        x: *const f32,
-        ahead: &mut Ahead<'_>,
-    ) -> [[I::V; V]; P] {
-        // SAFETY: as above; the weights have a row of `V` vectors for each element.
-        unsafe {
-            let mut sums = [[I::zero(); V]; P];
-            for v in 0..V {
-                let bias = I::load(self.bias.add(v * I::LANES));
-                for sums in &mut sums {
-                    sums[v] = bias;
-                }
-            }
-            for first in (0..self.row).step_by(CHUNK) {
-                ahead.lines::<I>(P);
-                // Unpacked pixels come from memory, and the hardware prefetcher does not follow several rows at once.
-                if E::VALUES == 1 {
-                    for p in P..2 * P {
-                        I::prefetch(x.wrapping_add(p * self.stride + first));
-                    }
-                }
-                for e in first..(first + CHUNK).min(self.row) {
-                    let mut w = [I::zero(); V];
-                    for (v, w) in w.iter_mut().enumerate() {
-                        *w = I::load(self.weights.add((e * V + v) * I::LANES));
-                    }
-                    for (p, sums) in sums.iter_mut().enumerate() {
-                        let x = I::splat(x.add(p * self.stride + e));
-                        for (sum, w) in sums.iter_mut().zip(w) {
-                            *sum = E::multiply_add::<I>(w, x, *sum);
-                        }
-                    }
-                }
-            }
-            sums
-        }
-    }
+/// Vectors of a tile. With 32 registers, three vectors of outputs share every input that is read.
+fn vectors(path: Path) -> usize {
+    if path.lanes() == 16 { 3 } else { 2 }
 }

@@ -201,14 +201,15 @@ proptest! {
 
     #[test]
     fn an_image_gets_its_answer_whatever_was_asked_before(rows in prop::collection::vec(hostile(), 3)) {
+        let owners: Vec<Owner> = rows.iter().map(|row| Owner::new(row.classes(), false)).collect();
         for text in SETTINGS {
             let (layer, again) = (parsed(text), parsed(text));
             if layer.facts().answers > Answers::Keyed {
                 continue;
             }
             let ask = |layer: &Layer, image: usize, number: u64| {
-                let owner = Owner::new(rows[image].classes(), false);
-                layer.serve(&rows[image], &owner.query(image as u64, number)).expect("all inputs are there")
+                let query = owners[image].query(image as u64, number);
+                layer.serve(&rows[image], &query).expect("all inputs are there")
             };
             let forwards: Vec<Row> = (0..3).map(|i| ask(&layer, i, i as u64)).collect();
             let backwards: Vec<Row> = (0..3).rev().map(|i| ask(&layer, i, 10 + i as u64)).collect();

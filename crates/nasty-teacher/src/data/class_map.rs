@@ -38,7 +38,7 @@ pub enum Unnamed {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 #[error("the network's classes are not the data's: {difference}")]
 #[diagnostic(help(
-    "give the data set that the network was trained for; where only the names differ, correct label_names in the network's config.json, or import it with --labels"
+    "give the data set that the network was trained for; where only the names differ, correct label_names in the network's config.json, or import it again with the names of the data set's classes, in the order of its outputs"
 ))]
 pub struct ClassMismatch {
     /// What differs.

@@ -50,7 +50,7 @@ fn normalisation(
             (several, None) => {
                 let told: Vec<String> = several.iter().map(told).collect();
                 warnings.push(format!(
-                    "several normalisations are given, and none was used: {}; --mean and --std say which",
+                    "several normalisations are given, and none was used: {}; give the mean and the standard deviation",
                     told.join("; ")
                 ));
             }

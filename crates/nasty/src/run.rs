@@ -1,4 +1,4 @@
-//! From what was typed to the command that does it.
+//! Parses the command line and dispatches to the command.
 
 use crate::commands::{
     completions, data, devices, evaluate, experiment, experiments, export, import, man, networks, quickstart,

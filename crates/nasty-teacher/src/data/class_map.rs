@@ -1,6 +1,6 @@
-//! Which output of a network belongs to which class of a data set: by name.
+//! Maps the outputs of a network to the classes of a data set, by name.
 //!
-//! This is the one rule, wherever a network meets data.
+//! This rule applies wherever a network meets data.
 
 use std::collections::BTreeMap;
 

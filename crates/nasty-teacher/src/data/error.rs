@@ -1,4 +1,4 @@
-//! What can go wrong between a data set's name and its images.
+//! Errors of finding and reading data sets.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Where data sets lie.
+//! The folders in which data sets are looked for.
 
 use std::path::{Path, PathBuf};
 

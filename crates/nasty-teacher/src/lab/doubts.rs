@@ -1,4 +1,4 @@
-//! What can be carried out but is hardly meant: told before a training begins.
+//! Recipes that can run but are probably a mistake: warnings before training starts.
 
 use super::split::Split;
 use super::store::Store;

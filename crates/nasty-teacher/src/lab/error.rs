@@ -1,4 +1,4 @@
-//! Why a task could not be carried out.
+//! Why a task could not be run.
 
 use super::store::StoreError;
 use crate::analysis::AnalysisError;

@@ -1,5 +1,5 @@
-//! The life of a run, whatever the work: it begins or goes on, is watched, saves its state, stops on request, and ends at
-//! once where a number is not finite. Training and the attacks only say what a step and an epoch are.
+//! The life of any run: it starts or resumes, reports its progress, saves its state, stops on request, and ends at once
+//! when a number is not finite. Training and the attacks only define a step and an epoch.
 
 use super::course::{Course, EpochRow, Observer};
 use super::error::TrainError;

@@ -1,5 +1,5 @@
-//! A safetensors file from which interrupted work goes on: where it stands, groups of tensors, and optimisers' records.
-//! Written whole or not at all, and bound to one recipe and to the weights that the run asks.
+//! A safetensors file with the saved state of an interrupted run: its position, groups of tensors, and optimisers'
+//! records. It is written completely or not at all, and is bound to one recipe and to the weights that the run queries.
 
 use super::course::Course;
 use crate::files::write_whole;

@@ -1,4 +1,4 @@
-//! Options that say where and how to work; none of them changes a result.
+//! Options about where and how to run; none of them changes a result.
 
 use crate::failure::{Result, Trouble};
 use clap::Args;

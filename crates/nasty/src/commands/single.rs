@@ -1,4 +1,4 @@
-//! `nasty train`, `nasty undermine`, `nasty distill`: one recipe each.
+//! `nasty train`, `nasty undermine`, `nasty distill`: each runs one recipe.
 
 use super::place::PlaceArgs;
 use crate::failure::{CommandError, End, Result};

@@ -1,4 +1,4 @@
-//! One file over HTTP, continued where it broke off.
+//! Downloads one file over HTTP and resumes interrupted downloads.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};

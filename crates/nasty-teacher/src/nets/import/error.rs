@@ -1,4 +1,4 @@
-//! What can be wrong with a file that someone wants to import.
+//! Errors of importing a file.
 
 use std::path::PathBuf;
 

@@ -36,9 +36,9 @@ pub enum Unnamed {
 
 /// The names of a network's classes are not those of the data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
-#[error("the network's classes are not the data's: {difference}")]
+#[error("the network's classes differ from the data set's: {difference}")]
 #[diagnostic(help(
-    "give the data set that the network was trained for; where only the names differ, correct label_names in the network's config.json, or import it with --labels"
+    "use the data set that the network was trained for; if only the names differ, correct label_names in the network's config.json, or import it with --labels"
 ))]
 pub struct ClassMismatch {
     /// What differs.

@@ -71,7 +71,7 @@ pub enum StoreError {
         store: PathBuf,
     },
     /// A reference that could mean several runs.
-    #[error("`{reference}` could be any of {candidates}")]
+    #[error("`{reference}` is ambiguous: {candidates}")]
     #[diagnostic(help("give more digits"))]
     Ambiguous {
         /// What was asked for.
@@ -81,7 +81,7 @@ pub enum StoreError {
     },
     /// A reference to a task that the store does not have.
     #[error("no task `{reference}` in the store {store}")]
-    #[diagnostic(help("tasks are written when a plan begins; `nasty run NAME` begins one"))]
+    #[diagnostic(help("tasks are written when an experiment starts; `nasty run NAME` starts one"))]
     NoTask {
         /// What was asked for.
         reference: String,
@@ -89,7 +89,7 @@ pub enum StoreError {
         store: PathBuf,
     },
     /// Stopped while another process was at work on the run.
-    #[error("stopped while waiting for another process at work on run {0}")]
+    #[error("stopped while waiting for another process that works on run {0}")]
     Stopped(String),
 }
 

@@ -167,7 +167,7 @@ impl Sitting<'_, '_> {
                 let state = work.resume(&saved)?;
                 if let [.., before, now] = &saved.provenance.numerics[..] {
                     tracing::warn!(
-                        "run {recipe} was begun with {before} and goes on with {now}: the result will say so"
+                        "run {recipe} was started with {before} and resumes with {now}: the result will say so"
                     );
                 }
                 context.provenance = saved.provenance;

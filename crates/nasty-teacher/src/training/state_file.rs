@@ -55,7 +55,7 @@ pub enum StateError {
         "{path}: the run was begun with {began}, now there is {now}; going on would mix the answers of two networks"
     )]
     #[diagnostic(help(
-        "bring back the earlier weights to go on, or delete this file to start the run again from its first epoch"
+        "restore the earlier weights to resume, or delete this file to start the run again from its first epoch"
     ))]
     OtherWeights {
         /// The file.

@@ -56,7 +56,7 @@ pub fn fetch(
     let Some(source) = source(name) else {
         return Err(DataError::Impossible {
             what: format!("{name} is not fetched from anywhere"),
-            help: "it is inside the program, or a folder of your own".into(),
+            help: "it is embedded in the program, or is your own folder".into(),
         });
     };
     if let Some(place) = places(name, roots).into_iter().find(|place| complete(&source, place)) {

@@ -1,4 +1,4 @@
-//! Devices by name. The one file where devices are named: a GPU backend is a cargo feature and a line here.
+//! Devices by name. This is the only file that names devices: a GPU backend is a cargo feature and a line here.
 
 use burn::tensor::{Device, DeviceType};
 use miette::Diagnostic;

@@ -1,5 +1,5 @@
-//! What kind of trouble an error is. The class alone decides the program's exit code and what a store does with a failed
-//! task; every error type states its class beside its definition.
+//! The class of an error. It alone determines the program's exit code and how a store treats a failed task; every error
+//! type states its class beside its definition.
 
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Files are written whole or not at all.
+//! Writes files completely or not at all.
 
 use std::io::{self, Write};
 use std::path::Path;

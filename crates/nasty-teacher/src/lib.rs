@@ -1,7 +1,7 @@
 //! Undistillable image classifiers: train them, attack them, measure them.
 //!
-//! The rooms, from the ground up (each uses only those before it): [`data`], [`random`], [`metrics`] · [`nets`], [`losses`] ·
-//! [`victim`] · [`defences`] · [`training`] · [`attacks`], [`analysis`] · [`lab`] · `report`.
+//! The modules, from the bottom up (each uses only those before it): [`data`], [`random`], [`metrics`] · [`nets`],
+//! [`losses`] · [`victim`] · [`defences`] · [`training`] · [`attacks`], [`analysis`] · [`lab`] · `report`.
 
 pub mod analysis;
 pub mod attacks;

@@ -1,7 +1,7 @@
-//! The losses, each with its formula and source. All take logits `[batch, classes]` and give a scalar `[1]`,
-//! averaged over the batch; all, and their gradients, are finite for logits up to ±1e4 at any temperature from 1e-30
-//! to 1e15: the row's maximum is subtracted first, and log-probabilities are kept at the logits' scale, so that nothing
-//! is ever divided by τ but what goes into an exponential.
+//! The losses, each with its formula and source. All take logits `[batch, classes]` and return a scalar `[1]`, averaged
+//! over the batch. All losses and their gradients are finite for logits up to ±1e4 at any temperature from 1e-30 to
+//! 1e15: the row's maximum is subtracted first, and log-probabilities are kept at the scale of the logits, so that only
+//! arguments of exponentials are ever divided by τ.
 
 mod averager;
 mod dist;

@@ -1,5 +1,5 @@
-//! What a recipe's hash cannot know, and yet decides the last bits of a result: how this build rounds, on which
-//! instruction set and device, and which weights other runs really produced.
+//! What affects the last bits of a result but is not part of a recipe's hash: how this build rounds, the instruction
+//! set and device, and which weights other runs actually produced.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,5 +1,5 @@
-//! The protobuf wire format: fields of a message, written and read. Enough for TensorBoard's event files and for
-//! ONNX, which are read by programs that have the full format.
+//! The protobuf wire format: reads and writes the fields of a message. It covers what TensorBoard's event files and
+//! ONNX need; other programs read these files with complete implementations.
 
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;

@@ -1,7 +1,7 @@
 //! The only source of randomness: ChaCha8 as a counter-based generator.
 //!
-//! A number depends on (seed, purpose, counters) alone, never on what was drawn before it. So a resumed run,
-//! a parallel loader and a cache all see the same views, orders and initial weights.
+//! A number depends only on (seed, purpose, counters), never on earlier draws. So a resumed run, a parallel loader and
+//! a cache all get the same views, orders and initial weights.
 
 use chacha20::ChaCha8Rng;
 use chacha20::rand_core::{Rng, SeedableRng};

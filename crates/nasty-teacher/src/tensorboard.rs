@@ -1,7 +1,7 @@
-//! TensorBoard event files: scalars as they come, one file a run.
+//! TensorBoard event files: scalars, appended as they arrive, one file per run.
 //!
-//! A file is a row of records: length (u64), its masked CRC, data, its masked CRC, all little-endian. A record's data
-//! is a protobuf `Event` (tensorflow/core/util/event.proto); the few fields used here are encoded by hand.
+//! A file is a sequence of records: length (u64), its masked CRC, data, its masked CRC, all little-endian. A record's
+//! data is a protobuf `Event` (tensorflow/core/util/event.proto); the few fields used here are encoded by hand.
 
 mod proto;
 

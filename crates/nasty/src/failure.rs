@@ -1,4 +1,4 @@
-//! Exit codes, and errors rendered for a person, in one place.
+//! Exit codes, and errors rendered for people, in one place.
 
 use crate::ui;
 use miette::{Diagnostic, Report};

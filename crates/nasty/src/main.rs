@@ -1,6 +1,6 @@
 //! The program `nasty`: make an image classifier undistillable, and measure how undistillable it is.
 //!
-//! The way in: [`run`] parses what was typed and calls one file of [`commands`]; all work is in the library.
+//! [`run`] parses the command line and calls one file of [`commands`]; all work is done in the library.
 
 #![expect(
     unreachable_pub,

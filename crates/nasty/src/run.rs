@@ -1,4 +1,4 @@
-//! From what was typed to the command that does it.
+//! Parses the command line and dispatches to the command.
 
 use crate::commands::{
     completions, data, devices, evaluate, experiment, experiments, export, import, man, networks, quickstart,
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 /// Make an image classifier undistillable, and measure how undistillable it is.
 ///
 /// Exit codes: 0 done, 1 a bug, 2 wrong usage or configuration, 3 bad data or checkpoint, 6 a loss that is not
-/// finite, 75 stopped with its state saved (the same command goes on), 130/143 killed before that.
+/// finite, 75 stopped with its state saved (the same command resumes), 130/143 killed before that.
 #[derive(Parser)]
 #[command(name = "nasty", version, max_term_width = 110, arg_required_else_help = true)]
 struct Cli {
@@ -28,7 +28,7 @@ enum Command {
     Quickstart(quickstart::QuickstartArgs),
     /// Run an experiment of the paper, or one of your own, and write its report
     Run(experiment::RunArgs),
-    /// Carry out one task of a store, as a worker of a plan that another process began
+    /// Run one task of a store, as a worker for a plan that another process started
     Work(work::WorkArgs),
     /// List the experiments with what they show and what they cost
     Experiments(experiments::ExperimentsArgs),
@@ -40,11 +40,11 @@ enum Command {
     Undermine(single::UndermineArgs),
     /// Train a student that imitates a teacher
     Distill(single::DistillArgs),
-    /// Count what a network gets right on a data set's test images
+    /// Measure a network's accuracy on a data set's test images
     Evaluate(evaluate::EvaluateArgs),
-    /// Take in weights from PyTorch: a checkpoint or a safetensors file
+    /// Import weights from PyTorch: a checkpoint or a safetensors file
     Import(import::ImportArgs),
-    /// Give out weights: safetensors with PyTorch's names, or ONNX
+    /// Export weights: safetensors with PyTorch's names, or ONNX
     Export(export::ExportArgs),
     /// List the networks with their sizes, or the layers of one
     Networks(networks::NetworksArgs),
@@ -87,7 +87,7 @@ fn parse_and_do() -> Result<End> {
         .with_target(false)
         .init();
     let stop =
-        Stop::on_signals().map_err(|e| Trouble::bug(format!("signals cannot be listened to: {e}"), None))?;
+        Stop::on_signals().map_err(|e| Trouble::bug(format!("cannot install signal handlers: {e}"), None))?;
     match &cli.command {
         Command::Quickstart(args) => quickstart::run(args, &stop),
         Command::Run(args) => experiment::run(args, &stop),

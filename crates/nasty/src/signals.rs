@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM, SIGHUP and a scheduler's SIGUSR1/2 ask a run to save its state and stop; a second Ctrl-C kills.
+//! Ctrl-C, SIGTERM, SIGHUP and a scheduler's SIGUSR1/2 make a run save its state and stop; a second Ctrl-C kills it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

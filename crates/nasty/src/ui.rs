@@ -1,4 +1,4 @@
-//! What a person sees: data on standard output, talk and progress on standard error.
+//! Terminal output: data on standard output, messages and progress on standard error.
 
 use crate::failure::{Result, Trouble};
 use crate::signals::Stop;

@@ -1,4 +1,4 @@
-//! How well points of a class keep together, in any space.
+//! How well points of the same class stay together, in any space.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

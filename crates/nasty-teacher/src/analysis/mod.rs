@@ -1,4 +1,4 @@
-//! What a network's answers look like: its responses to single images ([`responses`]), and where images lie in its
+//! Views of a network's outputs: its responses to single images ([`responses`]), and where images lie among its
 //! features and logits ([`tsne`]).
 
 pub mod clusters;

@@ -1,4 +1,4 @@
-//! Principal components, from which t-SNE starts.
+//! Principal components, the starting point of t-SNE.
 
 /// The first two principal components, the first of standard deviation 1e-4, as scikit-learn starts.
 pub(super) fn principal_plane(vectors: &[f64], size: usize, n: usize) -> Vec<[f64; 2]> {

@@ -1,5 +1,5 @@
-//! Responses of networks to single images: the paper's first figure. A normal teacher answers with one class, a nasty
-//! one with several.
+//! Responses of networks to single images: the paper's first figure. A normal teacher favours one class, a nasty one
+//! several.
 
 use super::{AnalysisError, drawn};
 use crate::attacks::TestData;

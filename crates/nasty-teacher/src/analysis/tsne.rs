@@ -1,11 +1,11 @@
-//! t-SNE (van der Maaten & Hinton, *Visualizing Data using t-SNE*, JMLR 2008): points of many dimensions in the plane,
-//! neighbours staying neighbours. The exact method, O(n²) a step in f64: what is drawn here are a few hundred or
-//! thousand images, and exact sums in a fixed order give the same picture for any number of threads, which
-//! Barnes–Hut approximations with random trees and no seed do not promise.
+//! t-SNE (van der Maaten & Hinton, *Visualizing Data using t-SNE*, JMLR 2008): maps points of many dimensions to the
+//! plane so that neighbours stay neighbours. This is the exact method, O(n²) per step in f64. The maps here show a few
+//! hundred or thousand images, and exact sums in a fixed order give the same map for any number of threads. Barnes–Hut
+//! approximations with random trees and no seed do not guarantee that.
 //!
-//! `p_j|i ∝ exp(−β_i·‖x_i − x_j‖²)` with β_i such that the perplexity is the wanted one, `p_ij = (p_j|i + p_i|j)/2n`;
-//! `q_ij ∝ 1/(1 + ‖y_i − y_j‖²)`; minimised is `KL(P ‖ Q)` by gradient descent with momentum and gains from the first
-//! two principal components, P exaggerated twelvefold over the first quarter (at most 250 steps).
+//! `p_j|i ∝ exp(−β_i·‖x_i − x_j‖²)` with β_i chosen to reach the requested perplexity, `p_ij = (p_j|i + p_i|j)/2n`;
+//! `q_ij ∝ 1/(1 + ‖y_i − y_j‖²)`. `KL(P ‖ Q)` is minimised by gradient descent with momentum and gains, starting from
+//! the first two principal components; P is exaggerated twelvefold during the first quarter (at most 250 steps).
 
 use super::clusters::{Clustering, clustering, distances};
 use super::principal::principal_plane;

@@ -1,5 +1,5 @@
-//! What a thief does with a trained network: distillation without any image ([`data_free`]), and pulling images
-//! out of the network ([`inversion`]). Distillation with images is a training objective.
+//! Attacks on a trained network: distillation without any image ([`data_free`]), and extraction of images from the
+//! network ([`inversion`]). Distillation with images is a training objective.
 
 pub mod data_free;
 pub mod inversion;

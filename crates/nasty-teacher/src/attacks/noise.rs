@@ -1,4 +1,4 @@
-//! What the attacks share: random numbers for a batch, networks that pass gradients through, images from pixels.
+//! Shared by the attacks: random numbers for a batch, networks that pass gradients through, images from pixels.
 
 use crate::data::{ImageSet, Normalisation};
 use crate::nets::Network;

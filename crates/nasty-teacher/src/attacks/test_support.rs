@@ -1,4 +1,4 @@
-//! What the attacks' tests share: a tiny victim, tiny images, an observer that stops.
+//! Shared by the attacks' tests: a tiny victim, tiny images, an observer that stops the run.
 
 use super::TestData;
 use crate::data::{DataName, ImageSet, Normalisation};

@@ -1,4 +1,4 @@
-//! The batches of an epoch, rendered ahead, and the split that holds images out of it.
+//! The batches of an epoch, rendered in advance, and the split that holds images out.
 
 use std::ops::Range;
 use std::sync::Arc;

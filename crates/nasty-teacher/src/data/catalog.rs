@@ -127,8 +127,8 @@ fn edits(a: &str, b: &str) -> usize {
 pub fn load(name: &DataName, roots: &DataRoots, side: Option<usize>) -> Result<DataSet, DataError> {
     if side.is_some() && !matches!(name, DataName::Folder(_)) {
         return Err(DataError::Impossible {
-            what: format!("a side for {name}, whose images have a fixed size"),
-            help: "only folder:PATH data sets are resized: leave the side out".into(),
+            what: format!("data.side was given for {name}, whose images have a fixed size"),
+            help: "only folder:PATH data sets can be resized: leave the side out".into(),
         });
     }
     let (classes, (train, test)) = match name {

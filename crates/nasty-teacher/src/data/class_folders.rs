@@ -1,4 +1,4 @@
-//! Folders of pictures, one folder a class.
+//! Folders of images, one folder per class.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! Which output of a network belongs to which class of a data set: by name.
+//! Maps the outputs of a network to the classes of a data set, by name.
 //!
-//! This is the one rule, wherever a network meets data.
+//! This rule applies wherever a network meets data.
 
 use std::collections::BTreeMap;
 
@@ -36,9 +36,9 @@ pub enum Unnamed {
 
 /// The names of a network's classes are not those of the data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
-#[error("the network's classes are not the data's: {difference}")]
+#[error("the network's classes differ from the data set's: {difference}")]
 #[diagnostic(help(
-    "give the data set that the network was trained for; where only the names differ, correct label_names in the network's config.json, or import it again with the names of the data set's classes, in the order of its outputs"
+    "use the data set that the network was trained for; if only the names differ, correct label_names in the network's config.json, or import it again with the data set's names in the order of its outputs"
 ))]
 pub struct ClassMismatch {
     /// What differs.

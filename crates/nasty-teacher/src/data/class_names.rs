@@ -1,4 +1,4 @@
-//! Names of the classes of the data sets whose files do not carry them.
+//! Class names of the data sets whose files do not contain them.
 
 /// CIFAR-10's classes.
 pub(super) const CIFAR10: [&str; 10] =

@@ -1,4 +1,4 @@
-//! What can go wrong between a data set's name and its images.
+//! Errors of finding and reading data sets.
 
 use std::path::PathBuf;
 
@@ -100,7 +100,7 @@ impl DataError {
             path: path.into(),
             expected: expected.into(),
             found: found.into(),
-            help: "the file is damaged or not the one its name promises: remove it and fetch it again".into(),
+            help: "the file is damaged or is not what its name says: remove it and download it again".into(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Reading files whose size is not to be trusted.
+//! Reads files whose size is not trusted.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};

@@ -1,4 +1,4 @@
-//! What data sets there are, which are here, and whether they are what was published.
+//! The known data sets: which are present, and whether they match the published ones.
 
 use std::path::PathBuf;
 

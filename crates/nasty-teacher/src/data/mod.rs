@@ -1,9 +1,9 @@
 //! Data sets on disk → images in memory → views → batches.
 //!
 //! [`load`] reads a data set by its [`DataName`] from [`DataRoots`]; [`held_out`] splits its training images;
-//! [`epoch_batches`] renders them, view by view, as normalised pixels. Files are untrusted: they are parsed,
-//! never executed, and sizes are bounded before anything is allocated. `fetch::fetch` (feature `download`) brings a data set here;
-//! [`inventory`] says what is here and whether it is whole.
+//! [`epoch_batches`] renders them, view by view, as normalised pixels. Files are untrusted: they are parsed, never
+//! executed, and sizes are bounded before anything is allocated. `fetch::fetch` (feature `download`) downloads a data
+//! set; [`inventory`] reports which data sets are present and complete.
 
 pub mod batches;
 pub mod catalog;

@@ -1,6 +1,6 @@
-//! The batch of images that a file of CIFAR's Python version pickles: a dictionary with labels and an array of bytes.
+//! The batch of images in a file of CIFAR's Python version: a pickled dictionary with labels and an array of bytes.
 //!
-//! Read from protocols 0 to 5, written by Python 2 or 3; the labels are a list or a numpy array.
+//! Protocols 0 to 5 are read, written by Python 2 or 3; the labels are a list or a numpy array.
 
 use super::error::DataError;
 use crate::pickle::{Object, Pickled, Value, parse};

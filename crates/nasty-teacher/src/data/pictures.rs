@@ -1,4 +1,4 @@
-//! PNG and JPEG files decoded into one [`ImageSet`].
+//! Decodes PNG and JPEG files into one [`ImageSet`].
 
 use std::fs::File;
 use std::io::Cursor;

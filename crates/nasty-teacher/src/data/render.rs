@@ -1,4 +1,4 @@
-//! From (image, view) pairs to the pixels that a network sees.
+//! Turns (image, view) pairs into the pixels that a network is given.
 
 use rayon::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Where data sets lie.
+//! The folders in which data sets are looked for.
 
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,7 @@ pub(super) fn first(places: Vec<PathBuf>, what: &str, get: &str) -> Result<PathB
         None => Err(DataError::Missing {
             what: what.into(),
             looked: places,
-            help: format!("`nasty data get {get}` fetches it; {VARIABLE} names another folder"),
+            help: format!("`nasty data get {get}` fetches it; set {VARIABLE} to use another folder"),
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! Rotation by whole degrees: where each pixel comes from.
+//! Rotation by whole degrees: the source of each pixel.
 
 /// Fixed-point numbers with 16 fractional bits.
 const ONE: f64 = 65536.0;

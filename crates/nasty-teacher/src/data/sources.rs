@@ -1,4 +1,4 @@
-//! Where the published data sets are, what their files are, and on what terms they may be used.
+//! The published data sets: their addresses, files and terms of use.
 
 use crate::data::DataName;
 

@@ -1,4 +1,4 @@
-//! Files read straight from a `.tar.gz`, without unpacking it.
+//! Reads files from a `.tar.gz` without unpacking it.
 
 use std::fs::File;
 use std::io::{BufReader, Read};

@@ -1,9 +1,8 @@
-//! Tiny-ImageNet in its official layout, whole or with some of its classes only.
+//! Tiny-ImageNet in its official layout, with all or some of its classes.
 //!
 //! `wnids.txt` lists the classes, `train/<wnid>/images/` holds the training images, `val/images/` the validation
-//! images with their classes in `val/val_annotations.txt`. Validation images that were moved into
-//! `val/<wnid>/` or `val/<wnid>/images/`, as many recipes do it, are accepted too. The unlabelled `test/` is not
-//! read.
+//! images, with their classes in `val/val_annotations.txt`. Validation images that were moved into `val/<wnid>/` or
+//! `val/<wnid>/images/`, a common practice, are accepted too. The unlabelled `test/` is not read.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
-//! Views: which crop, flip and rotation an image gets at an epoch.
+//! Views: which crop, flip and rotation an image gets in an epoch.
 //!
-//! The set of views is finite and numbered, so a frozen network's logits can be tabulated by (image, view);
-//! the draw is a pure function of (seed, epoch, image), so resuming and parallel loading change nothing.
+//! The set of views is finite and numbered, so a frozen network's logits can be tabulated by (image, view). The choice
+//! is a pure function of (seed, epoch, image), so resuming and parallel loading change nothing.
 
 use serde::{Deserialize, Serialize};
 

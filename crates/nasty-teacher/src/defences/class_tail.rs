@@ -1,4 +1,5 @@
-//! Class tail: the top probability exactly, the rest divided as it is on average for the predicted class.
+//! Class tail: keeps the top probability and distributes the rest as it is distributed on average for the predicted
+//! class.
 
 use super::facts::{Answers, Facts, TopOne};
 use super::{Defence, DefenceError, Need, Query, Row, tail_bound};

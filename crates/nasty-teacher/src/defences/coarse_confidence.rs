@@ -1,4 +1,4 @@
-//! Coarse confidence: a flat tail, and a few levels of the top probability.
+//! Coarse confidence: a flat tail, and only a few levels of the top probability.
 
 use super::facts::{Answers, Facts, Parameter, TopOne};
 use super::flat_tail::flat;

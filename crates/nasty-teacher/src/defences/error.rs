@@ -1,4 +1,4 @@
-//! What can go wrong with a defence: its text, its inputs, the row it gets.
+//! Errors of defences: in their text, their inputs or the given row.
 
 /// An error about a defence.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, miette::Diagnostic)]

@@ -1,4 +1,4 @@
-//! What a defence says about itself: its name and parameters, its formula and source, what it promises.
+//! The description of a defence: its name and parameters, its formula and source, and its guarantees.
 
 use std::fmt;
 

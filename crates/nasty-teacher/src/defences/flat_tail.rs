@@ -1,4 +1,4 @@
-//! Flat tail: the top probability exactly, the rest divided equally. Nothing about the other classes is told.
+//! Flat tail: keeps the top probability and divides the rest equally. It reveals nothing about the other classes.
 
 use super::facts::{Answers, Facts, TopOne};
 use super::{Defence, DefenceError, Query, Row, tail_bound};

@@ -1,6 +1,6 @@
-//! Gaussian noise on the probabilities, drawn anew for every answer or once for every image.
+//! Gaussian noise on the probabilities, drawn anew for every answer or once per image.
 //!
-//! Fresh noise averages out over m equal questions as m^−½. Noise keyed by the image does not, but slightly different
+//! Fresh noise averages out over m equal queries as m^−½. Noise keyed by the image does not, but slightly different
 //! images have independent noise.
 
 use super::facts::{Answers, Facts, Parameter, TopOne};

@@ -1,5 +1,5 @@
-//! Gradient redirection, GRAD² (Mazeika et al., ICML 2022): probability is moved to where a surrogate's gradient is pushed
-//! along a chosen direction.
+//! Gradient redirection, GRAD² (Mazeika et al., ICML 2022): probability is moved so that a surrogate's gradient is
+//! pushed along a chosen direction.
 
 use super::facts::{Answers, Facts, Parameter, TopOne};
 use super::{Defence, DefenceError, Need, Query, Row};

@@ -1,4 +1,4 @@
-//! Keyed shuffle: the tail's own values in an order that the secret and the image decide.
+//! Keyed shuffle: permutes the values of the tail, in an order determined by the secret and the image.
 
 use super::facts::{Answers, Facts, TopOne};
 use super::{Defence, DefenceError, Query, Row, tail_bound};

@@ -1,4 +1,4 @@
-//! Gaussian noise on the logits, drawn anew for every answer or once for every image.
+//! Gaussian noise on the logits, drawn anew for every answer or once per image.
 
 use super::facts::{Answers, Facts, Parameter, TopOne};
 use super::gaussian_noise::draw;

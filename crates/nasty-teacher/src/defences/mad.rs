@@ -1,8 +1,8 @@
-//! Maximising angular deviation (Orekondy et al., ICLR 2020): the row is moved towards the answer that turns a surrogate's
-//! gradient the most.
+//! Maximising angular deviation (Orekondy et al., ICLR 2020): the row is moved towards the answer that turns a
+//! surrogate's gradient the most.
 //!
-//! With the surrogate's gradients `G` (row k: that of `−ln p_k`) the answer ỹ teaches along `Gᵀỹ`; among the candidates the
-//! one with the largest `‖Gᵀỹ/‖Gᵀỹ‖ − Gᵀy/‖Gᵀy‖‖²` is mixed in, as far as ‖y' − y‖₁ ≤ ε allows.
+//! With the surrogate's gradients `G` (row k: that of `−ln p_k`), the answer ỹ trains the surrogate along `Gᵀỹ`. The
+//! candidate with the largest `‖Gᵀỹ/‖Gᵀỹ‖ − Gᵀy/‖Gᵀy‖‖²` is mixed in, as far as ‖y' − y‖₁ ≤ ε allows.
 
 use super::facts::{Answers, Facts, Parameter, TopOne};
 use super::{Defence, DefenceError, Need, Query, Row};

@@ -1,7 +1,8 @@
-//! Margin budget: logits are pushed in a direction that harms a proxy student, as far as the predicted class allows.
+//! Margin budget: logits are pushed in a direction that harms a proxy student, as far as the predicted class stays the
+//! same.
 //!
-//! The idea is that of antidistillation sampling for classifiers (ADS-C, arXiv 2607.15467), whose formula was not public
-//! where it was searched for; both readings here are derived. The direction is Δ, the change of a proxy's logits along the
+//! The idea is that of antidistillation sampling for classifiers (ADS-C, arXiv 2607.15467). Its formula could not be
+//! found in public; both variants here are derived. The direction is Δ, the change of a proxy's logits along the
 //! gradient g of its hold-out loss: `[z(θ + εg) − z(θ − εg)]/2ε`. A temperature may follow as a second defence.
 
 use super::facts::{Answers, Facts, Parameter, TopOne};

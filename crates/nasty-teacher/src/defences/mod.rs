@@ -1,15 +1,16 @@
-//! Defences in front of a victim: a served row goes in, another comes out. One file each, with its formula and source.
+//! Defences that change a victim's answers: each takes a served row and returns another. One file each, with its
+//! formula and source.
 //!
-//! A defence is a function of the served row, the image's identity and the owner's secret; some need more, which comes
-//! with the [`Query`]. It sees one image at a time, so an answer cannot depend on the batch or on the order of questions,
-//! and the same image gets the same answer, except where [`Facts::answers`] says otherwise. Every answer is finite, not
-//! negative and sums to 1. Ties go to the lowest index.
+//! A defence is a function of the served row, the image's identity and the owner's secret; some need more, which is
+//! part of the [`Query`]. It sees one image at a time, so an answer cannot depend on the batch or on the order of
+//! queries, and the same image gets the same answer, except where [`Facts::answers`] says otherwise. Every answer is
+//! finite, non-negative and sums to 1. Ties go to the lowest index.
 //!
-//! Notation of the formulas: `y` the clean row and `y'` the served one, `C` classes, `top = argmax y`,
-//! `σ_τ(z) = softmax(z/τ)`, `r ∝` "divided by its sum". Where a formula leaves nothing (all entries 0), `top` is served
-//! with certainty. Formulas were held against public code; golden values check them.
+//! Notation of the formulas: `y` is the clean row, `y'` the served row, `C` the number of classes, `top = argmax y`,
+//! `σ_τ(z) = softmax(z/τ)`, and `∝` means "divided by its sum". Where a formula leaves nothing (all entries 0), `top`
+//! is served with probability 1. Formulas were compared with public code; golden values test them.
 //!
-//! By text: `top-k:1`, `reverse-sigmoid:beta=1,gamma=0.1`, and in order `stingy:0.2+rounding:2` ([`Stack`]).
+//! As text: `top-k:1`, `reverse-sigmoid:beta=1,gamma=0.1`, and several in order: `stingy:0.2+rounding:2` ([`Stack`]).
 
 mod adaptive_misinformation;
 mod class_tail;

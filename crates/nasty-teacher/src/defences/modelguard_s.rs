@@ -1,7 +1,7 @@
-//! ModelGuard-S (Tang et al., USENIX Security 2024): rows are answered by earlier rows that were similar.
+//! ModelGuard-S (Tang et al., USENIX Security 2024): answers a row with an earlier row that is similar.
 //!
-//! The answer depends on everything that was asked before, by anyone: the first row of a class is answered exactly, and a
-//! thief who asks rare rows first decides what others get.
+//! The answer depends on all previous queries, by anyone: the first row of a class is answered exactly, so a thief who
+//! asks rare rows first decides what others get.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

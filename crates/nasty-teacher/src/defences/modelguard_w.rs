@@ -1,9 +1,10 @@
-//! ModelGuard-W (Tang et al., USENIX Security 2024): the row in an ℓ1 ball that says least about the clean one and keeps
-//! the predicted class.
+//! ModelGuard-W (Tang et al., USENIX Security 2024): the row in an ℓ1 ball that reveals least about the clean one and
+//! keeps the predicted class.
 //!
-//! The problem is linear; no solver is needed. With the top mass t given, every other class may have up to t − margin: what
-//! exceeds is cut, what is missing goes to the cheapest classes, and what is left of ε moves mass from the dearest classes
-//! to the cheapest, 2 for each unit. The optimum is convex in t: a one-dimensional search.
+//! The problem is linear, but needs no solver. For a given top mass t, every other class may have up to t − margin.
+//! Mass above that is cut, missing mass goes to the cheapest classes, and what is left of ε moves mass from the most
+//! expensive classes to the cheapest, at a cost of 2 per unit. The optimum is convex in t, so a one-dimensional search
+//! finds it.
 
 use super::facts::{Answers, Facts, Parameter, TopOne};
 use super::{Defence, DefenceError, Query, Row};

@@ -1,4 +1,4 @@
-//! Product of experts: the victim's logits mixed with those of a proxy.
+//! Product of experts: mixes the victim's logits with those of a proxy.
 
 use super::facts::{Answers, Facts, Parameter, TopOne};
 use super::{Defence, DefenceError, Need, Query, Row};

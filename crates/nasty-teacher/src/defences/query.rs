@@ -1,4 +1,5 @@
-//! What a defence knows beside the served row: whose answer it is, the owner's secret, and what some defences need more.
+//! The inputs of a defence other than the served row: the image, the owner's secret, and what some defences need in
+//! addition.
 
 use std::fmt;
 

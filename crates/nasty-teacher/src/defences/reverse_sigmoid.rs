@@ -1,5 +1,5 @@
-//! Reverse sigmoid: a perturbation against each probability's own direction (Lee et al., 2019), in the three versions that
-//! are in public use and disagree. None of them keeps the predicted class for large β, since every small class gains β/2.
+//! Reverse sigmoid: perturbs each probability against its own logit (Lee et al., 2019), in the three public versions,
+//! which disagree. None of them keeps the predicted class for large β, since every small class gains β/2.
 
 use super::facts::{Answers, Facts, Parameter, TopOne};
 use super::{Defence, DefenceError, Query, Row};

@@ -1,4 +1,4 @@
-//! Rounding: probabilities with few decimals.
+//! Rounding: probabilities with only a few decimals.
 
 use super::facts::{Answers, Facts, Parameter, TopOne};
 use super::{Defence, DefenceError, Query, Row};

@@ -1,4 +1,4 @@
-//! Defences by name: one with its parameters, and several in order. `top-k:3+rounding:2` is served through top-k first.
+//! Defences by name: a single one with its parameters, or several in order. `top-k:3+rounding:2` applies top-k first.
 
 use std::fmt;
 use std::str::FromStr;

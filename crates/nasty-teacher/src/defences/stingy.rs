@@ -1,4 +1,4 @@
-//! Stingy teacher: the softmax at a temperature of a share of the largest logits.
+//! Stingy teacher: the softmax, at a temperature, of only the largest logits.
 
 use super::facts::{Answers, Facts, Parameter, TopOne};
 use super::top_k::largest;

@@ -1,4 +1,4 @@
-//! What every defence promises, over hostile rows.
+//! The guarantees of every defence, tested over hostile rows.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Top-k: only the k largest probabilities are served, divided by their sum. `top-1` (or `top-k:1`) serves the label alone.
+//! Top-k: serves only the k largest probabilities, divided by their sum. `top-1` (or `top-k:1`) serves only the label.
 
 use super::facts::{Answers, Facts, Parameter, TopOne};
 use super::{Defence, DefenceError, Query, Row, tail_bound};

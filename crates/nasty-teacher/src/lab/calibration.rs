@@ -1,4 +1,4 @@
-//! How fast this machine is: a few steps of each network, kept for the next time.
+//! Measures the speed of this machine with a few steps of each network, and keeps the timings.
 
 use super::cost::{Passes, Shape};
 use crate::files::write_whole;

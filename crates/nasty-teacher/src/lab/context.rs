@@ -1,4 +1,4 @@
-//! What a task works with while it runs: the workplace, its claimed run, and what its result is made from.
+//! What a task uses while it runs: the workplace, its claimed run, and the inputs of its result.
 
 use super::claim::Claim;
 use super::error::JobError;

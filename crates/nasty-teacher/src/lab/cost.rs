@@ -1,7 +1,7 @@
-//! What an experiment costs, in image·MACs, and about how long it takes on this machine.
+//! The cost of an experiment, in image·MACs, and the estimated time on this machine.
 //!
-//! Training an image costs three forward passes (forward, gradients of activations, gradients of weights). Logits of a
-//! frozen network are computed once for each image and epoch, for the first run that asks; later runs of the same seed find
+//! Training on an image costs three forward passes (forward, gradients of activations, gradients of weights). Logits of
+//! a frozen network are computed once per image and epoch, by the first run that asks; later runs of the same seed find
 //! them in the table.
 
 use super::experiment::{DataFacts, Resolved};

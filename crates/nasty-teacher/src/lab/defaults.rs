@@ -1,4 +1,4 @@
-//! The published recipes as defaults (paper.md of the reference, §2), so that what is typed is a difference from them.
+//! The published recipes as defaults (paper.md of the reference, §2); the command line changes them.
 
 use crate::data::{Augmentation, DataName, DataSet};
 use crate::nets::{Architecture, Precision};

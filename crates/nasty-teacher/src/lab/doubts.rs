@@ -1,4 +1,4 @@
-//! What can be carried out but is hardly meant: told before a training begins.
+//! Recipes that can run but are probably a mistake: warnings before training starts.
 
 use super::split::Split;
 use super::store::Store;
@@ -15,7 +15,7 @@ pub(super) fn doubts(recipe: &Recipe, data: &DataSet, split: &Split, store: &Sto
     let train = split.train.len();
     if recipe.batch > train {
         found.push(format!(
-            "batch is {}, but only {train} images are trained on: an epoch is a single step; batch={} makes eight",
+            "batch is {}, but there are only {train} training images, so an epoch is a single step; batch={} gives eight",
             recipe.batch,
             (train / 8).max(2)
         ));

@@ -1,4 +1,4 @@
-//! Why a task could not be carried out.
+//! Why a task could not be run.
 
 use super::store::StoreError;
 use crate::analysis::AnalysisError;
@@ -41,7 +41,7 @@ pub enum JobError {
     Analysis(#[from] AnalysisError),
     /// A bug.
     #[error("a bug stopped task {recipe}: {message}")]
-    #[diagnostic(help("this is a fault of the program, not of what was asked for; please report it"))]
+    #[diagnostic(help("this is a fault of the program, not of your request; please report it"))]
     Panic {
         /// The task's hash.
         recipe: String,

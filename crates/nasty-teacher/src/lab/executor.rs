@@ -1,6 +1,6 @@
-//! Carrying out a plan. An [`Executor`] gets a whole plan, so that one that hands it to a cluster's queue fits too;
-//! [`Local`] is this machine, with several tasks side by side. What a task is, and how it is carried out, only the
-//! [`Worker`] knows.
+//! Runs a plan. An [`Executor`] gets a whole plan, so that it can also be one that submits to a cluster's queue;
+//! [`Local`] runs several tasks in parallel on this machine. Only the [`Worker`] knows what a task is and how to run
+//! it.
 
 use super::panics::caught;
 use super::plan::{Plan, Planned};

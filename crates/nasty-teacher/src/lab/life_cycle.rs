@@ -1,5 +1,5 @@
-//! The one life cycle of every task: impossible? → finished already? → claim the run → finished meanwhile? → write the task →
-//! run it → its result, or how it failed.
+//! The life cycle of every task: check that it can run → return it if finished → claim the run → check again whether it
+//! was finished meanwhile → write the task → run it → write its result or failure.
 
 use super::context::Context;
 use super::error::JobError;

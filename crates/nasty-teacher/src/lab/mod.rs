@@ -1,4 +1,4 @@
-//! The laboratory: recipes by default and by difference, experiments, the store of runs, and carrying recipes out.
+//! The laboratory: default recipes and changes to them, experiments, the store of runs, and the execution of tasks.
 
 mod calibration;
 mod claim;

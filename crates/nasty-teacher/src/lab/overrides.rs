@@ -1,5 +1,4 @@
-//! `key.path=value` changes to a recipe: a difference from its defaults. An unknown key is an error that names
-//! the nearest known one.
+//! `key.path=value` changes to a recipe. An unknown key is an error that suggests the nearest known one.
 
 use crate::training::{Loss, NetworkRef, Objective, Optimiser, Recipe, Schedule};
 use miette::Diagnostic;

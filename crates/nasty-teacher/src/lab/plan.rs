@@ -1,4 +1,4 @@
-//! A plan: a graph of tasks, each after those whose networks it needs.
+//! A plan: a graph in which each task comes after the tasks whose networks it needs.
 
 use super::task::Task;
 use std::collections::HashMap;

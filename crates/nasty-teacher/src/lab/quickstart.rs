@@ -1,4 +1,4 @@
-//! `results.json` of the quickstart: the networks of its experiment, one row each.
+//! `results.json` of the quickstart: one row per network of its experiment.
 
 use super::experiment::{AxisKind, Entry, Role, Source};
 use super::record::{Findings, Outcome};

@@ -1,4 +1,4 @@
-//! What the store keeps of an experiment that was run, and what its runs say: all that a report needs.
+//! What the store keeps of a completed experiment and its runs: everything that a report needs.
 
 use super::experiment::{DataFacts, Entry, Experiment, PartResult, Resolved, Role, Settings};
 use super::failure::Failure;

@@ -1,4 +1,4 @@
-//! The course of a run on disk, while it goes on: `metrics.jsonl`, and the same numbers for TensorBoard.
+//! The progress of a run on disk while it goes on: `metrics.jsonl`, and the same numbers for TensorBoard.
 
 use super::run::Run;
 use crate::tensorboard::{EventError, EventWriter};

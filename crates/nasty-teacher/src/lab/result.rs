@@ -1,4 +1,4 @@
-//! What a finished run says.
+//! The contents of a finished run.
 
 use crate::analysis::responses::{Response, Sharpness};
 use crate::analysis::tsne::{Layer, Map};

@@ -1,4 +1,4 @@
-//! Which training images a recipe trains on, and which it holds out.
+//! Which training images a recipe uses for training, and which it holds out.
 
 use crate::data::{DataSet, ImageSet, held_out};
 use crate::training::Recipe;

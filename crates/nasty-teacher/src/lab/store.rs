@@ -1,20 +1,20 @@
 //! The store: one folder per task, named by its hash. A run is finished (`result.json` is there), or resumable
 //! (`state.safetensors` is there), or failed (`failure.json` is there), or absent.
 //!
-//! | file | what |
+//! | file | contents |
 //! |---|---|
 //! | `task.json` | the task; written when it is planned. Version 0.1.0 wrote `recipe.json` |
-//! | `metrics.jsonl` | one line an epoch |
+//! | `metrics.jsonl` | one line per epoch |
 //! | `events.out.tfevents.nasty-teacher` | the same for TensorBoard |
-//! | `state.safetensors` | what an interrupted run goes on from, with what that was made from and with; gone when finished, kept beside a failure |
+//! | `state.safetensors` | the state of an interrupted run, and what it was computed from and with; deleted when finished, kept after a failure |
 //! | `model.safetensors`, `config.json` | the chosen weights, with PyTorch's names |
 //! | `images.png` | the images of an attack or an analysis |
 //! | `result.json` | the result; written last |
-//! | `failure.json` | how the last try failed: a loss that is NaN or infinite (a result, on the same numerics), or anything else (tried again) |
-//! | `lock`, `claim.json` | of the process that works on the run; see `claim` |
+//! | `failure.json` | how the last attempt failed: a loss that is NaN or infinite (a result, on the same numerics), or anything else (tried again) |
+//! | `lock`, `claim.json` | held by the process that works on the run; see `claim` |
 //!
-//! Beside them, `logits/` holds tables of frozen networks' logits (it can be deleted at any time), and `experiments/` one
-//! file an experiment that was run: which run stands at which place of its tables.
+//! In addition, `logits/` holds tables of frozen networks' logits (it can be deleted at any time), and `experiments/` one
+//! file per completed experiment: which run belongs in which cell of its tables.
 
 use super::claim::Claims;
 use super::plan::{Plan, State};
@@ -71,7 +71,7 @@ pub enum StoreError {
         store: PathBuf,
     },
     /// A reference that could mean several runs.
-    #[error("`{reference}` could be any of {candidates}")]
+    #[error("`{reference}` is ambiguous: {candidates}")]
     #[diagnostic(help("give more digits"))]
     Ambiguous {
         /// What was asked for.
@@ -81,7 +81,7 @@ pub enum StoreError {
     },
     /// A reference to a task that the store does not have.
     #[error("no task `{reference}` in the store {store}")]
-    #[diagnostic(help("tasks are written when a plan begins; `nasty run NAME` begins one"))]
+    #[diagnostic(help("tasks are written when an experiment starts; `nasty run NAME` starts one"))]
     NoTask {
         /// What was asked for.
         reference: String,
@@ -89,7 +89,7 @@ pub enum StoreError {
         store: PathBuf,
     },
     /// Stopped while another process was at work on the run.
-    #[error("stopped while waiting for another process at work on run {0}")]
+    #[error("stopped while waiting for another process that works on run {0}")]
     Stopped(String),
 }
 

@@ -1,4 +1,4 @@
-//! A task: one unit of work with an identity, carried out once and kept in the store.
+//! A task: one unit of work with an identity, run once and kept in the store.
 
 use super::context::Context;
 use super::cost::Estimate;

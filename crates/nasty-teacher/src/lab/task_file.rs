@@ -1,5 +1,5 @@
-//! `task.json`: the task of a run's folder, tagged with its kind. Version 0.1.0 wrote `recipe.json` instead, without the
-//! kind; the folder's name tells which kind it is.
+//! `task.json`: the task in a run's folder, tagged with its kind. Version 0.1.0 wrote `recipe.json` without the kind;
+//! the name of the folder determines it.
 
 use super::store::{StoreError, io_error};
 use super::task::Task;

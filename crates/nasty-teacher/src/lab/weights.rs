@@ -1,5 +1,5 @@
-//! Networks from outside the store: by folder, fitted to a data set, and the normalisations that weights of the world were
-//! trained with.
+//! Networks from outside the store: loaded from folders and adapted to a data set, and common normalisations of
+//! published weights.
 
 use super::{JobError, Store};
 use crate::data::{ClassMap, ClassMismatch, DataName, DataSet, Normalisation, class_map};

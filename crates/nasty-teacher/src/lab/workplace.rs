@@ -1,4 +1,4 @@
-//! Where tasks are carried out.
+//! Where tasks are run: a store, data folders and a device.
 
 use super::experiment::DataFacts;
 use super::result::Machine;

@@ -1,5 +1,5 @@
-//! The averager thief: targets are means over the samples of a class, which keep the similarity of classes and lose what
-//! was done to single samples.
+//! The averager thief: targets are means over the samples of a class. They keep the similarity of classes and lose
+//! changes made to single samples.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor};

@@ -1,4 +1,4 @@
-//! DIST (Huang et al., NeurIPS 2022): correlations in place of a divergence, blind to the scale and offset of a row.
+//! DIST (Huang et al., NeurIPS 2022): correlations instead of a divergence, invariant to the scale and offset of a row.
 
 use burn::tensor::{Int, Tensor};
 

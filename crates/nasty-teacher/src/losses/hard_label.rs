@@ -1,4 +1,4 @@
-//! Hard labels: only the predicted class of a served row. No defence that keeps it has any effect.
+//! Hard labels: uses only the predicted class of a served row. A defence that keeps the predicted class has no effect.
 
 use burn::tensor::Tensor;
 

@@ -1,4 +1,4 @@
-//! HTC (Jandial et al., ECCV 2022): a teacher at a high temperature. Two different losses go by this name in public code.
+//! HTC (Jandial et al., ECCV 2022): a teacher at a high temperature. Public code has two different losses of this name.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};

@@ -1,4 +1,5 @@
-//! ℓ1 between logits that were recovered from probabilities: data-free model extraction (DFME, Truong et al., CVPR 2021).
+//! ℓ1 distance between logits that were recovered from probabilities: data-free model extraction (DFME, Truong et al.,
+//! CVPR 2021).
 
 use burn::tensor::Tensor;
 

@@ -1,4 +1,4 @@
-//! What several losses ask of rows: where the label is, which entries are the largest, the predicted class.
+//! Helpers for rows: the label's position, the largest entries, the predicted class.
 
 use burn::tensor::{Bool, Int, Tensor};
 

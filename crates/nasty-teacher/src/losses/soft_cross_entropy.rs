@@ -1,4 +1,4 @@
-//! Soft cross entropy: what an extraction thief minimises on served probabilities.
+//! Soft cross entropy: the loss of an extraction thief on served probabilities.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;

@@ -1,4 +1,4 @@
-//! Distillation from a stingy teacher (Ma et al., Stingy Teacher): only its largest logits.
+//! Distillation from a stingy teacher (Ma et al., Stingy Teacher), using only its largest logits.
 
 use burn::tensor::{Int, Tensor};
 

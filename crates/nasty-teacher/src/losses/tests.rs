@@ -1,4 +1,4 @@
-//! What all thieves' losses have in common: finite at extremes. And identities between them.
+//! Tests of all thieves' losses: finite at extremes, and identities between them.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};

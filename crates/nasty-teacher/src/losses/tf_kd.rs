@@ -1,4 +1,5 @@
-//! Teacher-free distillation by regularisation, Tf-KD-reg (Yuan et al., CVPR 2020): a virtual teacher made of the label.
+//! Teacher-free distillation by regularisation, Tf-KD-reg (Yuan et al., CVPR 2020): a virtual teacher constructed from
+//! the label.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};

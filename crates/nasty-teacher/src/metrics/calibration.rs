@@ -1,4 +1,4 @@
-//! Whether confidences are worth what they say: likelihood, Brier score, calibration error, rejection.
+//! Calibration of confidences: likelihood, Brier score, calibration error, rejection.
 
 use super::accuracy::predicted;
 use super::{CLEAN_FLOOR, mean, paired};

@@ -1,4 +1,4 @@
-//! McNemar's test: two classifiers on the same images.
+//! McNemar's test: compares two classifiers on the same images.
 
 use super::paired;
 

@@ -1,6 +1,6 @@
-//! What defences cost and what thieves gain: distances between rows, calibration, tests and intervals.
+//! Metrics of what defences cost and what thieves gain: distances between rows, calibration, tests and intervals.
 //!
-//! Rows are one image's class probabilities each; whatever gives a slice of f64 will do. Ties go to the lowest class.
+//! Each row is one image's class probabilities; any type that gives a slice of f64 works. Ties go to the lowest class.
 
 mod accuracy;
 mod bootstrap;

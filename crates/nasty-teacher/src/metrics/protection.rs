@@ -1,4 +1,4 @@
-//! How much a defence took from a thief.
+//! How much accuracy a defence took from a thief.
 
 /// `max(0, 1 − thief/victim)`, the common public form. It flatters where thieves are weak: printed beside ours only.
 pub fn common_protection(thief: f64, victim: f64) -> f64 {

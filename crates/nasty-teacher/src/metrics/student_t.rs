@@ -1,4 +1,5 @@
-//! Student's t distribution with whole degrees of freedom, by its finite series (Abramowitz & Stegun, 26.7.3 and 26.7.4).
+//! Student's t distribution for integer degrees of freedom, by its finite series (Abramowitz & Stegun, 26.7.3 and
+//! 26.7.4).
 
 /// `P(|T| ≤ t)` with `df` degrees of freedom, at least 1; absolute error about 1e-15.
 pub(super) fn central(t: f64, df: usize) -> f64 {

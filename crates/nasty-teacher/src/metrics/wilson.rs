@@ -1,4 +1,4 @@
-//! Wilson's interval for one accuracy.
+//! Wilson's interval for a single accuracy.
 
 use super::Interval;
 

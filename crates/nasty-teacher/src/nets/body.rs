@@ -1,4 +1,4 @@
-//! Which layers an architecture's name stands for.
+//! The layers behind each architecture's name.
 
 use burn::module::Module;
 

@@ -1,8 +1,8 @@
-//! The ResNets of the CIFAR experiments (He et al., CVPR 2016, section 4.2), with the parameter-free shortcuts that
-//! the paper calls option A.
+//! The ResNets of the CIFAR experiments (He et al., CVPR 2016, section 4.2), with the parameter-free shortcuts that the
+//! paper calls option A.
 //!
-//! Stages of 16, 32 and 64 channels with `(depth − 2) / 6` basic blocks each; where the shape changes, the shortcut
-//! takes every second pixel and lays the channels between zero channels.
+//! Stages of 16, 32 and 64 channels with `(depth − 2) / 6` basic blocks each. Where the shape changes, the shortcut
+//! takes every second pixel and pads the channels with zero channels on both sides.
 
 use burn::module::Module;
 

@@ -1,5 +1,5 @@
-//! DenseNets with bottlenecks and compression ½ (Huang et al., CVPR 2017) for small images: one 3×3 convolution as the
-//! stem, no pooling behind it. As published, transitions have no ReLU between batch-norm and convolution.
+//! DenseNets with bottlenecks and compression ½ (Huang et al., CVPR 2017) for small images: the stem is one 3×3
+//! convolution without pooling. As published, transitions have no ReLU between batch-norm and convolution.
 
 use burn::module::Module;
 

@@ -1,4 +1,4 @@
-//! What can go wrong with networks and their files.
+//! Errors of networks and their files.
 
 use std::path::{Path, PathBuf};
 

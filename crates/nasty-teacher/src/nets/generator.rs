@@ -1,8 +1,8 @@
 //! The generator of *Data-Free Learning of Student Networks* (Chen et al., ICCV 2019), after DCGAN: a linear layer to
-//! maps of a quarter of the side, twice [double, 3×3 convolution, batch-norm, leaky ReLU], a 3×3 convolution to the
-//! image, tanh, and a batch-norm without scale and shift, so that images come out with mean 0 and variance 1 as a
-//! classifier's normalised inputs do. The inner batch-norms have ε = 0.8, as the published definition has (there it
-//! was likely meant as a momentum; the results are made with it).
+//! maps of a quarter of the side; twice [double the side, 3×3 convolution, batch-norm, leaky ReLU]; a 3×3 convolution
+//! to the image; tanh; and a batch-norm without scale and shift, which gives images mean 0 and variance 1, as a
+//! classifier's normalised inputs have. The inner batch-norms have ε = 0.8, as in the published definition (probably
+//! meant as a momentum there, but the published results use it).
 
 use std::rc::Rc;
 use std::sync::Arc;

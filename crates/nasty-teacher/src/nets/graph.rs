@@ -1,4 +1,4 @@
-//! A network's graph, written down by its own forward function: for summaries and exports.
+//! A network's graph, recorded by its own forward function: for summaries and exports.
 
 use nasty_kernels::{Activation, Curve, MaxWindow};
 

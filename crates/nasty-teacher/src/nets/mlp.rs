@@ -1,5 +1,5 @@
-//! Three fully connected layers on the pixels, each followed by ReLU: the published definition has one behind the
-//! logits too, so they are never negative.
+//! Three fully connected layers on the pixels, each followed by ReLU. The published definition also has a ReLU after
+//! the logits, so they are never negative.
 
 use burn::module::Module;
 

@@ -1,6 +1,6 @@
-//! MobileNetV2 (Sandler et al., CVPR 2018) for small images, with the oddities of the published definition: the stem is
-//! a 1×1 convolution with padding 1 (a side of 32 becomes 34, its border what the bias gives), every convolution has
-//! a bias, and the classifier is a 1×1 convolution on the pooled features.
+//! MobileNetV2 (Sandler et al., CVPR 2018) for small images, with the peculiarities of the published definition: the
+//! stem is a 1×1 convolution with padding 1 (a side of 32 becomes 34, and the border holds the bias), every convolution
+//! has a bias, and the classifier is a 1×1 convolution on the pooled features.
 
 use burn::module::Module;
 

@@ -1,8 +1,8 @@
-//! The networks, one file a family, built from `layers` only: the paper's, those that torchvision and timm ship
+//! The networks, one file per family, built only from `layers`: the paper's, those of torchvision and timm
 //! (`imagenet`), and those of the distillation benchmarks (`distillation`).
 //!
-//! An [`Architecture`] is a name; [`Architecture::build`] makes a [`Network`] of it. Activations are NHWC inside,
-//! weights are named and shaped as in the published PyTorch definitions, so a state dictionary needs no mapping.
+//! An [`Architecture`] is a name; [`Architecture::build`] makes a [`Network`] from it. Activations are NHWC inside;
+//! weights have the names and shapes of the published PyTorch definitions, so a state dictionary needs no mapping.
 
 mod architecture;
 mod body;

@@ -1,4 +1,4 @@
-//! What a network is, without running it: sizes and layers.
+//! Describes a network without running it: sizes and layers.
 
 use burn::tensor::Device;
 use serde::Serialize;

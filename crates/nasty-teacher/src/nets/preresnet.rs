@@ -1,7 +1,7 @@
 //! Pre-activation ResNets for CIFAR (He et al., ECCV 2016): the paper's ResNetC-20 and -32, and deeper ones.
 //!
-//! Stages of 16, 32 and 64 channels; basic blocks below depth 44, bottlenecks (×4) from there; `(depth − 2) / 6`
-//! blocks a stage in both. Shortcuts are bare 1×1 convolutions of the raw input.
+//! Stages of 16, 32 and 64 channels; basic blocks below depth 44, bottlenecks (×4) from depth 44; `(depth − 2) / 6`
+//! blocks per stage in both. Shortcuts are plain 1×1 convolutions of the raw input.
 
 use burn::module::Module;
 

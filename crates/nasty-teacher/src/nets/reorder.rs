@@ -1,4 +1,4 @@
-//! A network whose outputs stand in another order.
+//! A network with its outputs in a different order.
 
 use burn::tensor::Device;
 

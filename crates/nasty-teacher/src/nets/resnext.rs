@@ -1,8 +1,8 @@
 //! ResNeXt-29, 8×64d (Xie et al., CVPR 2017): three stages of three bottlenecks whose 3×3 convolution has 8 groups of
 //! 64, 128 and 256 channels; 256, 512 and 1024 channels between them.
 //!
-//! The published definition ends in an 8×8 average pool with stride 1 and runs at sides with last maps of 8 alone; the
-//! mean over the whole map, which is the same there, stands for every side.
+//! The published definition ends in an 8×8 average pool with stride 1, so it only works at sides whose last maps are
+//! 8×8. Here the mean over the whole map, which is the same for those, is used for every side.
 
 use burn::module::Module;
 

@@ -1,5 +1,5 @@
-//! ShuffleNetV2 ×1.0 (Ma et al., ECCV 2018) for small images, with the oddities of the published definition: no ReLU
-//! and no pooling behind the stem, a bias in every convolution, and the channel shuffle behind the concatenation.
+//! ShuffleNetV2 ×1.0 (Ma et al., ECCV 2018) for small images, with the peculiarities of the published definition: no
+//! ReLU and no pooling after the stem, a bias in every convolution, and the channel shuffle after the concatenation.
 
 use burn::module::Module;
 

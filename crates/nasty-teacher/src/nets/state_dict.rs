@@ -1,4 +1,4 @@
-//! A module's tensors by name: read out, and replaced.
+//! A module's tensors by name: reading and replacing them.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! A trained network on disk: a folder with `model.safetensors` (PyTorch's names and layout) and `config.json`
-//! in the manner of Hugging Face and timm. Loading a folder needs nothing else.
+//! A trained network on disk: a folder with `model.safetensors` (PyTorch's names and layout) and a `config.json` like
+//! those of Hugging Face and timm. Loading a folder needs nothing else.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
 //! Wide ResNets, `wrn-D-W` (Zagoruyko & Komodakis, BMVC 2016): pre-activation basic blocks of depth D, W times as wide
-//! as a CIFAR ResNet's; `(D − 4) / 6` blocks a stage. Where the channels change, the shortcut is a 1×1 convolution
-//! of the normalised input.
+//! as a CIFAR ResNet's; `(D − 4) / 6` blocks per stage. Where the number of channels changes, the shortcut is a 1×1
+//! convolution of the normalised input.
 
 use burn::module::Module;
 

@@ -1,8 +1,8 @@
-//! Python pickles as data: a stack machine that records what a pickle says and calls nothing.
+//! Python pickles as data: a stack machine that records the contents of a pickle and calls nothing.
 //!
 //! A pickle is a program that may call any Python function. [`parse`] reads protocols 0 to 5 and turns every call into
-//! an [`Object::Call`] that names the function and its arguments; readers pick out the calls that they know.
-//! Memory is bounded by the pickle's length: an opcode pushes at most one value, and text is borrowed or unescaped once.
+//! an [`Object::Call`] with the function's name and arguments; readers interpret the calls that they know. Memory is
+//! bounded by the pickle's length: an opcode pushes at most one value, and text is borrowed or unescaped once.
 
 mod machine;
 pub(crate) mod numpy;

@@ -1,4 +1,4 @@
-//! numpy's arrays and scalars, as pickles of any protocol hold them.
+//! numpy's arrays and scalars in pickles of any protocol.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The ways in which pickles write strings.
+//! The encodings of strings in pickles.
 
 use std::borrow::Cow;
 

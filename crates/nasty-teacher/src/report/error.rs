@@ -1,4 +1,4 @@
-//! What can go wrong while a report is made.
+//! Errors of making a report.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,8 @@
-//! Tables, plots and pages: from plain data to one self-contained HTML page, and to tables in other formats.
+//! Tables, plots and pages: turns plain data into one self-contained HTML page, and into tables in other formats.
 //!
-//! Nothing here, but for `networks`, `experiment` and `quickstart`, knows of networks, recipes or the store. Missing and non-finite numbers are part of the data
-//! (a student that could not be trained is a result): they render as gaps and as `NaN`, never as a panic.
+//! Except for `networks`, `experiment` and `quickstart`, nothing here knows about networks, recipes or the store.
+//! Missing and non-finite numbers are part of the data (a student that could not be trained is a result): they are
+//! shown as gaps and as `NaN`, and never cause a panic.
 
 mod error;
 mod number;

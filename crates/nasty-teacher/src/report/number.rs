@@ -1,4 +1,4 @@
-//! Numbers as text, the same way in tables, on axes and in descriptions.
+//! Formats numbers consistently in tables, on axes and in descriptions.
 
 /// The typographic minus sign, as wide as a plus.
 pub(crate) const MINUS: &str = "−";

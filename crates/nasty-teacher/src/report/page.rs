@@ -1,4 +1,4 @@
-//! One self-contained HTML page: no script, no network, light and dark, phone and desktop.
+//! One self-contained HTML page: no scripts, no network access, light and dark, phone and desktop.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Small images on a page: PNG, inline as data URIs.
+//! Small images on a page: PNG, embedded as data URIs.
 
 use std::io::Cursor;
 

@@ -1,4 +1,4 @@
-//! The quickstart's page and table, from what its experiment left in the store.
+//! The quickstart's page and table, from its experiment in the store.
 
 use super::experiment::{facts, machines_of, measure::at, words};
 use super::number::{count, fixed, grouped};

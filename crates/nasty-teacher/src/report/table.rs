@@ -1,4 +1,4 @@
-//! A table of results, and its forms: HTML here, the rest in `formats`.
+//! A table of results. HTML is rendered here, other formats in `formats`.
 
 mod formats;
 

@@ -1,5 +1,5 @@
-//! The life of a run, whatever the work: it begins or goes on, is watched, saves its state, stops on request, and ends at
-//! once where a number is not finite. Training and the attacks only say what a step and an epoch are.
+//! The life of any run: it starts or resumes, reports its progress, saves its state, stops on request, and ends at once
+//! when a number is not finite. Training and the attacks only define a step and an epoch.
 
 use super::course::{Course, EpochRow, Observer};
 use super::error::TrainError;
@@ -167,7 +167,7 @@ impl Sitting<'_, '_> {
                 let state = work.resume(&saved)?;
                 if let [.., before, now] = &saved.provenance.numerics[..] {
                     tracing::warn!(
-                        "run {recipe} was begun with {before} and goes on with {now}: the result will say so"
+                        "run {recipe} was started with {before} and resumes with {now}: the result will say so"
                     );
                 }
                 context.provenance = saved.provenance;

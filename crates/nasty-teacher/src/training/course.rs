@@ -1,4 +1,4 @@
-//! What is told of a run while it goes on.
+//! What a run reports while it goes on.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Whether a device trains as the CPU does.
+//! Checks whether a device trains as the CPU does.
 
 use super::{Optimiser, host};
 use crate::losses;

@@ -1,4 +1,4 @@
-//! Why a run cannot go on.
+//! Why a run cannot continue.
 
 use super::state_file::StateError;
 use crate::nets::NetError;

@@ -1,4 +1,4 @@
-//! What a network gets right on a set of images, in exact counts.
+//! A network's accuracy on a set of images, in exact counts.
 
 use crate::data::{Augmentation, ImageSet, Normalisation, render};
 use crate::nets::{Answering, Network};

@@ -1,5 +1,5 @@
-//! Training: a [`Recipe`], its objective, optimiser and schedule, the one loop, the life of a run with its saved state, and
-//! evaluation.
+//! Training: a [`Recipe`] with its objective, optimiser and schedule; the training loop; the life of a run with its
+//! saved state; and evaluation.
 
 pub(crate) mod context;
 mod course;

@@ -1,4 +1,4 @@
-//! How recipes name networks.
+//! How recipes refer to networks.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! A recipe: everything that decides a result, as plain data. Its canonical hash is its identity.
+//! A recipe: everything that determines a result, as plain data. Its canonical hash is its identity.
 
 use super::objective::{Loss, Objective};
 use super::optimiser::Optimiser;

@@ -1,5 +1,5 @@
-//! Stochastic gradient descent for Burn's module optimiser. Burn's own goes over weight and gradient seven times a
-//! step, on one thread.
+//! Stochastic gradient descent for Burn's module optimiser. Burn's own implementation passes over weight and gradient
+//! seven times per step, on one thread.
 
 use burn::optim::{LearningRate, Optimizer, RecordState, StateSink, StateSource};
 use burn::tensor::{Device, Tensor};

@@ -1,5 +1,5 @@
-//! A safetensors file from which interrupted work goes on: where it stands, groups of tensors, and optimisers' records.
-//! Written whole or not at all, and bound to one recipe and to the weights that the run asks.
+//! A safetensors file with the saved state of an interrupted run: its position, groups of tensors, and optimisers'
+//! records. It is written completely or not at all, and is bound to one recipe and to the weights that the run queries.
 
 use super::course::Course;
 use crate::files::write_whole;
@@ -55,7 +55,7 @@ pub enum StateError {
         "{path}: the run was begun with {began}, now there is {now}; going on would mix the answers of two networks"
     )]
     #[diagnostic(help(
-        "bring back the earlier weights to go on, or delete this file to start the run again from its first epoch"
+        "restore the earlier weights to resume, or delete this file to start the run again from its first epoch"
     ))]
     OtherWeights {
         /// The file.

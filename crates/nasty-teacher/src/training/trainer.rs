@@ -1,4 +1,4 @@
-//! The training loop's step and epoch. It can stop after any batch and go on to the same bits.
+//! One step and one epoch of the training loop. It can stop after any batch and resume bit-identically.
 
 use super::context::{At, Ended, Fault, Finish, RunContext, RunEnd, Work, finite, record, restore};
 use super::course::{EpochRow, Selection};

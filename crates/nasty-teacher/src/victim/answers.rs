@@ -1,4 +1,4 @@
-//! What a victim answers, and what a thief makes of it.
+//! A victim's answers, and how a thief uses them.
 
 /// The smallest probability that [`Answers::log_rows`] usually tells from 0.
 pub const LOG_FLOOR: f32 = 1e-7;

@@ -1,4 +1,4 @@
-//! What all victims have: identity, interface, meter.
+//! What all victims share: identity, interface, meter.
 
 use super::{Answers, Interface, Scale, VictimError};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! How much of its answers a victim gives out.
+//! How much a victim reveals in its answers.
 
 use super::{Answers, Scale, argmax, log_probabilities};
 use serde::{Deserialize, Serialize};

@@ -1,10 +1,10 @@
-//! Tables of frozen networks' logits by (image, view). What a frozen network answers never changes, so it is computed
-//! once and shared by all runs of a process, and by later ones through files. Exact: with and without, runs give
-//! the same bits.
+//! Tables of frozen networks' logits by (image, view). A frozen network's answer never changes, so it is computed once
+//! and shared by all runs of a process, and with later ones through files. The tables are exact: runs give the same
+//! bits with and without them.
 //!
-//! Memory first, then files: rows are kept in memory up to a budget. When nobody uses a table any more, its new rows are
-//! written to a file of their own, whole or not at all, named by its contents; past the memory budget rows are read from those
-//! files. Past the files' budget the oldest are deleted. A file that is damaged is passed over: its rows are computed again.
+//! Rows are kept in memory up to a budget. When a table is no longer in use, its new rows are written to a separate
+//! file, completely or not at all, named by its contents. Rows beyond the memory budget are read from those files.
+//! Beyond the files' budget the oldest files are deleted. A damaged file is ignored and its rows are computed again.
 
 mod segment;
 

@@ -1,7 +1,7 @@
-//! Who is asked. A thief sees a victim only through [`Victim::ask`]: images in, answers out.
+//! Victims. A thief reaches a victim only through [`Victim::ask`]: images in, answers out.
 //!
-//! A victim owns its identity, its [`Interface`], its [`Meter`] and what it remembers. One image answered is one query;
-//! repeats and views count. White-box attacks do not go through here: they take a network and say so.
+//! A victim owns its identity, its [`Interface`], its [`Meter`] and its cache. One image answered is one query; repeats
+//! and views count. White-box attacks do not use this interface: they take a network and say so.
 
 mod answers;
 mod error;

@@ -1,4 +1,4 @@
-//! A network of our own as a victim, with a table of the logits that it has computed before.
+//! One of our networks as a victim, with a table of the logits that it has already computed.
 
 use super::logits::{LogitTable, LogitTables, TableKey};
 use super::{Answers, Front, Interface, Request, Scale, Victim, VictimError, forward};

@@ -1,4 +1,4 @@
-//! What is asked.
+//! A request to a victim.
 
 use super::VictimError;
 use crate::data::{Augmentation, ImageSet, Normalisation, render};

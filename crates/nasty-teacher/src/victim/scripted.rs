@@ -1,4 +1,4 @@
-//! A victim that answers by a function: a fake for tests, and a way to put anything behind the interface.
+//! A victim that answers with a function: a fake for tests, and an adapter for anything else.
 
 use super::{Answers, Front, Interface, Request, Scale, Victim, VictimError};
 

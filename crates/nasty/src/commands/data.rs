@@ -27,7 +27,7 @@ enum DataCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Download data sets, verify and unpack them; the same command goes on with an interrupted download
+    /// Download data sets, verify and unpack them; the same command resumes an interrupted download
     Get {
         /// Data sets, such as cifar10
         #[arg(required = true, value_name = "NAME")]
@@ -35,13 +35,13 @@ enum DataCommand {
         /// Address of a folder that has the published files, instead of the published address
         #[arg(long, value_name = "URL")]
         from: Option<String>,
-        /// No progress and no talk
+        /// Show no progress and no messages
         #[arg(long, short)]
         quiet: bool,
     },
     /// Read data sets whole, compare them with the published ones, count the images of every class
     Check {
-        /// Data sets, also folder:PATH [default: all that are here]
+        /// Data sets, also folder:PATH [default: all that were found]
         #[arg(value_name = "NAME")]
         names: Vec<DataName>,
         /// Side that the images of a folder are resized to
@@ -65,7 +65,7 @@ pub fn run(args: &DataArgs, stop: &Stop) -> Result<End> {
             for listed in list(&roots) {
                 ui::data(&describe(&listed))?;
             }
-            ui::data(&format!("data sets are looked for in {}", roots.folder().display()))?;
+            ui::data(&format!("data sets are read from {}", roots.folder().display()))?;
             Ok(End::Done)
         }
         DataCommand::Get { names, from, quiet } => get(names, from.as_deref(), *quiet, &roots, stop),
@@ -98,7 +98,7 @@ fn get(names: &[DataName], from: Option<&str>, quiet: bool, roots: &DataRoots, s
             Fetched::Already(place) => ui::data(&format!("{name} was here already: {}", place.display()))?,
             Fetched::Done(place) => ui::data(&format!("{name} is in {}", place.display()))?,
             Fetched::Stopped => {
-                ui::say(quiet, "stopped; what has come is kept, the same command goes on from there");
+                ui::say(quiet, "stopped; the partial download is kept, the same command resumes it");
                 return Ok(End::Stopped);
             }
         }
@@ -108,7 +108,7 @@ fn get(names: &[DataName], from: Option<&str>, quiet: bool, roots: &DataRoots, s
 
 /// What to type, where a download failed.
 fn hinted(error: DataError) -> CommandError {
-    let hint = matches!(error, DataError::Network { .. }).then_some("--from URL names a mirror");
+    let hint = matches!(error, DataError::Network { .. }).then_some("to use a mirror, give --from URL");
     CommandError::hinted(error, hint)
 }
 

@@ -35,7 +35,7 @@ pub fn run(args: &DevicesArgs) -> Result<End> {
     if wrong.is_empty() {
         return Ok(End::Done);
     }
-    let message = format!("device {name} does not compute what the CPU does: {}", wrong.join(", "));
+    let message = format!("device {name} computes other results than the CPU: {}", wrong.join(", "));
     let help = "do not train on it; please report the device, its driver and this table";
     Err(Trouble::bug(message, Some(help)).into())
 }

@@ -15,13 +15,13 @@ use std::time::Instant;
 /// Arguments of `nasty run`.
 #[derive(Args)]
 pub struct RunArgs {
-    /// An experiment of `nasty experiments`, or a file like them
+    /// An experiment listed by `nasty experiments`, or an experiment file
     #[arg(value_name = "EXPERIMENT")]
     experiment: String,
-    /// Differences from its file, such as scale=paper seeds=[0,1,2] teacher.omega=0.01 recipe.epochs=3
+    /// Changes to its file, such as scale=paper 'seeds=[0,1,2]' teacher.omega=0.01 recipe.epochs=3
     #[arg(value_name = "KEY=VALUE")]
     changes: Vec<String>,
-    /// Tasks side by side; results do not depend on it
+    /// Number of tasks to run in parallel; results do not depend on it
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = value_parser!(u16).range(1..))]
     jobs: u16,
     /// Show the tasks as a tree with what is already done, and stop
@@ -30,10 +30,10 @@ pub struct RunArgs {
     /// Print the resolved experiment, itself an experiment file, and stop
     #[arg(long)]
     print_config: bool,
-    /// Ask frozen networks again each time, to see what keeping their logits saves; results are the same
+    /// Compute the logits of frozen networks anew each time instead of caching them; results are the same
     #[arg(long)]
     no_logit_cache: bool,
-    /// Folder for the report [default: a folder of the experiment's in STORE/reports]
+    /// Folder for the report [default: a folder for this experiment in STORE/reports]
     #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -116,7 +116,7 @@ pub fn conclude(plan: &Plan, ends: Vec<TaskEnd<JobError>>, quiet: bool) -> Resul
         return Err(first);
     }
     if stopped {
-        ui::say(quiet, "stopped; all states are saved, the same command goes on from there");
+        ui::say(quiet, "stopped; all states are saved, the same command resumes");
         return Ok(End::Stopped);
     }
     Ok(End::Done)

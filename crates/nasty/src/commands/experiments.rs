@@ -15,7 +15,7 @@ pub struct ExperimentsArgs {
     /// Scale whose cost is shown: paper, short or small
     #[arg(long, default_value_t = Scale::Small)]
     scale: Scale,
-    /// Leave out the estimate of hours, which takes seconds of measuring the first time
+    /// Omit the estimated hours, which take a few seconds to measure the first time
     #[arg(long)]
     no_estimate: bool,
     #[command(flatten)]

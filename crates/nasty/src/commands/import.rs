@@ -22,13 +22,13 @@ pub struct ImportArgs {
     /// Architecture [default: recognised from the tensors]
     #[arg(long, value_name = "NAME")]
     architecture: Option<Architecture>,
-    /// Class count that the file must have [default: what it has]
+    /// Number of classes that the file must have [default: any]
     #[arg(long, value_name = "N")]
     classes: Option<usize>,
     /// Side of the images [default: from the tensors or a config.json; else 224 for tv-… and timm-…, else 32, or 28 for grey images]
     #[arg(long, value_name = "PIXELS")]
     side: Option<usize>,
-    /// Key or prefix of the weights in the file, such as state_dict.student [default: where a whole network lies]
+    /// Key or prefix of the weights in the file, such as state_dict.student [default: the one that holds a whole network]
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// Normalisation of the images: imagenet, none, cifar10, cifar100, tiny-imagenet, fashion-mnist or mnist
@@ -36,7 +36,7 @@ pub struct ImportArgs {
     /// 64, fashion-mnist for grey images]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["mean", "std"])]
     normalisation: Option<KnownNormalisation>,
-    /// Mean of each channel, pixels being in 0..1, as 0.5,0.5,0.5
+    /// Mean of each channel for pixels in 0..1, such as 0.5,0.5,0.5
     #[arg(long, value_name = "M,…", value_delimiter = ',', requires = "std", allow_negative_numbers = true)]
     mean: Option<Vec<f32>>,
     /// Standard deviation of each channel
@@ -77,7 +77,7 @@ pub fn run(args: &ImportArgs) -> Result<End> {
     let (labels, named) = match (labels, imported.known.labels.take()) {
         (Some(labels), _) => (Some(labels), "as given".to_owned()),
         (None, Some((labels, place))) => (Some(labels), format!("from {place}")),
-        (None, None) => (None, "unknown: numbers stand for them; --labels names them".to_owned()),
+        (None, None) => (None, "unknown, numbered instead; name them with --labels".to_owned()),
     };
     let Normalisation { mean, std } = normalisation;
     let checked = match &args.check {
@@ -123,7 +123,7 @@ fn confirmation(checked: Option<&Check>) -> String {
 fn hinted(error: ImportError) -> CommandError {
     let hint = match &error {
         ImportError::NoTensors { .. } | ImportError::SeveralStateDicts { .. } => {
-            Some("--key says which dictionary of the file is meant")
+            Some("choose a dictionary of the file with --key")
         }
         ImportError::Unrecognised { .. } => Some("--key chooses another dictionary of the file"),
         ImportError::WrongArchitecture { .. } => Some("leave --architecture out to have it recognised"),
@@ -164,7 +164,7 @@ fn normalisation(args: &ImportArgs, imported: &mut Imported) -> (Normalisation, 
                 true => KnownNormalisation::Imagenet,
                 false => KnownNormalisation::assumed(input),
             };
-            let origin = format!("{known}, assumed; --normalisation or --mean and --std say otherwise");
+            let origin = format!("{known}, assumed; change it with --normalisation or --mean and --std");
             (known.values(input.channels), origin)
         }
     }
@@ -178,7 +178,7 @@ fn describe(imported: &Imported, normalisation: &str, labels: &str) -> String {
         Side::Read => "",
         Side::Given => " (side as given)",
         Side::Described => " (side as described)",
-        Side::Assumed => " (side assumed; --side says otherwise)",
+        Side::Assumed => " (side assumed; change it with --side)",
     };
     let mut text = format!(
         "{}: {}, {} classes, {}×{side}×{side} images{known}\n{} tensors match, none missing, none left over; {} parameters",
@@ -191,7 +191,7 @@ fn describe(imported: &Imported, normalisation: &str, labels: &str) -> String {
         side = input.side,
     );
     if !report.prefix.is_empty() {
-        text += &format!("\nnames without `{}`", report.prefix);
+        text += &format!("\nprefix removed from the names: `{}`", report.prefix);
     }
     if let Some((from, to)) = report.renamed.first() {
         text += &format!("\n{} tensors renamed, such as {from} to {to}", report.renamed.len());
@@ -211,7 +211,7 @@ fn describe(imported: &Imported, normalisation: &str, labels: &str) -> String {
         let shown = report.passed_over.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
         let more = report.passed_over.len().saturating_sub(SHOWN);
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        text += &format!("\npassed over, not executed: {shown}{more}");
+        text += &format!("\nskipped, not executed: {shown}{more}");
     }
     if !report.also.is_empty() {
         text += &format!("\nother networks in the file: {} (--key chooses)", report.also.join(", "));

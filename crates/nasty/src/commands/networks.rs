@@ -9,7 +9,7 @@ use nasty_teacher::report::networks::{layers, list};
 /// Arguments of `nasty networks`.
 #[derive(Args)]
 pub struct NetworksArgs {
-    /// Network whose layers are shown, such as resnet18; without it, all are listed
+    /// Network to show layer by layer, such as resnet18 [default: list all networks]
     #[arg(value_name = "NAME")]
     architecture: Option<Architecture>,
     /// Number of classes

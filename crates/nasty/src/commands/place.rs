@@ -1,4 +1,4 @@
-//! Options that say where and how to work; none of them changes a result.
+//! Options about where and how to run; none of them changes a result.
 
 use crate::failure::{Result, Trouble};
 use clap::Args;
@@ -26,10 +26,10 @@ pub struct MachineArgs {
     /// Device: flex (the CPU), or one of `nasty devices`
     #[arg(long, default_value = "flex")]
     pub device: String,
-    /// Threads [default: one a core]
+    /// Threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
-    /// No progress and no talk
+    /// Show no progress and no messages
     #[arg(long, short)]
     pub quiet: bool,
 }

@@ -36,7 +36,7 @@ pub fn run(args: &ReportArgs) -> Result<End> {
     let records: Vec<Record> = all.into_iter().filter(wanted).collect();
     if records.is_empty() && singles.is_empty() {
         let which = if is_store { "nothing".to_owned() } else { format!("no experiment `{}`", args.what) };
-        return Err(no_experiment(format!("{which} was run to its end in {}", folder.display())));
+        return Err(no_experiment(format!("{which} was completed in {}", folder.display())));
     }
     let findings: Vec<Findings> =
         records.into_iter().map(|record| store.findings(record)).collect::<std::result::Result<_, _>>()?;

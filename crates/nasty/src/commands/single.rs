@@ -1,4 +1,4 @@
-//! `nasty train`, `nasty undermine`, `nasty distill`: one recipe each.
+//! `nasty train`, `nasty undermine`, `nasty distill`: each runs one recipe.
 
 use super::place::PlaceArgs;
 use crate::failure::{CommandError, End, Result};
@@ -20,7 +20,7 @@ struct RecipeArgs {
     /// Network, such as resnet18; see `nasty networks`
     #[arg(long, value_name = "NAME")]
     architecture: Architecture,
-    /// Differences from the published recipe, such as epochs=3 data.subset=2000 schedule.kind=cosine
+    /// Changes to the published recipe, such as epochs=3 data.subset=2000 schedule.kind=cosine
     #[arg(value_name = "KEY=VALUE")]
     changes: Vec<String>,
     /// Print the resolved recipe and stop
@@ -105,7 +105,7 @@ fn carry_out(args: &RecipeArgs, workplace: &Workplace, kind: Kind, stop: &Stop) 
     let end = workplace.carry_out(&recipe, &mut watcher);
     watcher.finish();
     let JobEnd::Done(result) = end? else {
-        ui::say(quiet, "stopped; its state is saved, the same command goes on from there");
+        ui::say(quiet, "stopped; the state is saved, the same command resumes");
         return Ok(End::Stopped);
     };
     if args.json {

@@ -29,7 +29,7 @@ pub fn run(args: &WorkArgs, stop: &Stop) -> Result<End> {
     match end? {
         Ended::Done => Ok(End::Done),
         Ended::Stopped => {
-            ui::say(quiet, "stopped; its state is saved, the same command goes on from there");
+            ui::say(quiet, "stopped; the state is saved, the same command resumes");
             Ok(End::Stopped)
         }
     }

@@ -1,4 +1,4 @@
-//! What the generator minimises.
+//! The losses of the generator.
 
 use super::GeneratorWeights;
 use crate::losses::cross_entropy;

@@ -1,8 +1,8 @@
 //! Distillation without any data: DAFL (Chen et al., *Data-Free Learning of Student Networks*, ICCV 2019).
 //!
-//! A generator learns to make images on which the frozen teacher behaves as on its training images: it is sure of one
-//! class, all classes come up equally often, and its features are active. The student imitates the teacher on those
-//! images. No training image is ever used; the test images only measure the student.
+//! A generator learns to make images on which the frozen teacher behaves as on its training images: the teacher is sure
+//! of one class, all classes are equally frequent, and its features are active. The student imitates the teacher on
+//! those images. No training image is used; the test images only measure the student.
 
 mod losses;
 mod run;

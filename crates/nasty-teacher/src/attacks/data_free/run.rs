@@ -1,4 +1,4 @@
-//! The attack's step and epoch. It can stop after any step and go on to the same bits.
+//! One step and one epoch of the attack. It can stop after any step and resume bit-identically.
 
 use super::{DataFreeRecipe, generator_losses};
 use crate::attacks::noise::{images, normal, transparent, value};

@@ -1,4 +1,4 @@
-//! What the images minimise.
+//! The losses of the images.
 
 use super::InversionRecipe;
 use crate::losses::cross_entropy;

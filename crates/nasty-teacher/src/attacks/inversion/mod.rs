@@ -1,8 +1,8 @@
-//! Images pulled out of a trained network: DeepInversion (Yin et al., *Dreaming to Distill*, CVPR 2020).
+//! Extracting images from a trained network: DeepInversion (Yin et al., *Dreaming to Distill*, CVPR 2020).
 //!
-//! A batch of random images is optimised until the network sees the wanted classes in them *and* the statistics of
-//! what enters its batch-norms are those it saw in training. Random shifts and flips keep it from cheating pixel by
-//! pixel. What a network gives away about its training images so is compared between a normal and a nasty one.
+//! A batch of random images is optimised until the network sees the requested classes in them *and* the statistics of
+//! its batch-norms' inputs match those seen in training. Random shifts and flips prevent solutions that only fit single
+//! pixels. The comparison of a normal and a nasty teacher shows how much each reveals about its training images.
 
 mod losses;
 mod run;

@@ -1,4 +1,4 @@
-//! One file over HTTP, continued where it broke off.
+//! Downloads one file over HTTP and resumes interrupted downloads.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -68,7 +68,7 @@ pub(super) fn download(
         progress.position(have);
         let before = have;
         let problem = match receive(address, file.bytes, &mut out, &mut have, patience, progress) {
-            Ok(true) => "it ended too early".to_owned(),
+            Ok(true) => "the connection ended too early".to_owned(),
             Ok(false) => return Ok(false),
             Err(Trouble::Disk(error)) => return Err(DataError::io(part)(error)),
             Err(Trouble::Server(Failure::Lasting(problem))) => return Err(network(address, problem)),
@@ -88,7 +88,7 @@ pub(super) fn download(
 }
 
 fn network(address: &str, problem: String) -> DataError {
-    let help = "what has come is kept, and the same command goes on from there".into();
+    let help = "the partial download is kept, and the same command resumes it".into();
     DataError::Network { address: address.into(), problem, help }
 }
 

@@ -1,7 +1,7 @@
-//! Bringing a published data set here: download, verify, unpack.
+//! Fetching a published data set: download, verify, unpack.
 //!
-//! A download goes into a `.part` file that a later call continues. What is unpacked appears under its name all
-//! at once, after its checksum was found right.
+//! A download is written to a `.part` file that a later call resumes. Once the checksum is verified, the archive is
+//! unpacked, and the result appears under its name all at once.
 
 mod download;
 mod unpack;
@@ -56,7 +56,7 @@ pub fn fetch(
     let Some(source) = source(name) else {
         return Err(DataError::Impossible {
             what: format!("{name} is not fetched from anywhere"),
-            help: "it is inside the program, or a folder of your own".into(),
+            help: "it is embedded in the program, or is your own folder".into(),
         });
     };
     if let Some(place) = places(name, roots).into_iter().find(|place| complete(&source, place)) {

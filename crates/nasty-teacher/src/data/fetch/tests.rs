@@ -1,4 +1,4 @@
-//! Fetching from a server on this machine that misbehaves in every way that was thought of.
+//! Fetching from a local server that misbehaves in various ways.
 
 mod server;
 

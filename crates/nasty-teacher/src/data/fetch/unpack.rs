@@ -1,5 +1,5 @@
-//! Archives unpacked without trusting them: plain files and folders only, inside the archive's one folder, of
-//! bounded number and size.
+//! Unpacks untrusted archives: only plain files and folders inside the archive's one folder, limited in number and
+//! size.
 
 use std::fs::{self, File};
 use std::io::{BufReader, Read, Seek, Write};

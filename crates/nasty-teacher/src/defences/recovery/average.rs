@@ -1,4 +1,4 @@
-//! Averaging: the same question asked several times.
+//! Averaging: asks the same query several times.
 
 use crate::defences::{DefenceError, Row};
 

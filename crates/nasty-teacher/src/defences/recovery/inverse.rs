@@ -1,8 +1,8 @@
-//! Reverse sigmoid undone in closed form, up to one unknown.
+//! Inverts the reverse sigmoid in closed form, up to one unknown.
 //!
-//! Served is `w/S` with `w_c = h(y_c)`, `h(r) = r − β(sigmoid(γ·ln(r/(1−r))) − ½)`. Where h rises it has an inverse; the
-//! unknown S is fixed by `Σ y_c = 1`, a monotone equation. For γ < 1, h falls near 0 and near 1 and rises between r* and
-//! 1 − r*: smaller probabilities than r* cannot be told from larger ones.
+//! The served row is `w/S` with `w_c = h(y_c)`, `h(r) = r − β(sigmoid(γ·ln(r/(1−r))) − ½)`. Where h increases it has an
+//! inverse; the unknown S follows from `Σ y_c = 1`, a monotone equation. For γ < 1, h decreases near 0 and near 1 and
+//! increases between r* and 1 − r*: probabilities below r* cannot be told from larger ones.
 
 use crate::defences::Row;
 use crate::defences::reverse_sigmoid::centred_sigmoid;

@@ -1,6 +1,7 @@
-//! What a thief who knows the defence does to served rows before it learns from them.
+//! What a thief who knows the defence can do to served rows before learning from them.
 //!
-//! Kerckhoffs: the formula and its parameters are known, the secret is not. Every extra answer is a query and is charged.
+//! Kerckhoffs's principle: the formula and its parameters are known, the secret is not. Every extra answer counts as a
+//! query.
 
 mod average;
 mod forward_difference;

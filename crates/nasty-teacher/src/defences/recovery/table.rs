@@ -1,7 +1,7 @@
-//! Table look-up: the clean rows that the defence would have served like this.
+//! Table look-up: finds clean rows that the defence would have served like this one.
 //!
-//! "Partial Bayes" of the ModelGuard paper, with a realisable prior: its table held true undefended answers, which no thief
-//! has. A thief has rows of its own clone, which it can send through the defence that it knows.
+//! This is "Partial Bayes" of the ModelGuard paper with a realistic prior: the paper's table holds true undefended
+//! answers, which no thief has. Here the thief uses rows of its own clone and sends them through the known defence.
 
 use std::collections::BTreeMap;
 

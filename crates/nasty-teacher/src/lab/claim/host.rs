@@ -1,5 +1,5 @@
-//! Which host this is, and which of its processes are alive. Read from `/proc` where there is one: elsewhere nothing is
-//! known of other processes, and a lease of theirs is waited for.
+//! Identifies this host and its live processes, read from `/proc` where it exists. Elsewhere nothing is known about
+//! other processes, so their leases are waited for.
 
 use std::path::Path;
 

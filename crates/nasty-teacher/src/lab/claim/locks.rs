@@ -1,5 +1,5 @@
-//! Advisory locks on files. A trait, so that tests can fake file systems with full locks, with locks that work within one
-//! host only, and with none.
+//! Advisory file locks. A trait, so that tests can fake file systems with full locks, with locks that work only within
+//! one host, and without locks.
 
 use std::fmt::Debug;
 use std::fs::{OpenOptions, TryLockError};

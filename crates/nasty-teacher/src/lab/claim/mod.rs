@@ -1,22 +1,23 @@
-//! Who works on a run. Two processes, also on two hosts and on file systems whose locks do nothing, never corrupt a store.
+//! Claims: which process works on a run. Two processes never corrupt a store, even on two hosts and on file systems whose
+//! locks have no effect.
 //!
-//! Two things stand in a run's folder. The **lock** (`lock`, an advisory lock) ends with its process, however that ends,
-//! but some file systems have none, and others lock within one host only, without a word. The **lease** (`claim.json`) works on every
-//! file system. A process works on a run while it has both, or the lease alone where locks are not supported.
+//! A run's folder has two files for this. The **lock** (`lock`, an advisory lock) is released when its process ends, in any
+//! way. But some file systems have no locks, and others silently lock within one host only. The **lease** (`claim.json`)
+//! works on every file system. A process works on a run while it has both, or the lease alone where locks are not supported.
 //!
-//! The lease's protocol:
-//! - It is made by exclusive creation and names the host, the process and a nonce. It appears whole.
-//! - While the process lives, a thread counts `beat` up in it every 30 s, through the file that it created: once another
-//!   process has renamed its own lease over it, the count reaches nobody.
-//! - A lease of this host is void if this process holds the lock, or if its process is gone. Any other is void once an
-//!   observer has seen it unchanged for 5 minutes *by its own monotonic clock*: no two clocks are compared.
+//! The protocol of the lease:
+//! - It is created exclusively and atomically, and names the host, the process and a nonce.
+//! - While the process lives, a thread increments `beat` in it every 30 s, through the file handle that created it. Once
+//!   another process has renamed its own lease over it, these writes have no effect.
+//! - A lease of this host is void if this process holds the lock, or if the lease's process is gone. Any other lease is void
+//!   once an observer has seen it unchanged for 5 minutes *by its own monotonic clock*: no two clocks are compared.
 //! - A void lease is taken over by renaming a new one over it. If two processes do so, the later one has it.
-//! - The owner reads the nonce again before each saved state and before the result, and stops if it is another's. It then
-//!   waits for the other one, as if it had come later.
+//! - The owner reads the nonce again before each saved state and before the result, and stops if it has changed. It then
+//!   waits for the other process, as if it had come later.
 //! - The owner deletes its lease when it is done.
 //!
-//! Between reading the nonce and writing there is a gap. What two processes write then is the same run in whole files:
-//! a double run costs time, not truth.
+//! There is a gap between reading the nonce and writing. Two processes may then write the same run, each in complete files:
+//! running twice costs time, but the result is still correct.
 
 mod host;
 mod locks;

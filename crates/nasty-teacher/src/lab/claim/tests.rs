@@ -1,4 +1,5 @@
-//! Claims on file systems with full locks, with locks within a host only, and with none; by hosts that this one plays.
+//! Claims on file systems with full locks, with locks within one host only, and without locks; this host plays several
+//! hosts.
 
 use super::*;
 use crate::lab::store::Store;

@@ -1,4 +1,4 @@
-//! The axes of an experiment's grid, each listed once: its name in files, what people read, and how it is plotted.
+//! The axes of an experiment's grid, each listed once: its name in files, its label, and how it is plotted.
 
 use super::cells::Side;
 use crate::analysis::tsne::Layer;

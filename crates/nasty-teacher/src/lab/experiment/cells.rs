@@ -1,4 +1,4 @@
-//! The cells of an experiment's tables: what stands where, and which task fills it.
+//! The cells of an experiment's tables, and the task that fills each cell.
 
 use super::axes::Place;
 use super::parts::PartKind;

@@ -1,4 +1,4 @@
-//! From an experiment's settings to its grid: every network and every attack at its place in the tables.
+//! Expands an experiment's settings to its grid: every network and every attack with its place in the tables.
 
 use super::axes::{AxisKind, Place, Value as AxisValue};
 use super::cells::{DataFacts, Entry, Resolved, Role, Side};

@@ -1,4 +1,4 @@
-//! Reading an experiment file: a scale is chosen, changes are made, and every key must be known.
+//! Reads an experiment file: chooses a scale, applies changes, and rejects unknown keys.
 
 use super::keys;
 use super::parts::PartKind;

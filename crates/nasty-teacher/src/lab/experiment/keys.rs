@@ -1,4 +1,4 @@
-//! The keys of an experiment file, taken from the structs that read it, so that no key is listed twice.
+//! The keys of an experiment file, derived from the structs that read it, so that no key is listed twice.
 
 use super::file::ExperimentError;
 use super::parts::PartKind;

@@ -1,5 +1,5 @@
-//! Experiments: files that name teachers, students and sweeps as a difference from documented defaults, and the tasks
-//! that they ask for.
+//! Experiments: files that describe teachers, students and sweeps as differences from documented defaults, and the
+//! resulting tasks.
 
 mod axes;
 mod cells;

@@ -1,4 +1,4 @@
-//! What an experiment file says, once its scale is chosen and the command line's changes are made.
+//! The contents of an experiment file after choosing the scale and applying the changes of the command line.
 
 use super::parts::PartKind;
 use crate::data::DataName;

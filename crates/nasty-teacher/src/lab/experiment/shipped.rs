@@ -1,4 +1,4 @@
-//! The experiments inside the program: the quickstart, and every table and figure of the paper.
+//! The experiments embedded in the program: the quickstart, and every table and figure of the paper.
 
 /// An experiment inside the program.
 #[derive(Clone, Copy, Debug)]

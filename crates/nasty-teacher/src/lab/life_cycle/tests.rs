@@ -1,4 +1,4 @@
-//! The life cycle of tasks that train for a second.
+//! The life cycle of tasks that train for about a second.
 
 use super::*;
 use crate::data::{DataName, DataRoots};

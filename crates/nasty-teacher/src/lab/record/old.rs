@@ -1,4 +1,4 @@
-//! Records of version 1, as version 0.1.0 wrote them, made into those of today.
+//! Converts records of version 1, written by version 0.1.0, to the current format.
 
 use super::RECORD_FORMAT;
 use crate::lab::experiment::gather_parts;

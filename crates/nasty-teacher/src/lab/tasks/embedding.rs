@@ -1,4 +1,4 @@
-//! A map of a network's features or logits.
+//! A t-SNE map of a network's features or logits.
 
 use crate::analysis::tsne::TsneRecipe;
 use crate::data::DataName;

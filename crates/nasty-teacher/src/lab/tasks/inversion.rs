@@ -1,4 +1,4 @@
-//! Pulling images out of a network.
+//! Extraction of images from a network.
 
 use crate::attacks::inversion::{Inversion, InversionOutcome, InversionRecipe};
 use crate::data::DataName;

@@ -1,4 +1,4 @@
-//! The kinds of task, one a file.
+//! The kinds of task, one file each.
 
 mod data_free;
 mod embedding;

@@ -1,4 +1,4 @@
-//! Training a network by any objective.
+//! Training of a network with any objective.
 
 use crate::data::{DataName, DataSet, ImageSet, Normalisation};
 use crate::lab::context::Context;

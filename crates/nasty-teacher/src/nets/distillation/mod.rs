@@ -1,5 +1,5 @@
-//! The CIFAR networks of the public distillation benchmarks RepDistiller (Tian et al., ICLR 2020) and mdistiller (Zhao et
-//! al., CVPR 2022), whose checkpoints many people have. Their wide ResNets are [`super::wide_resnet`]'s.
+//! The CIFAR networks of the public distillation benchmarks RepDistiller (Tian et al., ICLR 2020) and mdistiller (Zhao
+//! et al., CVPR 2022), whose checkpoints are in wide use. Their wide ResNets are in [`super::wide_resnet`].
 
 mod resnet;
 mod vgg;

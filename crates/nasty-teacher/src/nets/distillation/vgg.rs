@@ -1,5 +1,5 @@
-//! VGG with batch-norm (Simonyan & Zisserman, ICLR 2015) for small images: five blocks of 3×3 convolutions, a max pool behind
-//! each of the first three (for images of 64 pixels, behind the fourth too, as published), and one linear layer.
+//! VGG with batch-norm (Simonyan & Zisserman, ICLR 2015) for small images: five blocks of 3×3 convolutions, a max pool
+//! after each of the first three (for images of 64 pixels also after the fourth, as published), and one linear layer.
 
 use burn::module::Module;
 

@@ -1,7 +1,8 @@
-//! Defences as ONNX nodes behind a network's logits, so that they run in the owner's own runtime.
+//! Defences as ONNX nodes after a network's logits, so that they run in the owner's own runtime.
 //!
-//! The same rows as [`crate::defences`], in float32. Where a defence decides by a threshold (rounding, the high-confidence
-//! cut), a probability within rounding of it may fall on the other side. Operator sets from 13 on have the operators.
+//! They give the same rows as [`crate::defences`], in float32. Where a defence uses a threshold (rounding, the
+//! high-confidence cut), a probability within rounding error of it may fall on the other side. The operators exist from
+//! operator set 13.
 
 use crate::defences::{ClassTail, ClassTails, DefenceError, Layer, Need, Stack, Stingy};
 use crate::protobuf::Message;

@@ -44,7 +44,7 @@ pub enum ExportError {
     /// There is a description of something else where this network's must go.
     #[error("{} describes another network; nothing is overwritten", path.display())]
     #[diagnostic(help(
-        "a safetensors file is described by the config.json beside it: export into a folder of its own"
+        "a safetensors file is described by the config.json beside it: export into another folder"
     ))]
     Occupied {
         /// The `config.json`.

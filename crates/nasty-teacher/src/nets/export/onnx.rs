@@ -1,6 +1,6 @@
-//! ONNX: the graph that the network's own forward function wrote down, in ONNX's operators (onnx.ai/onnx/operators).
+//! ONNX export: the graph recorded by the network's own forward function, in ONNX's operators (onnx.ai/onnx/operators).
 //!
-//! Input `input` `[batch, channels, side, side]` of normalised images, output `logits` `[batch, classes]`; weights under
+//! Input `input` `[batch, channels, side, side]` of normalised images, output `logits` `[batch, classes]`; weights have
 //! their PyTorch names. The field numbers are those of onnx.proto3.
 
 use nasty_kernels::{Activation, Curve, MaxWindow};

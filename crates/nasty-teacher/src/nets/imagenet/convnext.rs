@@ -1,4 +1,4 @@
-//! ConvNeXt-Tiny (Liu et al., CVPR 2022) as torchvision and timm have it.
+//! ConvNeXt-Tiny (Liu et al., CVPR 2022) as in torchvision and timm.
 
 use burn::module::Module;
 

@@ -1,4 +1,4 @@
-//! DenseNet-121 (Huang et al., CVPR 2017) as torchvision and timm have it.
+//! DenseNet-121 (Huang et al., CVPR 2017) as in torchvision and timm.
 
 use burn::module::Module;
 

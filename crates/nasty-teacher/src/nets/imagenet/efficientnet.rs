@@ -1,5 +1,5 @@
-//! EfficientNet-B0 (Tan & Le, ICML 2019) as torchvision and timm (`efficientnet_b0`) have it. The weights that were brought
-//! over from TensorFlow (timm's `tf_efficientnet_b0`) have the same tensors and are another function.
+//! EfficientNet-B0 (Tan & Le, ICML 2019) as in torchvision and timm (`efficientnet_b0`). The weights converted from
+//! TensorFlow (timm's `tf_efficientnet_b0`) have the same tensors, but are a different function.
 
 use burn::module::Module;
 

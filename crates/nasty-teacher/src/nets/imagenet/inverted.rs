@@ -1,5 +1,5 @@
-//! The inverted residual block of MobileNets and EfficientNets: expand, filter each channel, squeeze and excite, project
-//! without activation.
+//! The inverted residual block of MobileNets and EfficientNets: expand, filter each channel, squeeze and excite,
+//! project without activation.
 
 use burn::module::Module;
 

@@ -1,4 +1,4 @@
-//! MobileNetV2 (Sandler et al., CVPR 2018) as torchvision and timm (`mobilenetv2_100`) have it.
+//! MobileNetV2 (Sandler et al., CVPR 2018) as in torchvision and timm (`mobilenetv2_100`).
 
 use burn::module::Module;
 

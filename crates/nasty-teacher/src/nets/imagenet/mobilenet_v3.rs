@@ -1,5 +1,6 @@
-//! MobileNetV3, small and large (Howard et al., ICCV 2019). torchvision's batch-norms have ε = 1e-3 and momentum 0.01, those
-//! of timm's `mobilenetv3_small_100` and `mobilenetv3_large_100` PyTorch's: other functions of the same tensors.
+//! MobileNetV3, small and large (Howard et al., ICCV 2019). torchvision's batch-norms have ε = 1e-3 and momentum 0.01;
+//! timm's `mobilenetv3_small_100` and `mobilenetv3_large_100` use PyTorch's defaults. The tensors are the same, the
+//! functions differ.
 
 use burn::module::Module;
 

@@ -1,4 +1,4 @@
-//! The networks that torchvision and timm ship, for images of 96 to 224 pixels and more. Names, tensors and functions are
+//! The networks of torchvision and timm, for images of 96 to 224 pixels and more. Names, tensors and functions are
 //! those of torchvision 0.29 and timm 1.0.
 
 mod convnext;

@@ -1,4 +1,4 @@
-//! ShuffleNetV2 ×1.0 (Ma et al., ECCV 2018) as torchvision has it.
+//! ShuffleNetV2 ×1.0 (Ma et al., ECCV 2018) as in torchvision.
 
 use burn::module::Module;
 

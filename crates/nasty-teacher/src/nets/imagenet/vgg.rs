@@ -1,4 +1,4 @@
-//! VGG-16 with batch-norm (Simonyan & Zisserman, ICLR 2015) as torchvision has it: 3×3 convolutions, five max pools, an
+//! VGG-16 with batch-norm (Simonyan & Zisserman, ICLR 2015) as in torchvision: 3×3 convolutions, five max pools, an
 //! average pool to 7×7, two hidden layers of 4096. timm's `vgg16_bn` is the same function at a side of 224.
 
 use burn::module::Module;

@@ -1,4 +1,4 @@
-//! An imported network held against known answers.
+//! Compares an imported network with known answers.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Reads which tensors a file holds, of whatever format, and what else is in it.
+//! Lists the tensors in a file of any supported format, and its other contents.
 
 use std::collections::BTreeSet;
 use std::path::Path;

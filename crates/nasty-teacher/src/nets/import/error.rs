@@ -1,4 +1,4 @@
-//! What can be wrong with a file that someone wants to import.
+//! Errors of importing a file.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ pub enum ImportError {
     /// The file is damaged, or no file of weights at all.
     #[error("{} cannot be read as a {kind}: {problem}", path.display())]
     #[diagnostic(help(
-        "expected is a file of torch.save (zip, legacy or tar) or of safetensors; a file that was cut off on its way must be fetched again"
+        "expected a file of torch.save (zip, legacy or tar) or safetensors; if the download was cut off, get the file again"
     ))]
     Unreadable {
         /// The file.
@@ -78,7 +78,7 @@ pub enum ImportError {
         keys: Vec<String>,
     },
     /// No architecture has these tensors.
-    #[error("the tensors of {} are those of no architecture that this program has; the nearest is {nearest}, where {matched} match:{differences}", path.display())]
+    #[error("the tensors of {} match no architecture of this program; the nearest is {nearest}, where {matched} match:{differences}", path.display())]
     #[diagnostic(help("{help}"))]
     Unrecognised {
         /// The file.
@@ -107,7 +107,7 @@ pub enum ImportError {
     },
     /// More than one architecture has exactly these tensors.
     #[error("the tensors of {} fit several networks: {}", path.display(), .candidates.join(", "))]
-    #[diagnostic(help("say which one by its architecture and the side of its images"))]
+    #[diagnostic(help("choose one by its architecture and image side"))]
     Ambiguous {
         /// The file.
         path: PathBuf,
@@ -115,8 +115,8 @@ pub enum ImportError {
         candidates: Vec<String>,
     },
     /// The class count or side asked for is not that of the tensors.
-    #[error("{} holds a network with {found} {what}, asked for were {wanted}", path.display())]
-    #[diagnostic(help("without a wanted number, what the file has is taken"))]
+    #[error("{} holds a network with {found} {what}, but {wanted} were requested", path.display())]
+    #[diagnostic(help("without a number, the file's own is used"))]
     Other {
         /// The file.
         path: PathBuf,
@@ -141,9 +141,9 @@ pub enum ImportError {
         value: f32,
     },
     /// The network's answers are not the known ones.
-    #[error("the network in {} answers otherwise than it should: {figures}", path.display())]
+    #[error("the network in {} does not give the expected answers: {figures}", path.display())]
     #[diagnostic(help(
-        "its tensors have the right shapes, but strides, pooling or the normalisation are other ones than this program's; nothing was written"
+        "its tensors have the right shapes, but its strides, pooling or normalisation differ from this program's; nothing was written"
     ))]
     Refuted {
         /// The file.

@@ -1,4 +1,4 @@
-//! What a file or its description says beside the weights: normalisation, names of classes, input size, architecture.
+//! What a file or its description states besides the weights: normalisation, class names, input size, architecture.
 
 use serde_json::Value as Json;
 

@@ -1,4 +1,4 @@
-//! Networks that are not ours, told by the names of their tensors.
+//! Recognises unsupported networks by the names of their tensors.
 
 use super::recognise::Shapes;
 

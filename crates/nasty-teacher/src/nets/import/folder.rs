@@ -1,4 +1,4 @@
-//! A folder with weights, and the descriptions that lie beside a file of weights.
+//! A folder with weights, and the descriptions beside a file of weights.
 
 use std::path::{Path, PathBuf};
 

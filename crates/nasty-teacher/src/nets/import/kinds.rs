@@ -1,4 +1,4 @@
-//! Files that are no weights this program reads, told by what they are.
+//! Recognises files that are not weights in a supported format, to name what they are.
 
 use std::path::Path;
 

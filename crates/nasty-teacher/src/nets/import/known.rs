@@ -1,4 +1,4 @@
-//! What is known of a network beside its weights, from everything that says something about it.
+//! Combines everything known about a network besides its weights, from all sources.
 
 use serde::Serialize;
 

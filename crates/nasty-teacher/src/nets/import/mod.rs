@@ -1,6 +1,6 @@
-//! Weights from elsewhere: PyTorch checkpoints and safetensors files, whose network is recognised from the tensors.
+//! Imports PyTorch checkpoints and safetensors files; the network is recognised by its tensors.
 //!
-//! A file is data: nothing in a pickle is ever executed, and no size in it is believed before it is checked.
+//! A file is only data: nothing in a pickle is ever executed, and no size in it is used before it is checked.
 
 mod check;
 mod checkpoint;

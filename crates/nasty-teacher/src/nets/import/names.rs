@@ -1,11 +1,11 @@
-//! From a file's names of tensors to a network's.
+//! Maps a file's tensor names to a network's.
 //!
-//! Every prefix of the names is tried, and the one under which a whole network lies is taken: from a dictionary around
-//! the state dictionary, from a wrapper of the network, or from a larger module that the network is a member of. What
-//! lies outside it (a loss's own weight, a counter of averaged steps, an optimiser) is passed over.
+//! Every prefix of the names is tried, and the one that holds a whole network is used: from a dictionary around the
+//! state dictionary, from a wrapper of the network, or from a larger module that contains the network. Everything
+//! outside it (a loss's own weight, a counter of averaged steps, an optimiser) is skipped.
 //!
-//! Two names for the same place are understood: `downsample` or `shortcut` in a block, and `fc`, `linear`, `classifier`
-//! or `head` for the last layer.
+//! Some places have alternative names: `downsample` or `shortcut` in a block, and `fc`, `linear`, `classifier` or
+//! `head` for the last layer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

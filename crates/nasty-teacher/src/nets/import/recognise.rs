@@ -1,7 +1,7 @@
-//! Which network a set of tensors is, by trying all of them.
+//! Recognises the network that a set of tensors belongs to, by trying all of them.
 //!
-//! Nothing here knows an architecture: two builds that differ in the class count show which axes of which tensors
-//! are the classes, and the same goes for the input.
+//! This file knows no architectures: two builds with different class counts show which axes of which tensors are the
+//! classes, and likewise for the input.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,4 +1,4 @@
-//! One tensor of a file: its name and shape at once, its values when asked for.
+//! One tensor of a file: its name and shape at once, its values on request.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};

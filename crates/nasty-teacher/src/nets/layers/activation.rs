@@ -1,4 +1,4 @@
-//! Activations, and what gates channels by them.
+//! Activations, and gates of channels that use them.
 
 use burn::module::Module;
 use nasty_kernels::{self as kernels, Activation, Curve};

@@ -1,7 +1,7 @@
 //! Registers every tensor of a network under its published name, in the order of PyTorch's state dictionary.
 //!
 //! A tensor's number in that order is its parameter id (the same in every process, so an optimiser's state can be
-//! resumed) and its counter in the random generator (so initial weights depend on the seed alone).
+//! restored) and its counter in the random generator (so initial weights depend only on the seed).
 
 use std::cell::RefCell;
 use std::rc::Rc;

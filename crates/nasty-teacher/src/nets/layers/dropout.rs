@@ -1,4 +1,4 @@
-//! What training leaves out at random. Which it is depends on the seed, the step, the layer and the place alone.
+//! Dropout and stochastic depth. What is dropped depends only on the seed, the step, the layer and the position.
 
 use burn::tensor::{Tensor, TensorData};
 

@@ -1,5 +1,5 @@
-//! What generators of images have and classifiers have not. A generator's graph is never written down, so these
-//! layers take real activations only.
+//! Layers that only generators of images need. A generator's graph is never recorded, so these layers take real
+//! activations only.
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation};

@@ -1,8 +1,8 @@
 //! Activations on their way through a network.
 //!
-//! [`Maps`] is either a batch of real activations or a symbol: a network's forward function run on a symbol writes
-//! down its graph, from which the summary, the multiply-accumulates and the ONNX export are taken. So a network's
-//! structure is stated once.
+//! [`Maps`] is either a batch of real activations or a symbol. A network's forward function, run on a symbol, records
+//! its graph, from which the summary, the multiply-accumulates and the ONNX export are derived. So a network's
+//! structure is stated only once.
 
 use std::cell::RefCell;
 use std::rc::Rc;

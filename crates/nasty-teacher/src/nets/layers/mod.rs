@@ -1,5 +1,5 @@
-//! What networks are built from. Here the layout of activations, the choice of kernel, the names of the state
-//! dictionary and the initial weights are hidden, so that a network's file reads like its figure.
+//! The layers from which networks are built. They hide the layout of activations, the choice of kernel, the names of
+//! the state dictionary and the initial weights, so that a network's file reads like the paper's figure.
 
 mod activation;
 mod builder;

@@ -1,4 +1,4 @@
-//! Batch-norm (Ioffe & Szegedy, ICML 2015) as PyTorch has it: the running variance is the unbiased one.
+//! Batch-norm (Ioffe & Szegedy, ICML 2015) as in PyTorch: the running variance is the unbiased one.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;

@@ -1,4 +1,4 @@
-//! Pools, which make maps smaller.
+//! Pooling layers, which make maps smaller.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use nasty_kernels::{self as kernels, MaxWindow};

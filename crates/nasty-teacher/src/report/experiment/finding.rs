@@ -1,4 +1,4 @@
-//! What an experiment found, in sentences computed from its runs: they stand at the top of its page.
+//! The findings of an experiment, in sentences computed from its runs; they stand at the top of its page.
 
 use super::super::number::count;
 use super::measure::{ACCURACY, Measured, SCALED_KL, at, mean_and_spread, measure, places};

@@ -1,4 +1,4 @@
-//! What runs measured, cell by cell over seeds: the metrics, and means and differences of them.
+//! The measurements of runs, by cell and over seeds: the metrics, their means and differences.
 
 use super::super::number::fixed;
 use crate::lab::experiment::{AxisKind, Entry, Place, Reference, Role, Settings};

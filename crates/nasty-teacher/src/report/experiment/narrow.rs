@@ -1,5 +1,5 @@
-//! The tables of teachers and students for a screen: a row a network, few columns. A network that stands at several places of
-//! the grid has one row.
+//! The tables of teachers and students for the terminal: one row per network, few columns. A network that occurs at
+//! several places of the grid has one row.
 
 use super::measure::{
     ACCURACY, Measured, SCALED_KL, axes, axis_cell, axis_column, measure, places, reference,

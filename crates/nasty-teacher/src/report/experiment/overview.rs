@@ -1,4 +1,4 @@
-//! A store at a glance: every experiment that was run there, and the runs that belong to none.
+//! An overview of a store: every completed experiment, and the runs that belong to none.
 
 use super::finding;
 use crate::lab::{Findings, Outcome, SingleRun};

@@ -1,4 +1,4 @@
-//! The tables of teachers and students in the paper's form, for files: a row a network, a column a source.
+//! The tables of teachers and students in the paper's form, for files: one row per network, one column per source.
 
 use super::measure::{
     ACCURACY, SCALED_KL, axes, axis_cell, axis_column, measure, places, reference, results,

@@ -1,4 +1,4 @@
-//! Reports of made-up results: the numbers show nothing but the report.
+//! Reports of made-up results: the numbers only test the report.
 
 use super::*;
 use crate::data::DataName;

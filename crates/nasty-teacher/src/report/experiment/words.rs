@@ -1,4 +1,4 @@
-//! What a report says in words: under which conditions its figures came about, and what stands for what.
+//! The texts of a report: the conditions of its figures, and which of our networks stand for which of the paper's.
 
 use super::super::number::{count, grouped};
 use super::measure::{Metric, measure, places};

@@ -1,4 +1,4 @@
-//! Axes: from values to pixels, with ticks a person would choose.
+//! Axes: map values to pixels, with round tick values.
 
 use super::super::number::tick;
 use super::svg::{Px, Svg, text_width};

@@ -1,4 +1,4 @@
-//! Bar plots: horizontal, so that names of any length can be read at any width.
+//! Horizontal bar plots, so that names of any length are readable at any width.
 
 use askama::Template;
 

@@ -1,8 +1,8 @@
-//! Plots as SVG, one file a kind; what they share is in `axes` and `svg`.
+//! Plots as SVG, one file per kind; shared code is in `axes` and `svg`.
 //!
-//! Colours are classes (`s0` … `s7` for roles, `k0` … `k11` for classes of images) that the page's style sheet sets for light
-//! and dark. No plot tells series apart
-//! by colour alone: lines differ in marker and dash, points in shape.
+//! Colours are CSS classes (`s0` … `s7` for roles, `k0` … `k11` for classes of images) that the page's style sheet
+//! defines for light and dark. Series are never distinguished by colour alone: lines differ in marker and dash, points
+//! in shape.
 
 pub(super) mod axes;
 pub(super) mod bars;

@@ -1,4 +1,4 @@
-//! Logit responses: an image beside the class probabilities that each network gives it.
+//! Logit responses: an image beside the class probabilities from each network.
 
 use askama::Template;
 

@@ -1,4 +1,4 @@
-//! A plot in a file of its own: title, legend, panels and caption as one SVG document.
+//! A plot in its own file: title, legend, panels and caption as one SVG document.
 
 use super::svg::{Escaped, Px, style, text_width};
 

@@ -1,4 +1,4 @@
-//! The little SVG that plots are written with.
+//! The few SVG elements that the plots use.
 
 use std::fmt::{self, Display, Write};
 

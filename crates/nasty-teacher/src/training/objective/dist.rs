@@ -1,4 +1,4 @@
-//! DIST: relations in place of probabilities.
+//! DIST: relations instead of probabilities.
 
 use super::{Loss, LossInput, temperature_problem, weight_problem};
 use crate::losses;

@@ -1,7 +1,7 @@
-//! What is minimised for a batch. One training loop serves every objective.
+//! The loss of a batch. One training loop serves every objective.
 //!
-//! An objective is a file here: its settings, and what [`Loss`] asks of them. To add one, write its file, add a line to the list
-//! in `objectives!` below, and its formula to [`losses`](crate::losses).
+//! An objective is a file here: its settings and an implementation of [`Loss`]. To add one, write its file, add a line
+//! to the list in `objectives!` below, and add its formula to [`losses`](crate::losses).
 
 mod cross_entropy;
 mod dist;

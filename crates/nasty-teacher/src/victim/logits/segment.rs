@@ -1,7 +1,7 @@
 //! A table's file: some of its rows, written once.
 //!
-//! `nasty-logits 2\n`, length of the header (u32), the key as JSON, number of rows (u32), the rows' slots (u32 each), their
-//! logits (f32), SHA-256 of all that. Little-endian.
+//! `nasty-logits 2\n`, length of the header (u32), the key as JSON, number of rows (u32), the rows' slots (u32 each),
+//! their logits (f32), and the SHA-256 of everything before. Little-endian.
 
 use super::{Part, Place, TableKey};
 use crate::files::write_whole;

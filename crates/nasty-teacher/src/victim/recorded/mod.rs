@@ -2,11 +2,11 @@
 //!
 //! An `.npz` file, or a folder of `.npy` files, with these arrays (others are ignored):
 //!
-//! | array | shape | what |
+//! | array | shape | contents |
 //! |---|---|---|
 //! | `logits` or `probabilities` | `[images, classes]`, f32 or f64 | the answers |
 //! | `sha256` | `[images, 32]`, u8 | [`content_hash`] of each image |
-//! | `index` | `[images]`, integers | the place of each image in its set, where there is no `sha256` |
+//! | `index` | `[images]`, integers | the position of each image in its set, if there is no `sha256` |
 //!
 //! Without `sha256` and `index`, row `i` is the answer to image `i` of its set.
 

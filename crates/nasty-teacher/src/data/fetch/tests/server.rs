@@ -1,4 +1,4 @@
-//! A small HTTP server that serves one file under every name.
+//! A small HTTP server that serves one file under any name.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! Images pulled out of both teachers (DeepInversion); each teacher judges the other's.
+//! Images extracted from both teachers (DeepInversion); each teacher also classifies the other's images.
 
 use super::PartKind;
 use crate::attacks::inversion::InversionRecipe;

@@ -1,5 +1,6 @@
-//! The parts of an experiment beside teachers and students: attacks and analyses. Each has a table of the experiment file
-//! and a file here that turns it into tasks; the list is below. What the report makes of a part is in `report/experiment/parts`.
+//! The parts of an experiment besides teachers and students: attacks and analyses. Each has a table in the experiment
+//! file and a file here that turns it into tasks; the list is below. `report/experiment/parts` has the matching parts
+//! of the report.
 
 mod data_free;
 mod embedding;

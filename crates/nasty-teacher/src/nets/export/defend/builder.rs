@@ -1,4 +1,4 @@
-//! Nodes and constants, one at a time: each call gives the name of a new value.
+//! Adds nodes and constants one at a time: each call returns the name of a new value.
 
 use super::super::onnx::{FLOAT, INT64, int, ints};
 use super::{Fragment, GraphInputs};

@@ -1,4 +1,4 @@
-//! A defence behind an ONNX model that someone else wrote.
+//! Adds a defence to an ONNX model from elsewhere.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Defences in a graph give the rows of the defences themselves, in another runtime.
+//! Defences in a graph give the same rows as the defences themselves, in another runtime.
 
 use rten::{Model, NodeId, Value, ValueOrView};
 

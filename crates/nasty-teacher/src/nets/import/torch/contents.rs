@@ -1,4 +1,4 @@
-//! The tensors among a pickle's objects, by their names, and what else is there.
+//! The tensors among a pickle's objects, by name, and its other contents.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! PyTorch 0.1.10 to 1.5: pickles one behind the other, then the storages.
+//! The format of PyTorch 0.1.10 to 1.5: consecutive pickles, then the storages.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What `torch.save` writes: a pickle of the objects, with the tensors' storages beside it.
+//! The formats of `torch.save`: a pickle of the objects, with the tensors' storages beside it.
 
 pub(super) mod contents;
 pub(super) mod legacy;

@@ -1,4 +1,4 @@
-//! The names that pickles mention: harmful ones, those of plain data, and others.
+//! The Python names in pickles, classified: harmful, plain data, and others.
 
 use super::tensors::ElementKind;
 

@@ -1,4 +1,4 @@
-//! PyTorch before 0.1.10: a tar archive of `storages`, `tensors` and `pickle`.
+//! The format of PyTorch before 0.1.10: a tar archive of `storages`, `tensors` and `pickle`.
 
 use std::collections::HashMap;
 use std::io::Read;

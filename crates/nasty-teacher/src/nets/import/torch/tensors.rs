@@ -1,4 +1,4 @@
-//! The calls that rebuild a tensor, understood without making them (`torch/_utils.py`, `torch/_tensor.py`).
+//! The calls that rebuild a tensor, interpreted without executing them (`torch/_utils.py`, `torch/_tensor.py`).
 
 use crate::nets::import::stored::Element;
 use crate::pickle::{Object, Pickled, Value};

@@ -1,4 +1,4 @@
-//! PyTorch 1.6 and later: a zip archive with `data.pkl`, and `data/KEY` for each storage.
+//! The format of PyTorch 1.6 and later: a zip archive with `data.pkl`, and `data/KEY` for each storage.
 
 use std::collections::HashMap;
 use std::io::{Cursor, Read};

@@ -1,4 +1,4 @@
-//! Students that were distilled without data.
+//! Students distilled without data.
 
 use super::super::measure::{ACCURACY, Measured, axes, axis_cell, axis_column, reference};
 use super::super::tables::{note, optional};

@@ -1,4 +1,4 @@
-//! t-SNE maps of features and logits, and how far classes are clusters in them.
+//! t-SNE maps of features and logits, and how well classes form clusters in them.
 
 use super::super::measure::{Metric, SCALED_KL};
 use super::super::words;

@@ -1,4 +1,4 @@
-//! Images pulled out of the teachers, and what networks see in them.
+//! Images extracted from the teachers, and how networks classify them.
 
 use super::super::measure::Metric;
 use super::super::words;

@@ -1,4 +1,4 @@
-//! What the report makes of the parts of an experiment beside teachers and students: a file each, listed here.
+//! The report's sections on the parts of an experiment besides teachers and students: one file each, listed here.
 
 mod data_free;
 mod embedding;

@@ -1,4 +1,4 @@
-//! What the teachers answer to test images, and how sharp their answers are.
+//! The teachers' answers to test images, and how sharp they are.
 
 use super::super::measure::{Metric, SCALED_KL};
 use super::super::words;

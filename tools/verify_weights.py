@@ -13,9 +13,11 @@ logits must be PyTorch's.
 """
 
 import argparse
+import copy
 import functools
 import importlib.util
 import json
+import math
 import pathlib
 import subprocess
 import sys
@@ -186,6 +188,9 @@ def randomise(network):
                 tensor.normal_(0, 0.1)
             elif name.endswith(("gamma", "layer_scale")):
                 tensor.normal_()
+            else:
+                # Keeps the signal's size; the usual one for depthwise kernels makes logits that hardly see the image.
+                tensor.normal_(0, math.sqrt(2 / math.prod(tensor.shape[1:])))
 
 
 # torchvision's name or timm's, what it is recognised as, side, classes.
@@ -210,6 +215,8 @@ PUBLISHED = [
     ("timm", "convnext_tiny", "tv-convnext_tiny", 96, 10),
     ("timm", "vgg16_bn", "tv-vgg16_bn", 224, 10),
     ("torchvision", "vgg16_bn", "tv-vgg16_bn", 64, 10),
+    ("torchvision", "resnet34", "tv-resnet34", 64, 10),
+    ("torchvision", "resnet101", "tv-resnet101", 64, 10),
     ("torchvision", "wide_resnet50_2", "tv-wide_resnet50_2", 64, 10),
 ]
 REPDISTILLER = {
@@ -256,7 +263,7 @@ def verify_published(nasty, logits, repdistiller, cifar100):
         randomise(network)
         images = torch.randn(4, 3, side, side)
         with torch.no_grad():
-            expected = network.eval()(images)
+            expected = copy.deepcopy(network).double().eval()(images.double())
         with tempfile.TemporaryDirectory() as temp:
             file, folder, given, got = (pathlib.Path(temp, n) for n in ("f.pth", "net", "in.st", "out.st"))
             torch.save(wrap(network.state_dict()), file)

@@ -21,7 +21,17 @@ pub(crate) fn settled(
 ) -> Result<Settled, NetError> {
     let mut stream = Stream::new(7, Purpose::Noise, 0, 0);
     let mut draw = |count: usize| (0..count).map(|_| stream.normal()).collect::<Vec<f32>>();
-    let network = architecture.build(classes, input, 1, device)?;
+    let mut network = architecture.build(classes, input, 1, device)?;
+    if architecture.usual_side() == 224 {
+        // Their published initial weights let little of the image through a network that was not trained.
+        let mut state = network.state_dict();
+        for tensor in state.iter_mut().filter(|tensor| tensor.shape.len() > 1) {
+            let fan_in: usize = tensor.shape[1..].iter().product();
+            let deviation = (2.0 / fan_in as f32).sqrt();
+            tensor.data = draw(tensor.data.len()).into_iter().map(|noise| deviation * noise).collect();
+        }
+        network = network.load_state_dict(&state)?;
+    }
     let Input { channels, side } = input;
     let images = draw(batch * channels * side * side);
     let data = TensorData::new(images.clone(), [batch, channels, side, side]);
@@ -39,8 +49,6 @@ pub(crate) fn settled(
             *value = match last.as_str() {
                 "running_var" => seen.max(1e-3) * (0.1 * noise).exp(),
                 "running_mean" => seen + 0.05 * noise,
-                // It starts so small that the branch would not be seen.
-                "layer_scale" => *value + 0.3 * noise,
                 _ if vector => *value + 0.1 * noise,
                 _ => *value,
             };

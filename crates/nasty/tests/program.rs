@@ -88,7 +88,12 @@ fn wrong_usage_is_explained() {
     fails(here, &with(&["--device", "tpu"]), 2, &["`tpu`", "flex"]);
     fails(here, &with(&["--threads", "0"]), 2, &["--threads"]);
     fails(here, &with(&["data.validation=6000"]), 2, &["only 6000 training images"]);
-    fails(here, &["train", "--data", "cifar11", "--architecture", "cnn"], 2, &["cifar1"]);
+    fails(
+        here,
+        &["train", "--data", "cifar11", "--architecture", "cnn"],
+        2,
+        &["cifar11", "did you mean `cifar10`"],
+    );
     fails(here, &["train", "--data", "quickstart", "--architecture", "resnet19"], 2, &["resnet1"]);
     fails(
         here,

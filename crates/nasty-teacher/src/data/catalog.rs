@@ -1,7 +1,7 @@
 //! The closed set of data sets, and loading one of them.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -80,12 +80,21 @@ impl FromStr for DataName {
         if let Some(path) = name.strip_prefix("folder:").filter(|path| !path.is_empty()) {
             return Ok(Self::Folder(path.into()));
         }
-        if let Some(known) = Self::NAMED.into_iter().find(|known| known.to_string() == name) {
+        // The field writes CIFAR-10, cifar_10, FashionMNIST.
+        let letters = |name: &str| {
+            name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
+        };
+        if let Some(known) =
+            Self::NAMED.into_iter().find(|known| letters(&known.to_string()) == letters(name))
+        {
             return Ok(known);
         }
         let known: Vec<String> =
             Self::NAMED.iter().map(ToString::to_string).chain(["folder:PATH".to_owned()]).collect();
-        let nearest = known.iter().min_by_key(|known| edits(name, known)).cloned().unwrap_or_default();
+        let nearest = match Path::new(name).is_dir() {
+            true => format!("folder:{name}"),
+            false => known.iter().min_by_key(|known| edits(name, known)).cloned().unwrap_or_default(),
+        };
         Err(DataError::UnknownName { name: name.into(), nearest, known: known.join(", ") })
     }
 }
@@ -196,13 +205,19 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_told_the_nearest() {
-        for (typed, meant) in
-            [("cifar-10", "cifar10"), ("fasion-mnist", "fashion-mnist"), ("folder:", "folder:PATH")]
-        {
+        for (typed, meant) in [
+            ("cifar", "cifar10"),
+            ("fasion-mnist", "fashion-mnist"),
+            ("folder:", "folder:PATH"),
+            ("..", "folder:.."),
+        ] {
             match typed.parse::<DataName>().unwrap_err() {
                 DataError::UnknownName { nearest, .. } => assert_eq!(nearest, meant),
                 other => panic!("{other}"),
             }
+        }
+        for typed in ["CIFAR10", "cifar-10", "Cifar_10"] {
+            assert_eq!(typed.parse::<DataName>().expect(typed), DataName::Cifar10);
         }
         assert_eq!(edits("kitten", "sitting"), 3);
         assert_eq!(edits("", "abc"), 3);

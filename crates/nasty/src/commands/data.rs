@@ -1,5 +1,6 @@
 //! `nasty data list|get|check`.
 
+use super::place::named;
 use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, Transfer};
@@ -30,7 +31,7 @@ enum DataCommand {
     /// Download data sets, verify and unpack them; the same command resumes an interrupted download
     Get {
         /// Data sets, such as cifar10
-        #[arg(required = true, value_name = "NAME")]
+        #[arg(required = true, value_name = "NAME", value_parser = named::<DataName>)]
         names: Vec<DataName>,
         /// Address of a folder that has the published files, instead of the published address
         #[arg(long, value_name = "URL")]
@@ -42,7 +43,7 @@ enum DataCommand {
     /// Read data sets whole, compare them with the published ones, count the images of every class
     Check {
         /// Data sets, also folder:PATH [default: all that were found]
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", value_parser = named::<DataName>)]
         names: Vec<DataName>,
         /// Side that the images of a folder are resized to
         #[arg(long, value_name = "N")]

@@ -1,6 +1,6 @@
 //! `nasty evaluate`.
 
-use super::place::PlaceArgs;
+use super::place::{PlaceArgs, named};
 use crate::failure::{End, Result, Trouble};
 use crate::ui;
 use clap::Args;
@@ -14,7 +14,7 @@ pub struct EvaluateArgs {
     /// A run's hash or folder, or an imported network's folder
     network: String,
     /// Data set, such as cifar10; its test images are used
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = named::<DataName>)]
     data: DataName,
     /// Print counts, loss, calibration and every class as JSON
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! `nasty import`.
 
+use super::place::named;
 use crate::failure::{CommandError, End, Result, Trouble};
 use crate::ui;
 use clap::Args;
@@ -20,7 +21,7 @@ pub struct ImportArgs {
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
     /// Architecture [default: recognised from the tensors]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = named::<Architecture>)]
     architecture: Option<Architecture>,
     /// Number of classes that the file must have [default: any]
     #[arg(long, value_name = "N")]

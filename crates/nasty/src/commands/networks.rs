@@ -1,5 +1,6 @@
 //! `nasty networks`.
 
+use super::place::named;
 use crate::failure::{End, Result, Trouble};
 use crate::ui;
 use clap::Args;
@@ -10,7 +11,7 @@ use nasty_teacher::report::networks::{layers, list};
 #[derive(Args)]
 pub struct NetworksArgs {
     /// Network to show layer by layer, such as resnet18 [default: list all networks]
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_parser = named::<Architecture>)]
     architecture: Option<Architecture>,
     /// Number of classes
     #[arg(long, default_value_t = 10, value_name = "N")]

@@ -2,6 +2,7 @@
 
 use crate::failure::{Result, Trouble};
 use clap::Args;
+use miette::Diagnostic;
 use nasty_teacher::data::DataRoots;
 use nasty_teacher::device::device;
 use nasty_teacher::lab::{Store, Workplace};
@@ -64,4 +65,16 @@ impl MachineArgs {
         let roots = DataRoots::resolve(self.data_dir.clone())?;
         Ok(Workplace::new(store, roots, device(&self.device)?, &self.device))
     }
+}
+
+/// Parses a value, and keeps the error's help, which clap would drop.
+pub fn named<T>(text: &str) -> std::result::Result<T, String>
+where
+    T: std::str::FromStr,
+    T::Err: Diagnostic,
+{
+    text.parse::<T>().map_err(|error| match error.help() {
+        Some(help) => format!("{error}\n  help: {help}"),
+        None => error.to_string(),
+    })
 }

@@ -1,6 +1,6 @@
 //! `nasty train`, `nasty undermine`, `nasty distill`: each runs one recipe.
 
-use super::place::PlaceArgs;
+use super::place::{PlaceArgs, named};
 use crate::failure::{CommandError, End, Result};
 use crate::signals::Stop;
 use crate::ui::{self, Watcher};
@@ -15,10 +15,10 @@ use nasty_teacher::training::{Objective, Recipe};
 #[derive(Args)]
 struct RecipeArgs {
     /// Data set: quickstart, cifar10, cifar100, tiny-imagenet, fashion-mnist, mnist or folder:PATH
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = named::<DataName>)]
     data: DataName,
     /// Network, such as resnet18; see `nasty networks`
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = named::<Architecture>)]
     architecture: Architecture,
     /// Changes to the published recipe, such as epochs=3 data.subset=2000 schedule.kind=cosine
     #[arg(value_name = "KEY=VALUE")]

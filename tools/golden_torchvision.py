@@ -27,7 +27,8 @@ TEMPERATURE, ALPHA, OMEGA = 4.0, 0.9, 0.04
 SGD = {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "objective": "self_undermining"}
 STEPS = 3
 
-# Network, classes, side, images. Not tv-resnet101: four images at this side leave its training in float32 too inexact to hold.
+# Network, classes, side, images. Not tv-resnet101, whose training on four small images float32 follows too
+# inexactly, and not tv-vgg16_bn, whose 134 million weights take too long: `verify_weights.py` holds their logits.
 CASES = [
     ("tv-resnet18", 1000, 64, 4),
     ("tv-resnet18", 10, 100, 4),
@@ -43,7 +44,6 @@ CASES = [
     ("tv-shufflenet_v2_x1_0", 10, 96, 4),
     ("tv-densenet121", 10, 64, 4),
     ("tv-efficientnet_b0", 1000, 72, 4),
-    ("tv-vgg16_bn", 10, 72, 2),
     ("tv-convnext_tiny", 10, 72, 4),
     ("kd-resnet20", 10, 32, 4),
     ("kd-resnet8x4", 100, 32, 4),

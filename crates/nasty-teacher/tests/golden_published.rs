@@ -9,7 +9,8 @@ use golden_case::hold;
 use nasty_teacher::nets::{Architecture, ImageNet};
 
 fn holds(wanted: impl Fn(Architecture) -> bool) {
-    hold(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden-published"), wanted);
+    let held = hold(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden-published"), wanted);
+    assert!(held > 0, "no case of these networks");
 }
 
 /// Which test holds a case: groups run side by side. Without a wildcard, so that a new network cannot stay outside.
@@ -20,6 +21,7 @@ enum Group {
     Mobile,
     Efficient,
     Dense,
+    /// No case: PyTorch takes too long over 134 million weights in float64. `tools/verify_weights.py` holds its logits.
     Vgg,
     ConvNeXt,
 }
@@ -67,11 +69,6 @@ fn golden_values_of_torchvision_efficientnet() {
 #[test]
 fn golden_values_of_torchvision_densenet() {
     Group::Dense.holds();
-}
-
-#[test]
-fn golden_values_of_torchvision_vgg() {
-    Group::Vgg.holds();
 }
 
 #[test]

@@ -237,7 +237,7 @@ fn what_is_hardly_meant_is_told() {
     let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
     let told = train(&["batch=64"]);
     assert!(
-        told.status.success() && said(&told).contains("batch is 64, but only 24 images"),
+        told.status.success() && said(&told).contains("batch is 64, but there are only 24 training images"),
         "{}",
         said(&told)
     );

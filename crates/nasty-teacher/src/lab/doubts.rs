@@ -96,7 +96,7 @@ mod tests {
         let images = data(1_000, 4);
         let of = |change: &dyn Fn(&mut Recipe)| told(&images, Kind::Train, change, &store).join("\n");
         assert_eq!(of(&|_| {}), "");
-        assert!(of(&|r| r.batch = 1_000).contains("batch is 1000, but only 800 images"));
+        assert!(of(&|r| r.batch = 1_000).contains("batch is 1000, but there are only 800 training images"));
         let few = of(&|r| r.data.validation = 9);
         assert!(
             few.contains("only 9 held-out images choose the epoch") && few.contains("33 points"),

@@ -21,7 +21,6 @@ enum Group {
     Mobile,
     Efficient,
     Dense,
-    /// No case: PyTorch takes too long over 134 million weights in float64. `tools/verify_weights.py` holds its logits.
     Vgg,
     ConvNeXt,
 }
@@ -69,6 +68,11 @@ fn golden_values_of_torchvision_efficientnet() {
 #[test]
 fn golden_values_of_torchvision_densenet() {
     Group::Dense.holds();
+}
+
+#[test]
+fn golden_values_of_torchvision_vgg() {
+    Group::Vgg.holds();
 }
 
 #[test]

@@ -46,6 +46,19 @@ impl crate::Classified for OverrideError {
 }
 
 /// `recipe` with `changes` made in order, checked as a whole.
+///
+/// ```
+/// use nasty_teacher::data::DataName;
+/// use nasty_teacher::lab::{apply, defaults};
+///
+/// let network = "resnet18".parse()?;
+/// let published = defaults::recipe(DataName::Cifar10, "digest".into(), network, defaults::Kind::Train);
+/// let changes = ["epochs=3", "schedule.kind=cosine"].map(String::from);
+/// let short = apply(published.clone(), &changes)?;
+/// assert_eq!((published.epochs, short.epochs), (160, 3));
+/// assert!(apply(published, &["epoch=3".into()]).unwrap_err().to_string().contains("`epoch`"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn apply(recipe: Recipe, changes: &[String]) -> Result<Recipe, OverrideError> {
     let mut recipe = recipe;
     for change in changes {

@@ -3,6 +3,22 @@
 use super::{Answers, Front, Interface, Request, Scale, Victim, VictimError};
 
 /// A victim whose answer to an image is a function of its pixels.
+///
+/// ```
+/// use nasty_teacher::data::ImageSet;
+/// use nasty_teacher::victim::{Interface, Request, Scale, Scripted, Victim};
+///
+/// // Two grey images of one pixel; the victim is surer of class 1 the brighter a pixel is.
+/// let images = ImageSet::new(1, 1, 1, vec![0, 255], vec![0, 1]);
+/// let victim = Scripted::new("brightness", 2, Scale::Probabilities, |pixels: &[u8]| {
+///     let bright = f32::from(pixels[0]) / 255.0;
+///     vec![1.0 - bright, bright]
+/// })
+/// .behind(Interface::Label)?;
+/// let answers = victim.ask(&Request::unchanged(&images))?;
+/// assert_eq!((answers.rows, victim.queries()), (vec![1.0, 0.0, 0.0, 1.0], 2));
+/// # Ok::<(), nasty_teacher::victim::VictimError>(())
+/// ```
 pub struct Scripted<F> {
     front: Front,
     answer: F,

@@ -28,7 +28,8 @@ SGD = {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 0.0005, "objectiv
 STEPS = 3
 
 # Network, classes, side, images. Not tv-resnet101: on four images of side 64 PyTorch's own float32 is 2.2e-4 of the largest logit
-# away from float64 in training mode. `verify_weights.py` compares its logits.
+# away from float64 in training mode. Not tv-vgg16_bn: its three steps at 0.01 diverge (losses 1.2, 21, 423). `verify_weights.py`
+# compares their logits.
 CASES = [
     ("tv-resnet18", 1000, 64, 4),
     ("tv-resnet18", 10, 100, 4),
@@ -45,7 +46,6 @@ CASES = [
     ("tv-densenet121", 10, 64, 4),
     ("tv-efficientnet_b0", 1000, 72, 4),
     ("tv-convnext_tiny", 10, 72, 4),
-    ("tv-vgg16_bn", 10, 72, 2),
     ("kd-resnet20", 10, 32, 4),
     ("kd-resnet8x4", 100, 32, 4),
     ("kd-resnet32x4", 100, 32, 4),

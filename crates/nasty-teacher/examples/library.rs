@@ -2,6 +2,8 @@
 //!
 //! Runs in about a minute: `cargo run --release -p nasty-teacher --example library`.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use nasty_teacher::data::{DataName, DataRoots};
 use nasty_teacher::device::device;
 use nasty_teacher::lab::defaults::{Kind, for_data};

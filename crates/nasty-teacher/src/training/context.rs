@@ -193,10 +193,9 @@ impl Sitting<'_, '_> {
                 self.course.step += 1;
                 self.context.observer.batch(epoch, self.course.step, steps, shown);
                 let stop = self.context.observer.stop();
-                if self.course.step < steps && (stop || self.saved.elapsed() > SAVE_EVERY) {
-                    if !self.save(work, &state, epoch)? || stop {
-                        return Ok(Ended::Stopped);
-                    }
+                let due = self.course.step < steps && (stop || self.saved.elapsed() > SAVE_EVERY);
+                if due && (!self.save(work, &state, epoch)? || stop) {
+                    return Ok(Ended::Stopped);
                 }
             }
             let row = work.end_epoch(&mut state, epoch).map_err(|fault| self.failed(fault, epoch, work))?;

@@ -80,6 +80,7 @@ impl Distillation {
 
 /// The layers of a network, by family.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one exists for each network")]
 pub(super) enum DistillationBody {
     ResNet(resnet::ResNet),
     Vgg(vgg::Vgg),

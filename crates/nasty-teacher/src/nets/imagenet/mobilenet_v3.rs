@@ -69,7 +69,6 @@ pub(crate) struct MobileNetV3 {
 
 /// The layer on the pooled features: a linear one in torchvision, a 1×1 convolution in timm.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one exists for each network")]
 enum Hidden {
     Linear(Linear),
     Conv(Conv),

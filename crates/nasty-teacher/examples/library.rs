@@ -1,6 +1,6 @@
 //! The library without the program: a teacher, its nasty twin, and what a thief gets out of each. `docs/library.md` explains it.
 //!
-//! Runs in about a minute: `cargo run --release -p nasty-teacher --example library`.
+//! Runs in about half a minute on two cores: `cargo run --release -p nasty-teacher --example library`.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 

@@ -1,10 +1,12 @@
 //! Undistillable image classifiers: train them, attack them, measure them.
 //!
 //! The modules, from the bottom up (each uses only those before it): [`data`], [`random`], [`metrics`] · [`nets`],
-//! [`losses`] · [`victim`] · [`defences`] · [`training`] · [`attacks`], [`analysis`] · [`lab`] · `report`.
+//! [`losses`] · [`victim`] · [`defences`] · [`training`] · [`attacks`], [`analysis`] · [`lab`] · [`audit`] ·
+//! `report`.
 
 pub mod analysis;
 pub mod attacks;
+pub mod audit;
 pub mod data;
 pub mod defences;
 pub mod device;

@@ -10,6 +10,7 @@ use crate::ui;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
 use nasty_teacher::lab::recipe_key;
+use nasty_teacher::numerics::Numerics;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -88,6 +89,7 @@ fn parse_and_do() -> Result<End> {
         .without_time()
         .with_target(false)
         .init();
+    warn_of_kernels();
     let stop =
         Stop::on_signals().map_err(|e| Trouble::bug(format!("cannot install signal handlers: {e}"), None))?;
     match &cli.command {
@@ -107,6 +109,17 @@ fn parse_and_do() -> Result<End> {
         Command::Devices(args) => devices::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
         Command::Man(args) => man::run(args, Cli::command()),
+    }
+}
+
+/// A wrong name in the environment must not look like a choice that was followed.
+fn warn_of_kernels() {
+    let used = Numerics::here("flex").instruction_set;
+    if let Some(asked) = std::env::var_os("NASTY_KERNELS").filter(|asked| *asked != *used) {
+        tracing::warn!(
+            "NASTY_KERNELS is {}: expected avx512bf16, avx512, avx2 or baseline, and one that this machine has; using {used}",
+            asked.display()
+        );
     }
 }
 

@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // A victim by itself: it answers images through an interface and counts queries.
     let (network, config) = lab.network(&nasty)?;
-    let victim = OwnNetwork::new(network, normalisation_of(&config), nasty.0.clone(), lab.device.clone())
+    let victim = OwnNetwork::new(&network, normalisation_of(&config), nasty.0.clone(), &lab.device)
         .behind(Interface::TopK { k: 3 })?;
     let answers = ask_all(&victim, &data.test.subset(&[0, 1, 2, 3]), None)?;
     for row in answers.rows.chunks_exact(victim.classes()) {

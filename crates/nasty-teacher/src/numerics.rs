@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Raised whenever kernels or losses round differently than before.
-pub const NUMERICS_VERSION: u32 = 1;
+pub const NUMERICS_VERSION: u32 = 2;
 
 /// How numbers are rounded: two computations with equal numerics give the same bits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ impl Numerics {
 }
 
 impl fmt::Display for Numerics {
-    /// `numerics 1 on flex (avx512bf16)`.
+    /// `numerics 2 on flex (avx512bf16)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "numerics {} on {}", self.version, self.device)?;
         if self.instruction_set.is_empty() { Ok(()) } else { write!(f, " ({})", self.instruction_set) }

@@ -7,7 +7,10 @@ use crate::commands::{
 use crate::failure::{BUG, End, Result, STOPPED, Trouble};
 use crate::signals::Stop;
 use crate::ui;
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
+use nasty_teacher::lab::recipe_key;
+use nasty_teacher::numerics::Numerics;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -77,7 +80,7 @@ fn guarded(work: impl FnOnce() -> u8) -> u8 {
 }
 
 fn parse_and_do() -> Result<End> {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| with_key(error).exit());
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG").unwrap_or_else(|_| "warn".into()),
@@ -86,6 +89,7 @@ fn parse_and_do() -> Result<End> {
         .without_time()
         .with_target(false)
         .init();
+    warn_of_kernels();
     let stop =
         Stop::on_signals().map_err(|e| Trouble::bug(format!("cannot install signal handlers: {e}"), None))?;
     match &cli.command {
@@ -106,6 +110,35 @@ fn parse_and_do() -> Result<End> {
         Command::Completions(args) => completions::run(args, Cli::command()),
         Command::Man(args) => man::run(args, Cli::command()),
     }
+}
+
+/// A wrong name in the environment must not look like a choice that was followed.
+fn warn_of_kernels() {
+    let used = Numerics::here("flex").instruction_set;
+    if let Some(asked) = std::env::var_os("NASTY_KERNELS").filter(|asked| *asked != *used) {
+        tracing::warn!(
+            "NASTY_KERNELS is {}: expected avx512bf16, avx512, avx2 or baseline, and one that this machine has; using {used}",
+            asked.display()
+        );
+    }
+}
+
+/// The error for `--epochs 3` says how settings of a recipe are written.
+fn with_key(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
+    let Some(key) = Some(flag).filter(|flag| flag.starts_with("--")).and_then(|flag| recipe_key(flag)) else {
+        return error;
+    };
+    // The first word that is no option is the subcommand.
+    let key = match std::env::args().skip(1).find(|word| !word.starts_with('-')).as_deref() {
+        Some("train" | "undermine" | "distill") => key,
+        Some("run") => format!("recipe.{key}"),
+        _ => return error,
+    };
+    let tip = format!("settings are written KEY=VALUE, without dashes: {key}=VALUE").into();
+    error.remove(ContextKind::Suggested);
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    error
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ impl Observer for Watcher {
         self.selection = row
             .selection
             .as_ref()
-            .map_or_else(String::new, |s| format!(", held-out {:.1} %", 100.0 * s.accuracy));
+            .map_or_else(String::new, |s| format!(", {} {:.1} %", s.images(), 100.0 * s.accuracy));
         let line = format!(
             "{}: epoch {}/{epochs}, loss {:.3}, training {:.1} %{}, {:.0} s",
             self.name,

@@ -182,8 +182,7 @@ mod tests {
     fn responses_are_those_of_the_drawn_images() {
         use crate::attacks::test_support::{CLASSES, data, normalisation, test_images, victim};
         let device = Device::flex();
-        let own =
-            |seed: u64| OwnNetwork::new(victim(seed), normalisation(), seed.to_string(), device.clone());
+        let own = |seed: u64| OwnNetwork::new(&victim(seed), normalisation(), seed.to_string(), &device);
         let (a, b) = (own(3), own(4));
         let networks: [&dyn Victim; 2] = [&a, &b];
         let recipe = ResponsesRecipe {

@@ -27,6 +27,7 @@ mod task;
 mod task_file;
 mod tasks;
 mod weights;
+mod words;
 mod workplace;
 
 pub use calibration::Calibration;
@@ -47,4 +48,5 @@ pub use run::Run;
 pub use store::{ListedRun, Store, StoreError};
 pub use task::{Task, Work};
 pub use weights::{Fitted, KnownNormalisation, Misfit, fit, load_network};
+pub use words::recipe_key;
 pub use workplace::{Workplace, digest, normalisation_of};

@@ -14,6 +14,7 @@ mod error;
 mod export;
 mod generator;
 mod graph;
+mod host;
 mod imagenet;
 mod import;
 mod layers;
@@ -39,6 +40,7 @@ pub use error::NetError;
 pub use export::{ExportError, defend_onnx, export, export_defended};
 pub use generator::Generator;
 pub use graph::{Graph, LayerSummary, Node, Op};
+pub use host::host;
 pub use imagenet::ImageNet;
 pub use import::{
     Check, ImportError, ImportOptions, ImportReport, Imported, Known, LogitCheck, Side, check, import,

@@ -97,6 +97,11 @@ impl Answering {
         }
     }
 
+    /// Whether it is prepared: an image's logits then depend on the image alone, not on the batch.
+    pub fn is_prepared(&self) -> bool {
+        matches!(self, Self::Prepared(_))
+    }
+
     /// Logits `[n, classes]`, row-major, of normalised images `[n, side, side, channels]`.
     ///
     /// # Panics

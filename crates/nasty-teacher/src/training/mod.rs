@@ -28,4 +28,5 @@ pub use schedule::Schedule;
 pub use state_file::StateError;
 pub use trainer::{Outcome, Trained, Trainer};
 // What thieves do with answers: the victim's room has them, and training's users need them too.
-pub use crate::victim::{argmax, host, log_probabilities};
+pub use crate::nets::host;
+pub use crate::victim::{argmax, log_probabilities};

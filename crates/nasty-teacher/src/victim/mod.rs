@@ -5,7 +5,6 @@
 
 mod answers;
 mod error;
-mod forward;
 mod front;
 mod interface;
 pub mod logits;
@@ -18,7 +17,7 @@ mod tests;
 
 pub use answers::{Answers, LOG_FLOOR, Scale, argmax, log_probabilities};
 pub use error::VictimError;
-pub use forward::{forward, host};
+
 pub use front::{Front, Meter};
 pub use interface::Interface;
 pub use own::OwnNetwork;

@@ -1,32 +1,32 @@
 //! One of our networks as a victim, with a table of the logits that it has already computed.
 
 use super::logits::{LogitTable, LogitTables, TableKey};
-use super::{Answers, Front, Interface, Request, Scale, Victim, VictimError, forward};
-use crate::data::{Augmentation, Normalisation};
-use crate::nets::Network;
+use super::{Answers, Front, Interface, Request, Scale, Victim, VictimError};
+use crate::data::{Augmentation, Normalisation, render};
+use crate::nets::{Answering, Input, Network};
 use crate::numerics::Numerics;
 use burn::tensor::Device;
 use std::sync::Arc;
 
-/// Images a forward pass, always: the last pass is filled up. How products are summed may depend on a batch's size; of
-/// one size only, an image's logits do not depend on which others were asked for with it.
+/// Images a forward pass, at most.
 const CHUNK: usize = 64;
 
 /// A network trained or imported here.
 pub struct OwnNetwork {
     front: Front,
-    network: Network,
+    network: Answering,
+    input: Input,
     normalisation: Normalisation,
-    device: Device,
     table: Option<Arc<LogitTable>>,
 }
 
 impl OwnNetwork {
     /// The victim `network`, on `device` without autodiff, whose weights have the digest `weights` and which takes images
     /// normalised by `normalisation`. It serves logits.
-    pub fn new(network: Network, normalisation: Normalisation, weights: String, device: Device) -> Self {
+    pub fn new(network: &Network, normalisation: Normalisation, weights: String, device: &Device) -> Self {
         let front = Front::new(weights, network.classes(), Scale::Logits);
-        Self { front, network, normalisation, device, table: None }
+        let input = network.input();
+        Self { front, network: Answering::new(network, device), input, normalisation, table: None }
     }
 
     /// The same victim with another interface.
@@ -59,12 +59,17 @@ impl OwnNetwork {
     }
 
     fn compute(&self, request: &Request<'_>, items: &[(usize, usize)]) -> Vec<f32> {
+        let Request { images, augmentation, .. } = request;
         let chunk = |chunk: &[(usize, usize)]| {
+            let pixels = |items: &[(usize, usize)]| render(images, &self.normalisation, augmentation, items);
+            if self.network.is_prepared() {
+                return self.network.logits(pixels(chunk));
+            }
+            // Elsewhere the order of sums may depend on the batch's size. With batches of one size only, an image's logits
+            // do not depend on which others were asked for with it.
             let mut filled = chunk.to_vec();
             filled.resize(CHUNK, chunk[0]);
-            let Request { images, augmentation, .. } = request;
-            let mut logits =
-                forward(&self.network, &self.normalisation, images, augmentation, &self.device, &filled);
+            let mut logits = self.network.logits(pixels(&filled));
             logits.truncate(chunk.len() * self.front.classes());
             logits
         };
@@ -99,7 +104,7 @@ impl Victim for OwnNetwork {
     }
 
     fn ask(&self, request: &Request<'_>) -> Result<Answers, VictimError> {
-        let input = self.network.input();
+        let input = self.input;
         request.check(input.channels, input.side)?;
         Ok(self.front.serve(self.logits(request)))
     }

@@ -6,7 +6,7 @@ use crate::numerics::Numerics;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 fn own(seed: u64, weights: &str) -> OwnNetwork {
-    OwnNetwork::new(victim(seed), normalisation(), weights.into(), Device::flex())
+    OwnNetwork::new(&victim(seed), normalisation(), weights.into(), &Device::flex())
 }
 
 const FLIPS: Augmentation = Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0 };

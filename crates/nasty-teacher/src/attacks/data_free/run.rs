@@ -4,12 +4,13 @@ use super::{DataFreeRecipe, generator_losses};
 use crate::attacks::noise::{images, normal, transparent, value};
 use crate::data::{ImageSet, Normalisation};
 use crate::losses::scaled_kl;
+use crate::nets::host;
 use crate::nets::{Generator, Mode, NamedTensor, Network};
 use crate::numerics::Provenance;
 use crate::training::context::{At, Ended, Fault, Finish, RunContext, Work, finite, record, restore};
 use crate::training::state_file::{Parts, Saved};
 use crate::training::{EpochRow, Evaluation, Optimiser, Parity, Selection, TrainError, all_logits, evaluate};
-use crate::victim::{argmax, host};
+use crate::victim::argmax;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -240,10 +241,10 @@ impl DataFree<'_> {
         let DataFreeRecipe { learning_rate, generator, .. } = self.recipe;
         match whose {
             Whose::Generator => format!(
-                "the generator's: try a smaller generator.learning_rate (now {}), or smaller weights",
+                "the generator's: try a smaller generator.learning_rate (now {:?}), or smaller weights",
                 generator.learning_rate
             ),
-            Whose::Student => format!("the student's: try a smaller learning_rate (now {learning_rate})"),
+            Whose::Student => format!("the student's: try a smaller learning_rate (now {learning_rate:?})"),
         }
     }
 }
@@ -309,7 +310,7 @@ impl Work for Attacking<'_> {
         let recipe = self.attack.recipe;
         let selection = (recipe.parity == Parity::Published).then(|| {
             let e = self.attack.test(&student.valid());
-            Selection { accuracy: e.batch_averaged_accuracy, loss: e.loss }
+            Selection { accuracy: e.batch_averaged_accuracy, loss: e.loss, test: true }
         });
         if let Some(now) = &selection {
             finite("test loss", now.loss, || self.attack.advice(Whose::Student))?;

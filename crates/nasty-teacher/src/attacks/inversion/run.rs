@@ -3,13 +3,14 @@
 use super::{InversionRecipe, inversion_losses};
 use crate::attacks::noise::{images, normal, transparent, value};
 use crate::data::{ImageSet, Normalisation};
+use crate::nets::host;
 use crate::nets::{NamedTensor, Network};
 use crate::numerics::Provenance;
 use crate::random::{Purpose, Stream};
 use crate::training::context::{At, Ended, Fault, Finish, RunContext, Work, finite, record, restore};
 use crate::training::state_file::{Parts, Saved};
 use crate::training::{EpochRow, Optimiser, TrainError, all_logits};
-use crate::victim::{argmax, host};
+use crate::victim::argmax;
 use burn::module::{Module, Param, ParamId};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};

@@ -52,7 +52,7 @@ impl Work for ResponsesRecipe {
         for network in &self.networks {
             let Loaded { network, config, digest } = context.network(network, &data)?;
             let device = context.workplace.device.clone();
-            networks.push(OwnNetwork::new(network, normalisation_of(&config), digest, device));
+            networks.push(OwnNetwork::new(&network, normalisation_of(&config), digest, &device));
         }
         let victims: Vec<&dyn Victim> = networks.iter().map(|network| network as &dyn Victim).collect();
         let Responses { shown, sharpness } = self.carry_out(&victims, &data.test)?;

@@ -133,7 +133,7 @@ fn victim(
     let Some(reference) = recipe.objective.victim() else { return Ok(None) };
     let Loaded { network, config, digest } = context.network(reference, data)?;
     let workplace = context.workplace;
-    let victim = OwnNetwork::new(network, normalisation_of(&config), digest, workplace.device.clone());
+    let victim = OwnNetwork::new(&network, normalisation_of(&config), digest, &workplace.device);
     if !workplace.keep_logits {
         return Ok(Some(victim));
     }

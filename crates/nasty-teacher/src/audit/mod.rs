@@ -2,6 +2,7 @@
 
 mod bits;
 mod cells;
+mod compare;
 mod condition;
 mod curves;
 mod difference;
@@ -18,6 +19,7 @@ mod working;
 
 pub use bits::Bits;
 pub use cells::{Cell, Estimate, cells};
+pub use compare::{Audited, Compared, Comparison, compare};
 pub use condition::{Condition, Decision, Gap, Name, decide};
 pub use curves::{Curve, Point};
 pub use difference::Difference;

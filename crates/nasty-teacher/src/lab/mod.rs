@@ -47,6 +47,6 @@ pub use result::{
 pub use run::Run;
 pub use store::{ListedRun, Store, StoreError};
 pub use task::{Task, Work};
-pub use weights::{Fitted, KnownNormalisation, Misfit, fit, load_network};
+pub use weights::{Fitted, KnownNormalisation, Misfit, fit, load_network, network_folder};
 pub use words::recipe_key;
 pub use workplace::{Workplace, digest, normalisation_of};

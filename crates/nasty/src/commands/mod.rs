@@ -1,5 +1,7 @@
 //! One file per subcommand.
 
+pub mod card;
+pub mod compare;
 pub mod completions;
 pub mod data;
 pub mod devices;

@@ -14,6 +14,7 @@ pub mod man;
 pub mod networks;
 pub mod place;
 pub mod quickstart;
+pub mod record;
 pub mod report;
 pub mod single;
 pub mod work;

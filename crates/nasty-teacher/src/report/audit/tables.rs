@@ -294,7 +294,7 @@ pub(super) fn rows(report: &Report) -> Table {
         };
         let profile = format!("{:?}", row.profile);
         let mut line: Vec<Cell> = [
-            &row.run,
+            row.run.as_str(),
             &row.thief,
             words::against(row.against),
             words::signal(row.signal),

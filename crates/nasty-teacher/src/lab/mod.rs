@@ -1,5 +1,7 @@
 //! The laboratory: default recipes and changes to them, experiments, the store of runs, and the execution of tasks.
 
+mod answer_log;
+pub mod ask;
 mod calibration;
 mod claim;
 mod context;
@@ -26,9 +28,12 @@ mod store;
 mod task;
 mod task_file;
 mod tasks;
+mod thief_result;
 mod weights;
 mod workplace;
 
+pub use answer_log::{AnswerLog, Question, Whose};
+pub use ask::{AskRecipe, AskResult, Reach};
 pub use calibration::Calibration;
 pub use claim::Claim;
 pub use context::Context;
@@ -46,5 +51,6 @@ pub use result::{
 pub use run::Run;
 pub use store::{ListedRun, Store, StoreError};
 pub use task::{Task, Work};
+pub use thief_result::{Alike, ThiefResult};
 pub use weights::{Fitted, KnownNormalisation, Misfit, fit, load_network};
 pub use workplace::{Workplace, digest, normalisation_of};

@@ -142,7 +142,11 @@ mod tests {
         let (all, fresh) = (pixels(&used, 50), pixels(&unused, 50));
         assert!(all.iter().collect::<HashSet<_>>().is_disjoint(&fresh.iter().collect()));
         assert_eq!(pixels(&unused, 10), fresh[..10]);
-        assert_ne!(fresh, { let mut sorted = fresh.clone(); sorted.sort_unstable(); sorted });
+        assert_ne!(fresh, {
+            let mut sorted = fresh.clone();
+            sorted.sort_unstable();
+            sorted
+        });
         assert_eq!(pixels(&Part::Test, 3), [200, 201, 202]);
         let error = images(unused, 51).of(&data()).expect_err("one too many");
         assert!(error.contains("51 images") && error.contains("which has 50"), "{error}");

@@ -4,6 +4,7 @@
 //! Accuracies, agreements and shares are from 0 to 1. All numbers are finite: a row whose numbers are not has no evidence.
 
 use super::bits::Bits;
+pub use crate::attacks::thieves::Signal;
 use crate::lab::Machine;
 use crate::numerics::Numerics;
 use crate::victim::Interface;
@@ -259,18 +260,6 @@ pub enum Against {
     Undefended,
     /// Nobody: it has labels of its own.
     Nobody,
-}
-
-/// What of a victim's answers a thief uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Signal {
-    /// Nothing: a floor that needs no victim.
-    Nothing,
-    /// The predicted class.
-    PredictedClass,
-    /// All numbers.
-    Probabilities,
 }
 
 /// What a thief has (`docs/audit.md`, profiles).

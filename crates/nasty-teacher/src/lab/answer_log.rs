@@ -175,6 +175,12 @@ impl AnswerLog {
         self.known.get(question).map(|at| &self.rows[at * self.classes..][..self.classes])
     }
 
+    /// Answers that came after the answer to `first` and before that to `then`; none if one is not known.
+    pub fn between(&self, first: &Question, then: &Question) -> Option<u64> {
+        let (first, then) = (self.known.get(first)?, self.known.get(then)?);
+        then.checked_sub(first + 1).map(|n| n as u64)
+    }
+
     /// Images asked about so far, answered or not: the queries spent.
     pub fn asked(&self) -> u64 {
         self.asked
@@ -246,7 +252,12 @@ mod tests {
     use super::*;
 
     fn whose() -> Whose {
-        Whose { identity: "v".into(), interface: Interface::Probabilities, classes: 2, scale: Scale::Probabilities }
+        Whose {
+            identity: "v".into(),
+            interface: Interface::Probabilities,
+            classes: 2,
+            scale: Scale::Probabilities,
+        }
     }
 
     #[test]

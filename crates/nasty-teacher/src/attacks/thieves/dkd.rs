@@ -31,6 +31,13 @@ impl Method for Dkd {
     fn objective(&self, answers: NetworkRef) -> Objective {
         let Self { temperature, others } = *self;
         // The published warm-up is 20 of 240 epochs; here the learning rate warms up.
-        Objective::Dkd(training::Dkd { teacher: answers, temperature, target: 1.0, others, labels: 1.0, warmup: 0 })
+        Objective::Dkd(training::Dkd {
+            teacher: answers,
+            temperature,
+            target: 1.0,
+            others,
+            labels: 1.0,
+            warmup: 0,
+        })
     }
 }

@@ -5,7 +5,7 @@ use crate::attacks::{Images, TestData};
 use crate::data::Augmentation;
 use crate::nets::{Architecture, Precision};
 use crate::training::{
-    DataRecipe, Keep, Loss, NetworkRef, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule, identity,
+    DataRecipe, Keep, NetworkRef, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule, identity,
 };
 use serde::{Deserialize, Serialize};
 
@@ -126,5 +126,4 @@ impl ThiefRecipe {
             .or_else(|| self.images.problem())
             .or_else(|| self.training(2).problem())
     }
-
 }

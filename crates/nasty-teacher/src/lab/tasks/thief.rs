@@ -54,10 +54,8 @@ impl Work for ThiefRecipe {
         let trained = self.images.count - held;
         let epochs = self.epochs(trained);
         let prior = if self.prior.is_some() { self.images.count } else { 0 };
-        let passes = Passes {
-            trained: (trained * epochs) as f64,
-            forward: (held + self.test.count + prior) as f64,
-        };
+        let passes =
+            Passes { trained: (trained * epochs) as f64, forward: (held + self.test.count + prior) as f64 };
         estimate.add(estimate.shape(self.student), passes)
     }
 
@@ -121,13 +119,14 @@ impl Work for ThiefRecipe {
             Ok(Some(compare(&Answers { scale, classes, rows }.log_rows(LOG_FLOOR), &logits, classes)))
         };
         let (served, clean) = (against(&self.served)?, against(&self.clean)?);
-        let right = predicted(&logits, classes).iter().zip(&test.labels).map(|(a, b)| a == b);
+        let right: Vec<bool> =
+            predicted(&logits, classes).iter().zip(&test.labels).map(|(a, b)| a == b).collect();
         let agreed = predicted(&own, classes).iter().zip(&validation.labels).filter(|(a, b)| a == b).count();
         context.finish(&ThiefResult {
             format: RESULT_FORMAT,
             recipe: context.run.hash.clone(),
             validation: (held > 0).then(|| agreed as f64 / held as f64),
-            right: Bits::from(right.collect::<Vec<_>>()),
+            right: Bits::from(right),
             test: evaluation,
             served,
             clean,

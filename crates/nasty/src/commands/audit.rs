@@ -1,0 +1,210 @@
+//! `nasty audit`.
+
+use super::place::{PlaceArgs, named};
+use crate::failure::{End, Result, Trouble};
+use crate::signals::Stop;
+use crate::ui::{self, PlanWatcher};
+use clap::{Args, value_parser};
+use nasty_teacher::audit::{
+    AuditEnd, Battery, Condition, Request, Schedule, Subject, Verdict, carry_out, to_json, verdict,
+};
+use nasty_teacher::data::DataName;
+use nasty_teacher::defences::Stack;
+use nasty_teacher::files::write_whole;
+use nasty_teacher::lab::{AskOptions, Calibration, Executor, Local, Plan, Planned, ThiefResult, Workplace};
+use nasty_teacher::nets::Architecture;
+use nasty_teacher::victim::Interface;
+use std::path::PathBuf;
+
+/// Arguments of `nasty audit`.
+#[derive(Args)]
+pub struct AuditArgs {
+    /// A run's hash or folder, or an imported network's folder
+    victim: String,
+    /// Data set, such as cifar10: clones are tested on its test images
+    #[arg(long, value_name = "NAME", value_parser = named::<DataName>)]
+    data: DataName,
+    /// A pool of other images, such as cifar100 or folder:PATH: thieves ask about these too
+    #[arg(long, value_name = "NAME", value_parser = named::<DataName>)]
+    pool: Option<DataName>,
+    /// The thieves: quick (minutes), standard (hours) or full
+    #[arg(long, default_value_t = Battery::Standard, value_name = "NAME")]
+    battery: Battery,
+    /// The most images that a thief asks about
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = value_parser!(u32).range(10..))]
+    budget: u32,
+    /// Seeds: clones of each thief
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = value_parser!(u8).range(1..=20))]
+    seeds: u8,
+    /// Architecture of clones, beside those of the battery; may be given several times
+    #[arg(long = "student", value_name = "NAME", value_parser = named::<Architecture>)]
+    students: Vec<Architecture>,
+    /// What is revealed: logits, probabilities, top:K, rounded:DECIMALS or label [default: all that the victim has]
+    #[arg(long, value_name = "KIND", value_parser = interface)]
+    interface: Option<Interface>,
+    /// Defences in front of the victim, such as rounding:decimals=1 or flat-tail
+    #[arg(long, default_value = "", value_name = "STACK", hide_default_value = true, value_parser = stack)]
+    defence: Stack,
+    /// File with the secret that keys the defences
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// The victim without its own defences, such as the normal teacher of a nasty one
+    #[arg(long, value_name = "RUN", conflicts_with = "defence")]
+    undefended: Option<String>,
+    /// The accuracy that the owner claims, from 0 to 1
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    claimed: Option<f64>,
+    /// Use the first N test images only
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(100..))]
+    test_images: Option<u32>,
+    /// Optimiser steps of each clone, in place of the battery's: the figures are not comparable with other audits
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    steps: Option<u32>,
+    /// Exit with code 4 if this holds, such as 'clone >= 0.95*victim'
+    #[arg(long, value_name = "CONDITION", value_parser = condition)]
+    fail_on: Vec<Condition>,
+    /// Train clones even of a victim that is at chance or far from its claim
+    #[arg(long)]
+    regardless: bool,
+    /// Show the thieves, the queries and the hours, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Number of clones to train in parallel; results do not depend on it
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+    jobs: u16,
+    /// Folder for the report
+    #[arg(long, short, default_value = "audit", value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Audits a victim and writes the report.
+pub fn run(args: &AuditArgs, stop: &Stop) -> Result<End> {
+    let quiet = args.place.machine.quiet;
+    let workplace = if args.dry_run { args.place.look()? } else { args.place.open()? };
+    let subject = Subject::open(request(args), &workplace)?;
+    for note in &subject.notes {
+        ui::say(quiet, note);
+    }
+    if args.dry_run {
+        return dry_run(&subject, &workplace);
+    }
+    let mut execute = |plan: &Plan| {
+        let told = |planned: &Planned| told(&workplace, planned);
+        let watcher = PlanWatcher::new(plan.tasks.len(), quiet, stop.clone(), &told);
+        let ends = Local { worker: &workplace, jobs: args.jobs.into() }.execute(plan, &watcher);
+        watcher.finish();
+        ends
+    };
+    let AuditEnd { report, stopped, refused, mut failures } =
+        carry_out(&subject, &workplace, &command(), args.regardless, &mut execute)?;
+    let verdict = report.as_ref().map(verdict);
+    if let Some((report, verdict)) = report.as_ref().zip(verdict.as_ref()) {
+        std::fs::create_dir_all(&args.out).map_err(|e| Trouble::refused(args.out.display(), &e))?;
+        let file = args.out.join("report.json");
+        write_whole(&file, to_json(report, verdict).as_bytes())
+            .map_err(|e| Trouble::refused(file.display(), &e))?;
+        ui::data(&format!("report   {}", file.display()))?;
+    }
+    if let Some(why) = refused {
+        let help = "give the right layout or data set, or --regardless to train clones all the same";
+        return Err(Trouble::data(why, Some(help)).into());
+    }
+    if !failures.is_empty() {
+        let first = failures.remove(0);
+        for other in failures {
+            crate::failure::CommandError::from(other).show();
+        }
+        return Err(first.into());
+    }
+    if stopped {
+        ui::say(quiet, "stopped; all states are saved, the same command resumes");
+        return Ok(End::Stopped);
+    }
+    Ok(End::Done)
+}
+
+fn request(args: &AuditArgs) -> Request {
+    Request {
+        victim: args.victim.clone(),
+        how: AskOptions {
+            interface: args.interface,
+            defence: args.defence.clone(),
+            secret_file: args.secret_file.clone(),
+            owner_data: Some(args.data.clone()),
+            ..AskOptions::default()
+        },
+        undefended: args.undefended.clone(),
+        data: args.data.clone(),
+        pool: args.pool.clone(),
+        budget: args.budget as usize,
+        battery: args.battery,
+        seeds: args.seeds.into(),
+        students: args.students.clone(),
+        test_images: args.test_images.map(|n| n as usize),
+        claimed: args.claimed,
+        steps: args.steps.map(|n| n as usize),
+    }
+}
+
+/// What would be done: thieves with their queries, and the hours.
+fn dry_run(subject: &Subject, workplace: &Workplace) -> Result<End> {
+    let schedule = Schedule::of(subject, false);
+    for trial in &schedule.trials {
+        let why = trial.obstacle.as_ref().map_or_else(String::new, |why| format!("  not tried: {why}"));
+        ui::data(&format!("{}{why}", trial.name()))?;
+    }
+    let usual = Calibration::usual_file();
+    let mut speed = Calibration::open(workplace.device.clone(), &workplace.device_name, usual);
+    let hours = schedule.seconds(subject, &mut speed)? / 3600.0;
+    ui::data(&format!(
+        "{} clones, {} queries to the victim, about {hours:.1} hours of training on this machine",
+        schedule.trials.iter().filter(|trial| trial.obstacle.is_none()).count(),
+        schedule.queries(subject)
+    ))?;
+    Ok(End::Done)
+}
+
+/// What a task that just ended is said to have given.
+fn told(workplace: &Workplace, planned: &Planned) -> String {
+    match workplace.store.run(&planned.hash).other_result::<ThiefResult>() {
+        Ok(Some(result)) => format!("{:>6.2} %  {:>7.1} s", 100.0 * result.test.accuracy, result.seconds),
+        _ => String::new(),
+    }
+}
+
+/// The command as it was typed.
+fn command() -> String {
+    let words = std::env::args().skip(1).map(|word| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/+%@".contains(c);
+        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    });
+    ["nasty".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+}
+
+fn interface(text: &str) -> std::result::Result<Interface, String> {
+    let (kind, number) = text.split_once(':').map_or((text, None), |(kind, n)| (kind, Some(n)));
+    let number = number.map(|n| n.parse::<u32>().map_err(|e| format!("`{n}`: {e}"))).transpose()?;
+    match (kind, number) {
+        ("logits", None) => Ok(Interface::Logits),
+        ("probabilities", None) => Ok(Interface::Probabilities),
+        ("label", None) => Ok(Interface::Label),
+        ("top", Some(k)) => Ok(Interface::TopK { k: k as usize }),
+        ("rounded", Some(decimals)) => Ok(Interface::Rounded { decimals }),
+        _ => Err("expected logits, probabilities, top:K, rounded:DECIMALS or label".into()),
+    }
+}
+
+fn stack(text: &str) -> std::result::Result<Stack, String> {
+    named::<Stack>(text)
+}
+
+fn condition(text: &str) -> std::result::Result<Condition, String> {
+    Condition::parse(text).map_err(|e| e.to_string())
+}
+
+fn share(text: &str) -> std::result::Result<f64, String> {
+    let share: f64 = text.parse().map_err(|e| format!("{e}"))?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("expected a share from 0 to 1".into()) }
+}

@@ -9,6 +9,7 @@ pub const NUMERICS_VERSION: u32 = 2;
 
 /// How numbers are rounded: two computations with equal numerics give the same bits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Numerics {
     /// [`NUMERICS_VERSION`] of the build.
     pub version: u32,

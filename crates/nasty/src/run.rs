@@ -1,8 +1,8 @@
 //! Parses the command line and dispatches to the command.
 
 use crate::commands::{
-    completions, data, devices, evaluate, experiment, experiments, export, import, man, networks, quickstart,
-    report, single, work,
+    audit, completions, data, devices, evaluate, experiment, experiments, export, import, man, networks,
+    quickstart, report, single, work,
 };
 use crate::failure::{BUG, End, Result, STOPPED, Trouble};
 use crate::signals::Stop;
@@ -40,6 +40,8 @@ enum Command {
     Undermine(single::UndermineArgs),
     /// Train a student that imitates a teacher
     Distill(single::DistillArgs),
+    /// Measure how good a clone of a victim can be trained from its answers
+    Audit(Box<audit::AuditArgs>),
     /// Measure a network's accuracy on a data set's test images
     Evaluate(evaluate::EvaluateArgs),
     /// Import weights from PyTorch: a checkpoint or a safetensors file
@@ -97,6 +99,7 @@ fn parse_and_do() -> Result<End> {
         Command::Train(args) => single::train(args, &stop),
         Command::Undermine(args) => single::undermine(args, &stop),
         Command::Distill(args) => single::distill(args, &stop),
+        Command::Audit(args) => audit::run(args, &stop),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),

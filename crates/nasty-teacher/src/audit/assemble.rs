@@ -1,6 +1,5 @@
 //! The report of an audit, as far as its tasks are done.
 
-use super::Bits;
 use super::probes;
 use super::report::{
     ChosenBy, Edge, Made, Measured, Outcome, Probes, Protocol, Report, Row, SCHEMA, Setting, UNDEFENDED,
@@ -12,6 +11,7 @@ use crate::attacks::thieves::{Labels, Signal};
 use crate::data::ImageSet;
 use crate::lab::ask::{hashes, rows};
 use crate::lab::{AnswerLog, AskRecipe, AskResult, JobError, State, ThiefResult, Workplace};
+use crate::metrics::Bits;
 use crate::metrics::wilson;
 use crate::victim::Scale;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 const LOOKED_AT: usize = 256;
 
 /// What is known of the victim before any clone is trained.
-pub struct Seen {
+pub(super) struct Seen {
     /// The victim.
     pub victim: VictimFacts,
     /// The probes.
@@ -117,7 +117,7 @@ impl Seen {
 ///
 /// # Errors
 /// [`JobError`] if an answer is missing or a result cannot be read.
-pub fn report(
+pub(super) fn report(
     subject: &Subject,
     schedule: &Schedule,
     workplace: &Workplace,

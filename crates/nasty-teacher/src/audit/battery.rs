@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Version of all batteries.
-pub const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// Weight of the answers against the labels where a grid has no other.
 const ALPHA: f64 = 0.9;
@@ -45,7 +45,7 @@ pub struct Effort {
 
 /// A thief of a battery with one of its settings.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Member {
+pub(super) struct Member {
     /// The thief.
     pub thief: Thief,
     /// Whether the verdict rests on it.
@@ -54,7 +54,7 @@ pub struct Member {
 
 /// What decides which thieves make sense.
 #[derive(Clone, Copy, Debug)]
-pub struct Circumstances<'a> {
+pub(super) struct Circumstances<'a> {
     /// The defences in front of the victim that is asked, as far as they are known.
     pub defences: &'a Stack,
     /// Whether the same image was answered differently.
@@ -160,7 +160,7 @@ impl Battery {
 }
 
 /// Why a thief cannot try the victim behind `defences`, which gives out its answers as `label_only` says; none if it can.
-pub fn obstacle(thief: &Thief, label_only: bool) -> Option<String> {
+pub(super) fn obstacle(thief: &Thief, label_only: bool) -> Option<String> {
     if label_only && thief.signal() == Signal::Probabilities {
         return Some("the victim gives out predicted classes only".into());
     }

@@ -5,8 +5,8 @@ use super::flags::before;
 use super::report::Report;
 use super::schedule::Schedule;
 use super::subject::Subject;
-use crate::lab::{AskRecipe, JobError, Plan, State, TaskEnd, Workplace};
 use crate::lab::Task;
+use crate::lab::{AskRecipe, JobError, Plan, State, TaskEnd, Workplace};
 use std::time::Instant;
 
 /// The flag that the victim is at chance or far from the claim.
@@ -51,8 +51,7 @@ pub fn carry_out(
     let schedule = if random { Schedule::of(subject, true) } else { first };
     let flags = before(&seen.victim, &seen.probes, subject.test.count, random);
     let wrong = flags.into_iter().find(|flag| flag.id == WRONG_VICTIM && flag.raised());
-    let assemble =
-        || report(subject, &schedule, workplace, command, begun.elapsed().as_secs_f64()).map(Some);
+    let assemble = || report(subject, &schedule, workplace, command, begun.elapsed().as_secs_f64()).map(Some);
     if let Some(flag) = wrong.filter(|_| !regardless) {
         end.refused = Some(flag.text);
         end.report = assemble()?;
@@ -66,12 +65,8 @@ pub fn carry_out(
         // What could not be asked for is left out; the clones of what was answered are trained.
         let numerics = workplace.numerics();
         let answered = |hash: &str| workplace.store.run(hash).state_on(&numerics) == State::Done;
-        let unanswered: Vec<String> = schedule
-            .transfer
-            .iter()
-            .map(|(_, ask)| ask.hash())
-            .filter(|hash| !answered(hash))
-            .collect();
+        let unanswered: Vec<String> =
+            schedule.transfer.iter().map(|(_, ask)| ask.hash()).filter(|hash| !answered(hash)).collect();
         end.take(execute(&schedule.trials_plan(&unanswered)));
     }
     end.report = assemble()?;

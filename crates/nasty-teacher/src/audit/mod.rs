@@ -2,15 +2,50 @@
 
 mod assemble;
 mod battery;
-mod bits;
+mod carry_out;
+mod cells;
+mod condition;
+mod curves;
+mod difference;
+mod error;
+mod flags;
 mod probes;
+#[cfg(test)]
+mod probes_tests;
+mod read;
 pub mod report;
 mod schedule;
 mod subject;
+#[cfg(test)]
+pub(crate) mod test_support;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod working;
 
-pub use assemble::{Seen, report as assemble};
+pub use crate::metrics::Bits;
 pub use battery::{Battery, Effort};
-pub use bits::Bits;
+pub use carry_out::{AuditEnd, carry_out};
+pub use cells::{Cell, Estimate, cells};
+pub use condition::{Condition, Decision, Gap, Name, decide};
+pub use curves::{Curve, Point};
+pub use difference::Difference;
+pub use error::AuditError;
+pub use flags::{Flag, FlagState, before as flags_before};
 pub use report::Report;
 pub use schedule::{Schedule, Trial};
 pub use subject::{Request, Subject};
+pub use verdict::{CloneFacts, ProtectionFacts, Reference, Verdict, verdict};
+
+use serde::Serialize;
+
+/// `report.json`: the verdict, then the rows that it is computed from. Who reads it computes the verdict again.
+pub fn to_json(report: &Report, verdict: &Verdict) -> String {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        verdict: &'a Verdict,
+        #[serde(flatten)]
+        report: &'a Report,
+    }
+    serde_json::to_string_pretty(&Document { verdict, report }).expect("a report is plain data") + "\n"
+}

@@ -6,9 +6,9 @@ use crate::metrics::{brier, calibration_error, negative_log_likelihood};
 use crate::victim::{Scale, argmax, log_probabilities};
 
 /// Images of the probes.
-pub const IMAGES: usize = 50;
+pub(super) const IMAGES: usize = 50;
 /// Times that each is asked in a row.
-pub const TIMES: u32 = 5;
+pub(super) const TIMES: u32 = 5;
 
 /// Decimals beyond which numbers do not count as rounded.
 const MOST_DECIMALS: u32 = 6;
@@ -16,7 +16,7 @@ const MOST_DECIMALS: u32 = 6;
 const ROUNDING: f64 = 2e-7;
 
 /// The probe's answers to the same images asked [`TIMES`] times in a row; none if some are missing.
-pub fn repeats(log: &AnswerLog, images: &[[u8; 32]]) -> Option<Repeats> {
+pub(super) fn repeats(log: &AnswerLog, images: &[[u8; 32]]) -> Option<Repeats> {
     let (mut different, mut largest) = (0, 0.0f64);
     for image in images {
         let rows: Option<Vec<&[f32]>> = (0..TIMES).map(|number| log.row(&(*image, number))).collect();
@@ -30,7 +30,7 @@ pub fn repeats(log: &AnswerLog, images: &[[u8; 32]]) -> Option<Repeats> {
 
 /// The probe's answers to the same images asked again after other queries; none if some are missing. Images whose answers
 /// already differed in a row are random, not dependent on history: they do not count.
-pub fn history(log: &AnswerLog, images: &[[u8; 32]]) -> Option<History> {
+pub(super) fn history(log: &AnswerLog, images: &[[u8; 32]]) -> Option<History> {
     let mut changed = 0;
     for image in images {
         let rows: Option<Vec<&[f32]>> = (0..=TIMES).map(|number| log.row(&(*image, number))).collect();
@@ -43,7 +43,7 @@ pub fn history(log: &AnswerLog, images: &[[u8; 32]]) -> Option<History> {
 }
 
 /// What `rows` `[images, classes]` look like.
-pub fn revealed(rows: &[f32], classes: usize) -> Revealed {
+pub(super) fn revealed(rows: &[f32], classes: usize) -> Revealed {
     let images = rows.len() / classes.max(1);
     let all = || rows.chunks_exact(classes);
     let sum = |row: &[f32]| row.iter().map(|v| f64::from(*v)).sum::<f64>();
@@ -64,12 +64,12 @@ pub fn revealed(rows: &[f32], classes: usize) -> Revealed {
 }
 
 /// Whether each row's largest number is at its label.
-pub fn right(rows: &[f32], classes: usize, labels: &[u16]) -> Vec<bool> {
+pub(super) fn right(rows: &[f32], classes: usize, labels: &[u16]) -> Vec<bool> {
     rows.chunks_exact(classes).zip(labels).map(|(row, label)| argmax(row) == usize::from(*label)).collect()
 }
 
 /// What honest users are served.
-pub fn user_cost(
+pub(super) fn user_cost(
     served: (&[f32], Scale),
     clean: Option<(&[f32], Scale)>,
     classes: usize,

@@ -6,9 +6,7 @@ use super::report::{Probes, VictimFacts};
 use crate::data::ImageSet;
 use crate::lab::ask::{Asked, collect, hashes, rows, whose};
 use crate::lab::{AnswerLog, JobError};
-use crate::victim::{
-    Answers, Front, Interface, Request, Scale, Scripted, Victim, VictimError, content_hash,
-};
+use crate::victim::{Answers, Front, Interface, Request, Scale, Scripted, Victim, VictimError, content_hash};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -27,7 +25,12 @@ fn sure(pixel: u8) -> Vec<f32> {
     (0..CLASSES).map(|c| if c == usize::from(pixel) % CLASSES { 1.0 - 3.0 * other } else { other }).collect()
 }
 
-fn asked(log: &mut AnswerLog, victim: &dyn Victim, images: &ImageSet, times: Range<u32>) -> Result<Asked, JobError> {
+fn asked(
+    log: &mut AnswerLog,
+    victim: &dyn Victim,
+    images: &ImageSet,
+    times: Range<u32>,
+) -> Result<Asked, JobError> {
     collect(log, victim, images, times, &mut |_, _| false)
 }
 
@@ -156,7 +159,8 @@ impl Victim for Counting {
 
     fn ask(&self, request: &Request<'_>) -> Result<Answers, VictimError> {
         let mut budget = self.budget.lock().expect("no panic");
-        let refused = || VictimError::Interface { interface: "more".into(), reason: "the budget is used up".into() };
+        let refused =
+            || VictimError::Interface { interface: "more".into(), reason: "the budget is used up".into() };
         *budget = budget.checked_sub(request.items.len()).ok_or_else(refused)?;
         let mut rows = Vec::new();
         for pixels in request.pixels() {

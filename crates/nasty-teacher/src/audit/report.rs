@@ -3,9 +3,9 @@
 //!
 //! Accuracies, agreements and shares are from 0 to 1. All numbers are finite: a row whose numbers are not has no evidence.
 
-use super::bits::Bits;
 pub use crate::attacks::thieves::Signal;
 use crate::lab::Machine;
+use crate::metrics::Bits;
 use crate::numerics::Numerics;
 use crate::victim::Interface;
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,12 @@ pub const VICTIM: &str = "victim";
 /// Key of the victim without its defences in [`Report::right`].
 pub const UNDEFENDED: &str = "undefended";
 
+/// Name of the thief that asks the same images several times and averages the answers.
+pub const QUERY_AVERAGING: &str = "query-averaging";
+
 /// All that an audit measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -45,6 +49,7 @@ pub struct Report {
 
 /// The victim.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct VictimFacts {
     /// What it is called: as it was given.
     pub name: String,
@@ -74,6 +79,7 @@ pub struct VictimFacts {
 
 /// The victim without its defences.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Undefended {
     /// What it is.
     pub identity: String,
@@ -84,6 +90,7 @@ pub struct Undefended {
 /// What honest users are served, measured on the test images. The changes compare with the clean rows and are absent where
 /// those are not known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct UserCost {
     /// The served rows.
     pub served: Quality,
@@ -101,6 +108,7 @@ pub struct UserCost {
 
 /// How good class probabilities are.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Quality {
     /// Accuracy.
     pub accuracy: f64,
@@ -114,6 +122,7 @@ pub struct Quality {
 
 /// A fixed list of thieves. A changed list has a new version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Battery {
     /// Its name, such as `standard`.
     pub name: String,
@@ -130,6 +139,7 @@ impl std::fmt::Display for Battery {
 
 /// What all thieves of an audit had in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Protocol {
     /// The data set that thieves' images and test images come from.
     pub data: String,
@@ -163,6 +173,7 @@ pub struct Protocol {
 
 /// What was asked to learn how the victim answers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Probes {
     /// The same images asked several times in a row.
     pub repeats: Option<Repeats>,
@@ -180,6 +191,7 @@ pub struct Probes {
 
 /// The same images asked several times.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Repeats {
     /// Images.
     pub images: usize,
@@ -193,6 +205,7 @@ pub struct Repeats {
 
 /// The same images asked again after other queries, or with another key.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct History {
     /// Images.
     pub images: usize,
@@ -206,6 +219,7 @@ pub struct History {
 
 /// What the answers to some images look like.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Revealed {
     /// Images.
     pub images: usize,
@@ -221,6 +235,7 @@ pub struct Revealed {
 
 /// One clone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Row {
     /// Hash of the recipe that trained it, or that would have.
     pub run: String,
@@ -252,6 +267,7 @@ pub struct Row {
 
 /// Who a thief asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Against {
     /// The victim as it is served.
@@ -264,6 +280,7 @@ pub enum Against {
 
 /// What a thief has (`docs/audit.md`, profiles).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Profile {
     /// Labelled images of the victim's kind.
     A,
@@ -277,6 +294,7 @@ pub enum Profile {
 
 /// What came of a clone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "status", rename_all = "kebab-case")]
 pub enum Outcome {
     /// It was trained and measured.
@@ -296,6 +314,7 @@ pub enum Outcome {
 
 /// A clone's figures on the test images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Measured {
     /// What the thief itself saw, by which it chose settings and epoch; none where it had nothing to choose by.
     pub validation: Option<Validation>,
@@ -315,6 +334,7 @@ pub struct Measured {
 
 /// What a thief chose by.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Validation {
     /// What was compared with.
     pub by: ChosenBy,
@@ -324,6 +344,7 @@ pub struct Validation {
 
 /// What a thief compares its clone with on images it held out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ChosenBy {
     /// True labels of its own.
@@ -334,6 +355,7 @@ pub enum ChosenBy {
 
 /// A setting that a thief chose from a grid.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Setting {
     /// Its name, such as `temperature`.
     pub name: String,
@@ -345,6 +367,7 @@ pub struct Setting {
 
 /// An end of a grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Edge {
     /// The lowest value.
@@ -355,6 +378,7 @@ pub enum Edge {
 
 /// How a report was made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Made {
     /// The command that makes it again.
     pub command: String,

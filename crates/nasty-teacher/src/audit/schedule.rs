@@ -57,13 +57,13 @@ fn ask(reach: &Reach, images: &Images, times: Range<u32>) -> AskRecipe {
 }
 
 /// The questions about the test images to the victim as it is served, and without its defences.
-pub fn about_test(subject: &Subject) -> [Option<AskRecipe>; 2] {
+pub(super) fn about_test(subject: &Subject) -> [Option<AskRecipe>; 2] {
     [Some(&subject.served), subject.undefended.as_ref()]
         .map(|reach| reach.map(|reach| ask(reach, &subject.test, 0..1)))
 }
 
 /// The images of the probe: the first test images.
-pub fn probe_images(subject: &Subject) -> Images {
+pub(super) fn probe_images(subject: &Subject) -> Images {
     Images { count: probes::IMAGES.min(subject.test.count), ..subject.test.clone() }
 }
 
@@ -272,7 +272,7 @@ impl Of<'_> {
 }
 
 /// The training of all clones, in a line.
-pub fn training_line(trial: &Trial) -> String {
+pub(super) fn training_line(trial: &Trial) -> String {
     let recipe = &trial.recipe;
     let augmentation = &recipe.augmentation;
     let mut views = Vec::new();

@@ -116,6 +116,7 @@ pub struct ResponsesResult {
 
 /// Where and by what a run was made. It does not decide the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Machine {
     /// Version of this program.
     pub version: String,

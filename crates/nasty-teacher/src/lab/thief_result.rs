@@ -1,7 +1,7 @@
 //! The result of a thief: a clone, measured.
 
 use super::result::Machine;
-use crate::audit::Bits;
+use crate::metrics::Bits;
 use crate::numerics::Provenance;
 use crate::training::Evaluation;
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,10 @@
 //!
 //! Each row is one image's class probabilities; any type that gives a slice of f64 works. Ties go to the lowest class.
 
+use serde::Serialize;
+
 mod accuracy;
+mod bits;
 mod bootstrap;
 mod budget;
 mod calibration;
@@ -15,6 +18,7 @@ mod student_t;
 mod wilson;
 
 pub use accuracy::{accuracy, agreement, correct, predicted};
+pub use bits::Bits;
 pub use bootstrap::{Resample, hierarchical_bootstrap};
 pub use budget::{area, queries_to_reach};
 pub use calibration::{auroc, brier, calibration_error, confidences, negative_log_likelihood};
@@ -22,11 +26,12 @@ pub use distance::{CLEAN_FLOOR, SERVED_FLOOR, Spread, kl, l1};
 pub use holm::holm;
 pub use mcnemar::{McNemar, mcnemar};
 pub use protection::{Protection, common_protection, protection, soft_label_advantage};
-pub use seeds::{PairedSeeds, paired_t};
+pub use seeds::{SeedMean, paired_t, seed_mean};
 pub use wilson::wilson;
 
 /// An interval of a number, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Interval {
     /// Its lower end.
     pub low: f64,

@@ -1,32 +1,29 @@
-//! Differences over seeds: a paired t interval.
+//! Means over seeds: Student's t.
 
 use super::student_t::{central, quantile};
 use super::{Interval, mean, paired};
 
-/// The mean difference of two thieves that share their seeds.
+/// The mean of a number over seeds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PairedSeeds {
-    /// Mean of `a − b`.
+pub struct SeedMean {
+    /// The mean.
     pub mean: f64,
-    /// Its 95 % interval, by Student's t with n − 1 degrees of freedom.
+    /// The standard deviation over the seeds (divided by n − 1).
+    pub sd: f64,
+    /// The mean's 95 % interval, by Student's t with n − 1 degrees of freedom.
     pub interval: Interval,
-    /// The two-sided p-value of no difference.
+    /// The two-sided p-value of a mean of 0.
     pub p: f64,
 }
 
-/// A paired t test over seeds; none with fewer than two.
-///
-/// # Panics
-/// If there are not as many seeds on both sides.
-pub fn paired_t(a: &[f64], b: &[f64]) -> Option<PairedSeeds> {
-    paired(a.len(), b.len());
-    let n = a.len();
+/// The mean over seeds with its t interval; none with fewer than two.
+pub fn seed_mean(values: &[f64]) -> Option<SeedMean> {
+    let n = values.len();
     if n < 2 {
         return None;
     }
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-    let average = mean(differences.iter().copied());
-    let variance = differences.iter().map(|d| (d - average).powi(2)).sum::<f64>() / (n - 1) as f64;
+    let average = mean(values.iter().copied());
+    let variance = values.iter().map(|v| (v - average).powi(2)).sum::<f64>() / (n - 1) as f64;
     let error = (variance / n as f64).sqrt();
     let half = quantile(0.95, n - 1) * error;
     let p = match (error > 0.0, average == 0.0) {
@@ -35,7 +32,16 @@ pub fn paired_t(a: &[f64], b: &[f64]) -> Option<PairedSeeds> {
         (false, false) => 0.0,
     };
     let interval = Interval { low: average - half, high: average + half };
-    Some(PairedSeeds { mean: average, interval, p: p.max(0.0) })
+    Some(SeedMean { mean: average, sd: variance.sqrt(), interval, p: p.max(0.0) })
+}
+
+/// A paired t test of the differences `a − b` of two thieves that share their seeds; none with fewer than two.
+///
+/// # Panics
+/// If there are not as many seeds on both sides.
+pub fn paired_t(a: &[f64], b: &[f64]) -> Option<SeedMean> {
+    paired(a.len(), b.len());
+    seed_mean(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

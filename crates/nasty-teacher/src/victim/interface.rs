@@ -8,6 +8,7 @@ use std::fmt;
 /// with the lowest index counts as the larger one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Interface {
     /// The logits `z`.
     Logits,

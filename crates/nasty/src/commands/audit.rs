@@ -178,7 +178,11 @@ fn told(workplace: &Workplace, planned: &Planned) -> String {
 fn command() -> String {
     let words = std::env::args().skip(1).map(|word| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/+%@".contains(c);
-        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+        if !word.is_empty() && word.chars().all(plain) {
+            word
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
     });
     ["nasty".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
 }

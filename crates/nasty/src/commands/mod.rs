@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub mod audit;
 pub mod completions;
 pub mod data;
 pub mod devices;

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 /// What of a victim's answers a thief uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Signal {
     /// Nothing: a floor that needs no victim.

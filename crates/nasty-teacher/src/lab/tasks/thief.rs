@@ -1,7 +1,6 @@
 //! Training of a clone on a victim's answers.
 
 use crate::attacks::thieves::{Labels, Loot, ThiefRecipe};
-use crate::audit::Bits;
 use crate::data::{DataName, DataSet, ImageSet, Normalisation};
 use crate::lab::ask::{self, AskRecipe};
 use crate::lab::context::Context;
@@ -12,6 +11,7 @@ use crate::lab::result::RESULT_FORMAT;
 use crate::lab::task::{Task, Work};
 use crate::lab::thief_result::{Alike, ThiefResult};
 use crate::lab::workplace::normalisation_of;
+use crate::metrics::Bits;
 use crate::nets::{self, Architecture, Input, NetError, NetworkConfig};
 use crate::training::{NetworkRef, Outcome, Trainer, all_logits, evaluate};
 use crate::victim::{

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Whether each of some images was right, written as `IMAGES:HEX`: four images a hexadecimal digit, the first image in the
 /// highest bit, and zeros after the last image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(test, schemars(with = "String"))]
 pub struct Bits(Vec<bool>);
 
 impl Bits {

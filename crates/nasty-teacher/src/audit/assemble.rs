@@ -52,7 +52,7 @@ impl Seen {
     ///
     /// # Errors
     /// [`JobError`] if an answer is missing.
-    pub fn of(subject: &Subject, workplace: &Workplace) -> Result<Self, JobError> {
+    pub(super) fn of(subject: &Subject, workplace: &Workplace) -> Result<Self, JobError> {
         let refuse = |problem: String| JobError::Recipe { recipe: subject.request.victim.clone(), problem };
         let test = subject.test.of(&subject.data).map_err(refuse)?;
         let probe = hashes(&probe_images(subject).of(&subject.data).map_err(refuse)?);
@@ -107,7 +107,7 @@ impl Seen {
     }
 
     /// Whether the same image was answered differently, so that averaging may help a thief.
-    pub fn random(&self) -> bool {
+    pub(super) fn random(&self) -> bool {
         self.probes.repeats.is_some_and(|asked| asked.different > 0)
     }
 }

@@ -95,7 +95,7 @@ impl Battery {
     }
 
     /// The floors that need no victim.
-    pub fn floors(self) -> Vec<Member> {
+    pub(super) fn floors(self) -> Vec<Member> {
         let smoothings: &[f64] = if self == Self::Quick { &[0.1] } else { &[0.05, 0.1, 0.2, 0.4] };
         let smoothed = |&smoothing: &f64| Thief::LabelSmoothing(LabelSmoothing { smoothing });
         let all = std::iter::once(Thief::Alone(Alone {})).chain(smoothings.iter().map(smoothed));
@@ -103,7 +103,7 @@ impl Battery {
     }
 
     /// The thieves that ask, of profile `profile`.
-    pub fn thieves(self, profile: Profile, at: Circumstances<'_>) -> Vec<Member> {
+    pub(super) fn thieves(self, profile: Profile, at: Circumstances<'_>) -> Vec<Member> {
         let mut members = vec![Thief::HardLabel(HardLabel {})];
         members.extend(self.kd());
         let alpha = ALPHA;
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     fn names(battery: Battery, defences: &str, random: bool) -> Vec<&'static str> {
-        let defences: Stack = defences.parse().expect("a stack");
+        let defences = if defences.is_empty() { Stack::default() } else { defences.parse().expect("a stack") };
         let at = Circumstances { defences: &defences, random };
         battery.thieves(Profile::B, at).iter().map(|member| member.thief.name()).collect()
     }

@@ -10,10 +10,10 @@ use nasty_teacher::audit::{
 };
 use nasty_teacher::data::DataName;
 use nasty_teacher::defences::Stack;
-use nasty_teacher::files::write_whole;
 use nasty_teacher::lab::{AskOptions, Calibration, Executor, Local, Plan, Planned, ThiefResult, Workplace};
 use nasty_teacher::nets::Architecture;
 use nasty_teacher::victim::Interface;
+use nasty_teacher::write_whole;
 use std::path::PathBuf;
 
 /// Arguments of `nasty audit`.
@@ -43,8 +43,8 @@ pub struct AuditArgs {
     #[arg(long, value_name = "KIND", value_parser = interface)]
     interface: Option<Interface>,
     /// Defences in front of the victim, such as rounding:decimals=1 or flat-tail
-    #[arg(long, default_value = "", value_name = "STACK", hide_default_value = true, value_parser = stack)]
-    defence: Stack,
+    #[arg(long, value_name = "STACK", value_parser = named::<Stack>)]
+    defence: Option<Stack>,
     /// File with the secret that keys the defences
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
@@ -130,7 +130,7 @@ fn request(args: &AuditArgs) -> Request {
         victim: args.victim.clone(),
         how: AskOptions {
             interface: args.interface,
-            defence: args.defence.clone(),
+            defence: args.defence.clone().unwrap_or_default(),
             secret_file: args.secret_file.clone(),
             owner_data: Some(args.data.clone()),
             ..AskOptions::default()
@@ -198,10 +198,6 @@ fn interface(text: &str) -> std::result::Result<Interface, String> {
         ("rounded", Some(decimals)) => Ok(Interface::Rounded { decimals }),
         _ => Err("expected logits, probabilities, top:K, rounded:DECIMALS or label".into()),
     }
-}
-
-fn stack(text: &str) -> std::result::Result<Stack, String> {
-    named::<Stack>(text)
 }
 
 fn condition(text: &str) -> std::result::Result<Condition, String> {

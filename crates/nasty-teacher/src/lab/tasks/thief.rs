@@ -67,16 +67,12 @@ impl Work for ThiefRecipe {
         let pool = context.data(&of.name, of.side, &of.digest)?;
         let refuse = |problem: String| context.refuse(problem);
         let test = self.test.of(&data).map_err(refuse)?;
-        let images = self.images.of(&pool).map_err(refuse)?;
+        let mut images = self.images.of(&pool).map_err(refuse)?;
         let classes = data.classes.len();
-
-        let images = match self.labels {
-            Labels::True => images,
-            Labels::Served => {
-                let (rows, _) = answers(context, self.asked.as_ref(), &images, 0)?;
-                ImageSet { labels: predicted(&rows, classes), ..images }
-            }
-        };
+        if self.labels == Labels::Served {
+            let (rows, _) = answers(context, self.asked.as_ref(), &images, 0)?;
+            images.labels = predicted(&rows, classes);
+        }
         let targets = targets(self, context, &images, &data)?;
         let held = self.validation(images.len());
         let cut = images.len() - held;

@@ -12,8 +12,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy
-import onnxruntime
+try:
+    import numpy
+    import onnxruntime
+except ImportError:  # `--help` needs neither.
+    numpy = onnxruntime = None
 
 HERE = Path(__file__).parent
 # Network and side of the images.

@@ -59,7 +59,7 @@ impl CommandError {
         let help: Vec<String> =
             self.report.help().map(|help| help.to_string()).into_iter().chain(self.hint.clone()).collect();
         if !help.is_empty() {
-            text += &format!("\n  help: {}", help.join("; "));
+            text += &format!("\n  help: {}", help.join("\n  help: "));
         }
         ui::say(false, &text);
         match self.class {

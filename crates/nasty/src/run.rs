@@ -7,14 +7,17 @@ use crate::commands::{
 use crate::failure::{BUG, End, Result, STOPPED, Trouble};
 use crate::signals::Stop;
 use crate::ui;
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser, Subcommand};
+use nasty_teacher::lab::recipe_key;
+use nasty_teacher::numerics::Numerics;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 /// Make an image classifier undistillable, and measure how undistillable it is.
 ///
-/// Exit codes: 0 done, 1 a bug, 2 wrong usage or configuration, 3 bad data or checkpoint, 6 a loss that is not
-/// finite, 75 stopped with its state saved (the same command resumes), 130/143 killed before that.
+/// Exit codes: 0 done, 1 a bug, 2 wrong usage or configuration, 3 bad data or checkpoint, 4 an audit's condition
+/// for a failure holds, 6 a loss that is not finite, 75 stopped with its state saved (the same command resumes), 130/143 killed before that.
 #[derive(Parser)]
 #[command(name = "nasty", version, max_term_width = 110, arg_required_else_help = true)]
 struct Cli {
@@ -41,7 +44,7 @@ enum Command {
     /// Train a student that imitates a teacher
     Distill(single::DistillArgs),
     /// Measure how good a clone of a victim can be trained from its answers
-    Audit(Box<audit::AuditArgs>),
+    Audit(Box<audit::AuditCommand>),
     /// Measure a network's accuracy on a data set's test images
     Evaluate(evaluate::EvaluateArgs),
     /// Import weights from PyTorch: a checkpoint or a safetensors file
@@ -66,6 +69,7 @@ pub fn run() -> ExitCode {
     ExitCode::from(guarded(|| match parse_and_do() {
         Ok(End::Done) => 0,
         Ok(End::Stopped) => STOPPED,
+        Ok(End::Decided(code)) => code,
         Err(failure) => failure.show(),
     }))
 }
@@ -79,7 +83,7 @@ fn guarded(work: impl FnOnce() -> u8) -> u8 {
 }
 
 fn parse_and_do() -> Result<End> {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| with_key(error).exit());
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG").unwrap_or_else(|_| "warn".into()),
@@ -88,6 +92,7 @@ fn parse_and_do() -> Result<End> {
         .without_time()
         .with_target(false)
         .init();
+    warn_of_kernels();
     let stop =
         Stop::on_signals().map_err(|e| Trouble::bug(format!("cannot install signal handlers: {e}"), None))?;
     match &cli.command {
@@ -109,6 +114,35 @@ fn parse_and_do() -> Result<End> {
         Command::Completions(args) => completions::run(args, Cli::command()),
         Command::Man(args) => man::run(args, Cli::command()),
     }
+}
+
+/// A wrong name in the environment must not look like a choice that was followed.
+fn warn_of_kernels() {
+    let used = Numerics::here("flex").instruction_set;
+    if let Some(asked) = std::env::var_os("NASTY_KERNELS").filter(|asked| *asked != *used) {
+        tracing::warn!(
+            "NASTY_KERNELS is {}: expected avx512bf16, avx512, avx2 or baseline, and one that this machine has; using {used}",
+            asked.display()
+        );
+    }
+}
+
+/// The error for `--epochs 3` says how settings of a recipe are written.
+fn with_key(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
+    let Some(key) = Some(flag).filter(|flag| flag.starts_with("--")).and_then(|flag| recipe_key(flag)) else {
+        return error;
+    };
+    // The first word that is no option is the subcommand.
+    let key = match std::env::args().skip(1).find(|word| !word.starts_with('-')).as_deref() {
+        Some("train" | "undermine" | "distill") => key,
+        Some("run") => format!("recipe.{key}"),
+        _ => return error,
+    };
+    let tip = format!("settings are written KEY=VALUE, without dashes: {key}=VALUE").into();
+    error.remove(ContextKind::Suggested);
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    error
 }
 
 #[cfg(test)]

@@ -193,7 +193,8 @@ mod tests {
     use super::*;
 
     fn names(battery: Battery, defences: &str, random: bool) -> Vec<&'static str> {
-        let defences = if defences.is_empty() { Stack::default() } else { defences.parse().expect("a stack") };
+        let defences =
+            if defences.is_empty() { Stack::default() } else { defences.parse().expect("a stack") };
         let at = Circumstances { defences: &defences, random };
         battery.thieves(Profile::B, at).iter().map(|member| member.thief.name()).collect()
     }

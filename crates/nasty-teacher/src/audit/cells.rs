@@ -111,10 +111,11 @@ impl<'a> Cell<'a> {
         self.first().in_verdict && self.measured().next().is_some()
     }
 
-    /// Whether it was trained under the conditions of `other`; a budget of queries is none without a victim.
+    /// Whether it was trained under the conditions of `other`.
     pub fn comparable(&self, other: &Row) -> bool {
         let row = self.first();
-        let budget = row.signal == Signal::Nothing || row.budget == other.budget;
+        let fixed = row.signal == Signal::Nothing && row.budget == 0;
+        let budget = fixed || row.budget == other.budget;
         budget && row.student == other.student && row.share == other.share
     }
 
@@ -126,7 +127,10 @@ impl<'a> Cell<'a> {
 }
 
 /// The cell with the best mean accuracy of those that `wanted` admits; the first of equal ones.
-pub fn best<'c, 'a>(cells: &'c [Cell<'a>], wanted: impl Fn(&Cell<'a>) -> bool) -> Option<&'c Cell<'a>> {
+pub(super) fn best<'c, 'a>(
+    cells: &'c [Cell<'a>],
+    wanted: impl Fn(&Cell<'a>) -> bool,
+) -> Option<&'c Cell<'a>> {
     let mut best: Option<(&Cell<'a>, f64)> = None;
     for cell in cells.iter().filter(|cell| wanted(cell)) {
         if let Some(mean) = cell.mean().filter(|mean| best.is_none_or(|(_, top)| *mean > top)) {
@@ -137,6 +141,6 @@ pub fn best<'c, 'a>(cells: &'c [Cell<'a>], wanted: impl Fn(&Cell<'a>) -> bool) -
 }
 
 /// Whether a cell is a clone by someone who asks: of the battery, measured, against `against`.
-pub fn asks(cell: &Cell<'_>, against: Against) -> bool {
+pub(super) fn asks(cell: &Cell<'_>, against: Against) -> bool {
     cell.counts() && cell.first().against == against && cell.first().signal != Signal::Nothing
 }

@@ -37,7 +37,7 @@ pub struct Point {
 }
 
 /// The curve against `against` with the student and the share of the data of `worst`; none without points.
-pub fn curve(report: &Report, cells: &[Cell<'_>], worst: &Row, against: Against) -> Option<Curve> {
+pub(super) fn curve(report: &Report, cells: &[Cell<'_>], worst: &Row, against: Against) -> Option<Curve> {
     let mut budgets: Vec<u64> = cells.iter().map(|cell| cell.first().budget).filter(|b| *b > 0).collect();
     budgets.sort_unstable();
     budgets.dedup();

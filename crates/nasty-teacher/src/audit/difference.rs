@@ -47,7 +47,7 @@ impl Difference {
 }
 
 /// `a − b`; none if they have no seed in common.
-pub fn difference(
+pub(super) fn difference(
     report: &Report,
     what: impl Into<String>,
     a: &Cell<'_>,
@@ -102,7 +102,7 @@ pub fn difference(
 }
 
 /// Fills in Holm's correction over all of `differences`, for each of the two tests.
-pub fn correct(differences: &mut [Difference]) {
+pub(super) fn correct(differences: &mut [Difference]) {
     let over = |p: fn(&Difference) -> Option<f64>, set: fn(&mut Difference, f64), all: &mut [Difference]| {
         let at: Vec<usize> = (0..all.len()).filter(|i| p(&all[*i]).is_some()).collect();
         let adjusted = holm(&at.iter().filter_map(|i| p(&all[*i])).collect::<Vec<_>>());
@@ -114,7 +114,7 @@ pub fn correct(differences: &mut [Difference]) {
 
 /// The 95 % interval of a statistic of the accuracies of `cells` over seeds and images drawn with replacement, the same for
 /// all; none without at least two seeds that all have, or without the images' results.
-pub fn bootstrap(
+pub(super) fn bootstrap(
     report: &Report,
     cells: &[&Cell<'_>],
     statistic: impl Fn(&[f64]) -> f64,

@@ -241,7 +241,7 @@ fn no_victim_needed(verdict: &Verdict) -> Flag {
         alone.thief
     );
     if raised {
-        text += " A thief with such data gains nothing by asking: there is nothing to protect here.";
+        text += " A thief who has such labelled images gains nothing by asking: there is nothing to protect here.";
     }
     Flag::new(id, title, false, raised, text)
 }

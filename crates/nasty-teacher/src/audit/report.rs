@@ -253,7 +253,8 @@ pub struct Row {
     pub profile: Profile,
     /// Architecture of the clone.
     pub student: String,
-    /// The rung of the ladder of budgets, queries; 0 without a victim.
+    /// The rung of the ladder of budgets: images asked about. For a floor that needs no victim, the images it has with labels; 0
+    /// for one that always has the same.
     pub budget: u64,
     /// Queries charged: images answered, repeats and views included.
     pub queries: u64,

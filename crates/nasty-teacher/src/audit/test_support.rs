@@ -191,3 +191,46 @@ pub(crate) fn defended() -> Report {
     });
     report
 }
+
+/// A report with everything that a page shows: a ladder of budgets, clones that failed, an extra, and a flag that is raised.
+pub(crate) fn sample() -> Report {
+    use Against::{Undefended as Clean, Victim};
+    use Signal::{PredictedClass, Probabilities};
+    let mut report = defended();
+    report.protocol.budgets = vec![100, 300, 1000];
+    for (budget, hard, soft) in [(100, 0.60, 0.55), (300, 0.74, 0.73)] {
+        let rung =
+            |name, against, signal, accuracy| Thief { budget, ..Thief::new(name, against, signal, accuracy) };
+        add(
+            &mut report,
+            &[
+                rung("hard-label", Victim, PredictedClass, hard),
+                rung("class-mean", Victim, Probabilities, soft),
+                rung("hard-label", Clean, PredictedClass, hard),
+                rung("kd", Clean, Probabilities, hard + 0.05),
+            ],
+        );
+    }
+    add(
+        &mut report,
+        &[
+            Thief::new("pool", Victim, Probabilities, 0.4),
+            Thief::new("recovery", Victim, Probabilities, 0.81),
+            Thief::new("dkd", Victim, Probabilities, 0.79),
+        ],
+    );
+    for row in &mut report.rows {
+        match row.thief.as_str() {
+            "pool" => row.outcome = Outcome::Skipped { reason: "there is no pool of other images".into() },
+            "recovery" if row.seed == 2 => {
+                row.outcome = Outcome::NoEvidence { reason: "the loss was not finite in epoch 3".into() };
+            }
+            "dkd" => row.in_verdict = false,
+            _ => {}
+        }
+        if let (Outcome::Ok(m), "class-mean") = (&mut row.outcome, row.thief.as_str()) {
+            m.settings = vec![Setting { name: "temperature".into(), value: 20.0, edge: Some(Edge::High) }];
+        }
+    }
+    report
+}

@@ -11,7 +11,7 @@ const BEHIND: f64 = 0.1;
 
 /// What the check of the thieves found.
 #[derive(Debug)]
-pub struct Working {
+pub(super) struct Working {
     /// Every thief that was checked, with the first reason why it failed; none if it works under some conditions.
     checked: Vec<(String, Option<String>)>,
 }
@@ -19,7 +19,7 @@ pub struct Working {
 impl Working {
     /// Checks every thief of the battery: against the victim without its defences, or against the victim where that was not
     /// asked. Against a defended victim only chance counts as a failure: to be behind the best may be what the defence does.
-    pub fn of(report: &Report, cells: &[Cell<'_>]) -> Self {
+    pub(super) fn of(report: &Report, cells: &[Cell<'_>]) -> Self {
         let known = cells.iter().any(|cell| asks(cell, Against::Undefended));
         let against = if known { Against::Undefended } else { Against::Victim };
         let undefended = report.victim.undefended.as_ref().map(|u| u.accuracy);
@@ -52,12 +52,12 @@ impl Working {
     }
 
     /// The thieves that work nowhere, with the reason.
-    pub fn failed(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(super) fn failed(&self) -> impl Iterator<Item = (&str, &str)> {
         self.checked.iter().filter_map(|(thief, reason)| Some((thief.as_str(), reason.as_deref()?)))
     }
 
     /// Whether any thief works.
-    pub fn any(&self) -> bool {
+    pub(super) fn any(&self) -> bool {
         self.checked.iter().any(|(_, reason)| reason.is_none())
     }
 }

@@ -63,7 +63,7 @@ pub enum DataError {
         help: String,
     },
     /// Another process is at work there.
-    #[error("another process fetches into {folder}")]
+    #[error("another process is already downloading into {folder}")]
     #[diagnostic(help("wait until it has finished"))]
     Busy {
         /// The folder.

@@ -31,6 +31,7 @@ mod task_file;
 mod tasks;
 mod thief_result;
 mod weights;
+mod words;
 mod workplace;
 
 pub use answer_log::{AnswerLog, Question, Whose};
@@ -54,5 +55,6 @@ pub use run::Run;
 pub use store::{ListedRun, Store, StoreError};
 pub use task::{Task, Work};
 pub use thief_result::{Alike, ThiefResult};
-pub use weights::{Fitted, KnownNormalisation, Misfit, fit, load_network};
+pub use weights::{Fitted, KnownNormalisation, Misfit, fit, load_network, network_folder};
+pub use words::recipe_key;
 pub use workplace::{Workplace, digest, normalisation_of};

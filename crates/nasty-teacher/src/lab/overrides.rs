@@ -1,5 +1,6 @@
 //! `key.path=value` changes to a recipe. An unknown key is an error that suggests the nearest known one.
 
+use super::words::{in_words, leaves, nearest};
 use crate::training::{Loss, NetworkRef, Objective, Optimiser, Recipe, Schedule};
 use miette::Diagnostic;
 use serde::Serialize;
@@ -116,9 +117,9 @@ pub(super) fn change<T: Serialize + DeserializeOwned>(
     };
     if let Some((field, kind)) = whole {
         tree.insert(field.to_owned(), kind.expect("plain data"));
-        return serde_json::from_value(Value::Object(tree)).map_err(|e| refused(&e.to_string()));
+        return serde_json::from_value(Value::Object(tree)).map_err(|e| refused(&in_words(&e.to_string())));
     }
-    let known = keys(&tree, "");
+    let known = leaves(&tree, "");
     if !known.iter().any(|k| k == key) {
         let nearest = nearest(key, known.iter().map(String::as_str)).unwrap_or_default().to_owned();
         return Err(OverrideError::Unknown { key: key.to_owned(), nearest });
@@ -133,7 +134,7 @@ pub(super) fn change<T: Serialize + DeserializeOwned>(
     serde_path_to_error::deserialize(Value::Object(tree)).map_err(|e| OverrideError::Value {
         key: key.to_owned(),
         value: text,
-        reason: e.inner().to_string(),
+        reason: in_words(&e.inner().to_string()),
     })
 }
 
@@ -158,27 +159,6 @@ pub(super) fn value(text: &str) -> Value {
     }
     let parsed: Option<Map<String, Value>> = toml::from_str(&format!("x = {text}")).ok();
     parsed.and_then(|mut m| m.remove("x")).unwrap_or_else(|| Value::String(text.to_owned()))
-}
-
-/// Dotted paths of all leaves.
-pub(super) fn keys(tree: &Map<String, Value>, prefix: &str) -> Vec<String> {
-    tree.iter()
-        .flat_map(|(name, value)| {
-            let path = format!("{prefix}{name}");
-            match value {
-                Value::Object(inner) => keys(inner, &format!("{path}.")),
-                _ => vec![path],
-            }
-        })
-        .collect()
-}
-
-/// The candidate with the smallest edit distance; a key's last part counts as the key too.
-pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    candidates.min_by_key(|candidate| {
-        let last = candidate.rsplit('.').next().unwrap_or(candidate);
-        strsim::levenshtein(word, candidate).min(strsim::levenshtein(word, last))
-    })
 }
 
 #[cfg(test)]
@@ -225,7 +205,10 @@ mod tests {
         };
         assert_eq!(message(&["epoch=3"]), "no key `epoch` in this recipe | did you mean `epochs`?");
         assert!(message(&["temprature=3"]).contains("`objective.temperature`"));
-        assert!(message(&["epochs=three"]).contains("`epochs` cannot be three: invalid type"));
+        assert!(
+            message(&["epochs=three"])
+                .contains("`epochs` cannot be three: expected a whole number, 0 or more")
+        );
         assert!(message(&["optimiser.kind=lion"]).contains("expected sgd or adam"));
         assert!(message(&["epochs"]).contains("expected KEY=VALUE"));
         assert!(message(&["batch=1"]).contains("expected at least 2"));

@@ -245,9 +245,14 @@ impl Store {
             if records.iter().any(|record| record.tasks.contains_key(&hash)) {
                 continue;
             }
-            // What is no run, or the result of an attack or an analysis, is passed over.
-            if let Ok(Some(result)) = self.run(&hash).result() {
-                runs.push(SingleRun { recipe: self.recipe_of(&hash), hash, result });
+            match self.run(&hash).result() {
+                Ok(Some(result)) => runs.push(SingleRun { recipe: self.recipe_of(&hash), hash, result }),
+                // What is no run, or the result of an attack or an analysis, is passed over.
+                Ok(None) => {}
+                Err(error) if self.run(&hash).other_result::<Value>().is_err() => {
+                    tracing::warn!("{error}; the report leaves this run out");
+                }
+                Err(_) => {}
             }
         }
         runs.sort_by(|a, b| a.hash.cmp(&b.hash));

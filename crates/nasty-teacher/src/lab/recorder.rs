@@ -57,8 +57,11 @@ fn scalars(writer: &mut EventWriter, row: &EpochRow) -> Result<(), EventError> {
         ("train/learning rate", row.learning_rate as f32),
     ];
     if let Some(selection) = &row.selection {
-        values.push(("held-out/accuracy", selection.accuracy as f32));
-        values.push(("held-out/loss", selection.loss as f32));
+        let [accuracy, loss] = match selection.test {
+            true => ["test/accuracy", "test/loss"],
+            false => ["held-out/accuracy", "held-out/loss"],
+        };
+        values.extend([(accuracy, selection.accuracy as f32), (loss, selection.loss as f32)]);
     }
     writer.scalars(row.step as u64, &values)
 }

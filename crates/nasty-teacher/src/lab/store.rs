@@ -39,7 +39,7 @@ const HASH_DIGITS: usize = 16;
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum StoreError {
     /// The file system refused.
-    #[error("{path}: {source}")]
+    #[error("cannot read or write {path}: {source}")]
     Io {
         /// The file or folder.
         path: PathBuf,

@@ -7,7 +7,7 @@ use crate::nets::{self, Input, NetError, Network, NetworkConfig};
 use burn::tensor::Device;
 use miette::Diagnostic;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// How images were normalised when weights were trained; as text, `imagenet`, `none`, or a data set's name.
@@ -85,12 +85,20 @@ pub fn load_network(
     store: &Path,
     device: &Device,
 ) -> Result<(Network, NetworkConfig), JobError> {
+    Ok(nets::load(&network_folder(reference, store)?, device)?)
+}
+
+/// The folder of the network that `reference` means, as [`load_network`] takes it.
+///
+/// # Errors
+/// [`JobError`] if neither a folder nor a run is called so.
+pub fn network_folder(reference: &str, store: &Path) -> Result<PathBuf, JobError> {
     let folder = Path::new(reference);
     if folder.join(nets::CONFIG_FILE).is_file() {
-        return Ok(nets::load(folder, device)?);
+        return Ok(folder.to_owned());
     }
     let store = Store::look(store);
-    Ok(nets::load(&store.network(&store.resolve(reference)?), device)?)
+    Ok(store.network(&store.resolve(reference)?))
 }
 
 /// A network whose outputs are in the order of a data set's classes.

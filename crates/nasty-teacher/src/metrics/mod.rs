@@ -2,7 +2,7 @@
 //!
 //! Each row is one image's class probabilities; any type that gives a slice of f64 works. Ties go to the lowest class.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 mod accuracy;
 mod bits;
@@ -30,7 +30,7 @@ pub use seeds::{SeedMean, paired_t, seed_mean};
 pub use wilson::wilson;
 
 /// An interval of a number, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Interval {
     /// Its lower end.

@@ -1,16 +1,18 @@
 //! Tables, plots and pages: turns plain data into one self-contained HTML page, and into tables in other formats.
 //!
-//! Except for `networks`, `experiment` and `quickstart`, nothing here knows about networks, recipes or the store.
+//! Except for `audit`, `networks`, `experiment` and `quickstart`, nothing here knows about networks, recipes or the store.
 //! Missing and non-finite numbers are part of the data (a student that could not be trained is a result): they are
 //! shown as gaps and as `NaN`, and never cause a panic.
 
 mod error;
 mod number;
 mod page;
+mod page_markdown;
 mod pixels;
 mod plots;
 mod table;
 
+pub mod audit;
 pub mod experiment;
 pub mod networks;
 pub mod quickstart;

@@ -6,13 +6,13 @@ use crate::nets::Overview;
 /// A row a network: parameters, multiply-accumulates, allowed sides, other names.
 pub fn list(overviews: &[Overview]) -> Table {
     let title = overviews.first().map_or_else(String::new, |first| {
-        let side = first.input.side;
-        format!("{} classes, images of {}×{side}×{side}", first.classes, first.input.channels)
+        format!("{} classes, images of {} channels", first.classes, first.input.channels)
     });
     let row = |o: &Overview| {
         vec![
             Cell::text(o.architecture.to_string()),
             Cell::text(thousands(o.parameters as u64)),
+            Cell::text(o.input.side.to_string()),
             Cell::text(thousands(o.macs)),
             Cell::text(format!("{}–{}", o.sides[0], o.sides[1])),
             Cell::text(o.aliases.join(", ")),
@@ -23,8 +23,9 @@ pub fn list(overviews: &[Overview]) -> Table {
         columns: vec![
             Column::text("network"),
             Column::number("parameters", ""),
-            Column::number("multiply-accumulates an image", ""),
             Column::number("side", "pixels"),
+            Column::number("multiply-accumulates at that side", ""),
+            Column::number("sides", "pixels"),
             Column::text("other names"),
         ],
         rows: overviews.iter().map(row).collect(),

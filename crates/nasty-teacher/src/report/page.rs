@@ -234,7 +234,7 @@ fn anchor(wanted: &str, taken: &mut HashSet<String>) -> String {
 }
 
 /// Replaces what neither HTML nor XML allows in a document, such as NUL and escape characters.
-fn legal(c: char) -> char {
+pub(super) fn legal(c: char) -> char {
     match c {
         '\t' | '\n' | '\r' => c,
         c if c.is_control() || matches!(c as u32 & 0xFFFF, 0xFFFE | 0xFFFF) => char::REPLACEMENT_CHARACTER,

@@ -41,7 +41,7 @@ pub fn table(findings: &Findings) -> Table {
         ],
         rows: rows.collect(),
         note: Some(format!(
-            "Difference: of the nasty teacher to the normal one, of a student to the same network trained alone. Seed {}.",
+            "Difference: the nasty teacher against the normal one, a student against the same network trained alone. Seed {}.",
             words::list(&seeds)
         )),
         marks: damaged.map(|row| Mark { row, column: None, tone: Tone::Bad }).into_iter().collect(),

@@ -2,6 +2,8 @@
 
 mod formats;
 
+pub(super) use formats::markdown;
+
 use askama::Template;
 
 use super::ReportError;

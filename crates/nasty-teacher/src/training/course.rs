@@ -28,6 +28,16 @@ pub struct Selection {
     pub accuracy: f64,
     /// Mean cross entropy, nats.
     pub loss: f64,
+    /// Whether these are test images (published parity), not held-out ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
+}
+
+impl Selection {
+    /// What its images are: `test` or `held-out`.
+    pub fn images(&self) -> &'static str {
+        if self.test { "test" } else { "held-out" }
+    }
 }
 
 /// Where a run stands.

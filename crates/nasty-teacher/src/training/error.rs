@@ -10,7 +10,7 @@ use miette::Diagnostic;
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum TrainError {
     /// A loss or a weight is NaN or infinite.
-    #[error("the {what} became {loss} at epoch {epoch}, step {step} of recipe {recipe}")]
+    #[error("the {what} became {loss} in epoch {}, step {} of recipe {recipe}", .epoch + 1, .step + 1)]
     #[diagnostic(help("{advice}"))]
     NotFinite {
         /// What is not finite, such as `loss`, `held-out loss` or `weights`.

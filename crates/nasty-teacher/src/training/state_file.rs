@@ -40,7 +40,9 @@ pub enum StateError {
         found: String,
     },
     /// The file is whole, but of another version of this program.
-    #[error("{path}: a saved state of format {found}; this version continues states of format {FORMAT}")]
+    #[error(
+        "{path} is a saved state of format {found}, but this version can only continue states of format {FORMAT}"
+    )]
     #[diagnostic(help(
         "finish the run with the version that began it, or delete this file to start the run again from its first epoch"
     ))]
@@ -52,7 +54,7 @@ pub enum StateError {
     },
     /// The run was begun with another network under the same name.
     #[error(
-        "{path}: the run was begun with {began}, now there is {now}; going on would mix the answers of two networks"
+        "{path}: the run began with {began}, but the weights there are now {now}; continuing would mix the answers of two networks"
     )]
     #[diagnostic(help(
         "restore the earlier weights to resume, or delete this file to start the run again from its first epoch"

@@ -191,11 +191,9 @@ impl Trainer<'_> {
         let network = network.valid().with_precision(Precision::F32);
         let logits = all_logits(&network, self.normalisation, images, &self.device);
         let e = evaluate(&logits, &images.labels, network.classes());
-        let accuracy = match self.recipe.parity {
-            Parity::Exact => e.accuracy,
-            Parity::Published => e.batch_averaged_accuracy,
-        };
-        Some(Selection { accuracy, loss: e.loss })
+        let test = self.recipe.parity == Parity::Published;
+        let accuracy = if test { e.batch_averaged_accuracy } else { e.accuracy };
+        Some(Selection { accuracy, loss: e.loss, test })
     }
 }
 
@@ -262,7 +260,7 @@ impl Work for Training<'_> {
         let recipe = self.trainer.recipe;
         let selection = self.trainer.select(network);
         if let Some(now) = &selection {
-            let what = if recipe.parity == Parity::Published { "test loss" } else { "held-out loss" };
+            let what = if now.test { "test loss" } else { "held-out loss" };
             finite(what, now.loss, || advice(recipe))?;
             let better = position.best.is_none_or(|before| now.accuracy > before.accuracy);
             if recipe.keep == Keep::Best && better {
@@ -295,6 +293,6 @@ fn advice(recipe: &Recipe) -> String {
     if recipe.clip_norm.is_none() {
         tries.push("clip_norm=1".to_owned());
     }
-    tries.push(format!("a smaller learning_rate (now {})", recipe.learning_rate));
+    tries.push(format!("a smaller learning_rate (now {:?})", recipe.learning_rate));
     format!("try {}", tries.join(", or "))
 }

@@ -1,24 +1,48 @@
 //! `nasty audit`.
 
+use super::compare::{self, CompareArgs};
 use super::place::{PlaceArgs, named};
-use crate::failure::{End, Result, Trouble};
+use super::record::{self, RecordArgs};
+use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, PlanWatcher};
-use clap::{Args, value_parser};
+use clap::{Args, Subcommand, value_parser};
 use nasty_teacher::audit::{
-    AuditEnd, Battery, Condition, Request, Schedule, Subject, Verdict, carry_out, to_json, verdict,
+    AuditEnd, Battery, Condition, Request, Schedule, Subject, carry_out, decide, verdict,
 };
 use nasty_teacher::data::DataName;
 use nasty_teacher::defences::Stack;
 use nasty_teacher::lab::{AskOptions, Calibration, Executor, Local, Plan, Planned, ThiefResult, Workplace};
 use nasty_teacher::nets::Architecture;
+use nasty_teacher::report::audit::{Options, write};
 use nasty_teacher::victim::Interface;
-use nasty_teacher::write_whole;
 use std::path::PathBuf;
 
 /// Arguments of `nasty audit`.
 #[derive(Args)]
-pub struct AuditArgs {
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    subcommand_help_heading = "With finished audits"
+)]
+pub struct AuditCommand {
+    #[command(subcommand)]
+    finished: Option<Finished>,
+    #[command(flatten)]
+    audit: Option<AuditArgs>,
+}
+
+#[derive(Subcommand)]
+enum Finished {
+    /// Put audits side by side, by what their victims cost honest users
+    Compare(CompareArgs),
+    /// Write an audit's entry of a public list
+    Record(RecordArgs),
+}
+
+/// Arguments of an audit.
+#[derive(Args)]
+struct AuditArgs {
     /// A run's hash or folder, or an imported network's folder
     victim: String,
     /// Data set, such as cifar10: clones are tested on its test images
@@ -62,7 +86,13 @@ pub struct AuditArgs {
     steps: Option<u32>,
     /// Exit with code 4 if this holds, such as 'clone >= 0.95*victim'
     #[arg(long, value_name = "CONDITION", value_parser = condition)]
-    fail_on: Vec<Condition>,
+    fail_on: Option<Condition>,
+    /// Write SARIF 2.1.0 for code scanners
+    #[arg(long, value_name = "FILE")]
+    sarif: Option<PathBuf>,
+    /// Write JUnit's XML for continuous integration
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     /// Train clones even of a victim that is at chance or far from its claim
     #[arg(long)]
     regardless: bool,
@@ -79,8 +109,19 @@ pub struct AuditArgs {
     place: PlaceArgs,
 }
 
-/// Audits a victim and writes the report.
-pub fn run(args: &AuditArgs, stop: &Stop) -> Result<End> {
+/// Audits a victim and writes the report, or does something with finished audits.
+pub fn run(command: &AuditCommand, stop: &Stop) -> Result<End> {
+    match (&command.finished, &command.audit) {
+        (Some(Finished::Compare(args)), _) => compare::run(args),
+        (Some(Finished::Record(args)), _) => record::run(args),
+        (None, Some(args)) => audit(args, stop),
+        (None, None) => {
+            Err(Trouble::usage("expected a victim, found none", Some("see `nasty audit --help`")).into())
+        }
+    }
+}
+
+fn audit(args: &AuditArgs, stop: &Stop) -> Result<End> {
     let quiet = args.place.machine.quiet;
     let workplace = if args.dry_run { args.place.look()? } else { args.place.open()? };
     let subject = Subject::open(request(args), &workplace)?;
@@ -92,37 +133,42 @@ pub fn run(args: &AuditArgs, stop: &Stop) -> Result<End> {
     }
     let mut execute = |plan: &Plan| {
         let told = |planned: &Planned| told(&workplace, planned);
-        let watcher = PlanWatcher::new(plan.tasks.len(), quiet, stop.clone(), &told);
+        let watcher = PlanWatcher::new(plan.tasks.len(), quiet, stop.clone(), &told).briefly();
         let ends = Local { worker: &workplace, jobs: args.jobs.into() }.execute(plan, &watcher);
         watcher.finish();
         ends
     };
     let AuditEnd { report, stopped, refused, mut failures } =
-        carry_out(&subject, &workplace, &command(), args.regardless, &mut execute)?;
-    let verdict = report.as_ref().map(verdict);
-    if let Some((report, verdict)) = report.as_ref().zip(verdict.as_ref()) {
-        std::fs::create_dir_all(&args.out).map_err(|e| Trouble::refused(args.out.display(), &e))?;
-        let file = args.out.join("report.json");
-        write_whole(&file, to_json(report, verdict).as_bytes())
-            .map_err(|e| Trouble::refused(file.display(), &e))?;
-        ui::data(&format!("report   {}", file.display()))?;
+        carry_out(&subject, &workplace, &typed(), args.regardless, &mut execute)?;
+    let mut code = None;
+    if let Some(report) = report {
+        let verdict = verdict(&report);
+        let decision = decide(&verdict, report.made.complete, args.fail_on.as_ref());
+        code = Some(decision.exit_code());
+        let (fail_on, sarif, junit) = (args.fail_on.clone(), args.sarif.clone(), args.junit.clone());
+        let written = write(&report, &verdict, &args.out, &Options { decision, fail_on, sarif, junit })?;
+        ui::data(&written.text)?;
+        ui::data(&format!("\nreport   {}", written.page.display()))?;
     }
     if let Some(why) = refused {
-        let help = "give the right layout or data set, or --regardless to train clones all the same";
+        let help = "give the right victim, data set or claim; --regardless trains clones all the same";
         return Err(Trouble::data(why, Some(help)).into());
     }
     if !failures.is_empty() {
         let first = failures.remove(0);
-        for other in failures {
-            crate::failure::CommandError::from(other).show();
-        }
+        failures.into_iter().for_each(|other| {
+            CommandError::from(other).show();
+        });
         return Err(first.into());
     }
-    if stopped {
-        ui::say(quiet, "stopped; all states are saved, the same command resumes");
-        return Ok(End::Stopped);
+    match code {
+        _ if stopped => {
+            ui::say(quiet, "stopped; all states are saved, the same command resumes");
+            Ok(End::Stopped)
+        }
+        Some(code) => Ok(End::Decided(code)),
+        None => Ok(End::Done),
     }
-    Ok(End::Done)
 }
 
 fn request(args: &AuditArgs) -> Request {
@@ -175,7 +221,7 @@ fn told(workplace: &Workplace, planned: &Planned) -> String {
 }
 
 /// The command as it was typed.
-fn command() -> String {
+fn typed() -> String {
     let words = std::env::args().skip(1).map(|word| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/+%@".contains(c);
         if !word.is_empty() && word.chars().all(plain) {

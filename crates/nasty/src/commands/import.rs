@@ -66,7 +66,7 @@ pub fn run(args: &ImportArgs) -> Result<End> {
     };
     let labels = args.labels.as_ref().map(|path| {
         let text = std::fs::read_to_string(path);
-        let text = text.map_err(|e| Trouble::usage(format!("cannot read {}: {e}", path.display()), None))?;
+        let text = text.map_err(|e| Trouble::refused(format!("cannot read {}", path.display()), &e))?;
         // A line behind the last name names nothing.
         let names = text.trim_end().lines().map(|line| line.trim().to_owned()).collect();
         Ok::<Vec<String>, Trouble>(names)

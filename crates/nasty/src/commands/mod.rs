@@ -1,6 +1,8 @@
 //! One file per subcommand.
 
 pub mod audit;
+pub mod card;
+pub mod compare;
 pub mod completions;
 pub mod data;
 pub mod devices;
@@ -13,6 +15,7 @@ pub mod man;
 pub mod networks;
 pub mod place;
 pub mod quickstart;
+pub mod record;
 pub mod report;
 pub mod single;
 pub mod work;

@@ -16,9 +16,9 @@ pub struct NetworksArgs {
     /// Number of classes
     #[arg(long, default_value_t = 10, value_name = "N")]
     classes: usize,
-    /// Side of the images in pixels
-    #[arg(long, default_value_t = 32, value_name = "PIXELS")]
-    side: usize,
+    /// Side of the images in pixels [default: the side that each network was made for, 32 or 224]
+    #[arg(long, value_name = "PIXELS")]
+    side: Option<usize>,
     /// Channels of the images: 1 or 3
     #[arg(long, default_value_t = 3, value_name = "N")]
     channels: usize,
@@ -29,8 +29,9 @@ pub struct NetworksArgs {
 
 /// Lists the networks, or the layers of one.
 pub fn run(args: &NetworksArgs) -> Result<End> {
-    let input = Input { channels: args.channels, side: args.side };
     let overview = |architecture: Architecture| {
+        let side = args.side.unwrap_or_else(|| architecture.usual_side());
+        let input = Input { channels: args.channels, side };
         let usage = |e: NetError| Trouble::usage(e.to_string(), None);
         architecture.overview(args.classes, input).map_err(usage)
     };

@@ -16,18 +16,32 @@ pub struct ReportArgs {
     /// Folder for index.html, report.json, the figures and the tables
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
-    /// Folder of the runs, where an experiment is named
-    #[arg(long, default_value = "runs", value_name = "DIR")]
-    store: PathBuf,
+    /// Folder of the runs, where an experiment is named [default: runs]
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
 }
 
 /// Writes a report of everything that was run in a store, single runs too, or of one experiment.
 pub fn run(args: &ReportArgs) -> Result<End> {
     let given = Path::new(&args.what);
     let is_store = given.is_dir();
-    let folder = if is_store { given } else { &args.store };
+    let folder = match &args.store {
+        Some(store) if is_store => {
+            let message = format!(
+                "{} is a folder of runs itself; --store names {} as well",
+                args.what,
+                store.display()
+            );
+            return Err(Trouble::usage(message, Some("give one of them")).into());
+        }
+        _ if is_store => given,
+        Some(store) => store,
+        None => Path::new("runs"),
+    };
     if !folder.is_dir() {
-        return Err(no_experiment(format!("no folder and no store is called {}", folder.display())));
+        let message =
+            format!("{} is no folder, and there is no folder of runs {}", args.what, folder.display());
+        return Err(no_experiment(message));
     }
     let store = Store::look(folder);
     let wanted = |record: &Record| is_store || record.name == args.what;

@@ -241,10 +241,10 @@ impl DataFree<'_> {
         let DataFreeRecipe { learning_rate, generator, .. } = self.recipe;
         match whose {
             Whose::Generator => format!(
-                "the generator's: try a smaller generator.learning_rate (now {}), or smaller weights",
+                "the generator's: try a smaller generator.learning_rate (now {:?}), or smaller weights",
                 generator.learning_rate
             ),
-            Whose::Student => format!("the student's: try a smaller learning_rate (now {learning_rate})"),
+            Whose::Student => format!("the student's: try a smaller learning_rate (now {learning_rate:?})"),
         }
     }
 }
@@ -310,7 +310,7 @@ impl Work for Attacking<'_> {
         let recipe = self.attack.recipe;
         let selection = (recipe.parity == Parity::Published).then(|| {
             let e = self.attack.test(&student.valid());
-            Selection { accuracy: e.batch_averaged_accuracy, loss: e.loss }
+            Selection { accuracy: e.batch_averaged_accuracy, loss: e.loss, test: true }
         });
         if let Some(now) = &selection {
             finite("test loss", now.loss, || self.attack.advice(Whose::Student))?;

@@ -182,3 +182,13 @@ fn decisions_end_with_their_exit_codes() {
     assert_eq!(undecided.exit_code(), 3);
     assert!(condition("clone > 0.83").holds_for(&found, 0.8) == Ok(false));
 }
+
+#[test]
+fn a_floor_has_as_many_images_as_the_clone() {
+    let mut report = with(&[Thief::new("kd", Victim, Probabilities, 0.84)]);
+    let alone = |budget, accuracy| Thief { budget, ..Thief::new("alone", Nobody, Nothing, accuracy) };
+    add(&mut report, &[alone(10_000, 0.88), alone(1000, 0.8)]);
+    let floor = verdict(&report).alone.expect("a floor");
+    assert_eq!(floor.budget, 1000);
+    close(floor.accuracy.mean, 0.8);
+}

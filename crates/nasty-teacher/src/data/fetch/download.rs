@@ -71,12 +71,14 @@ pub(super) fn download(
             Ok(true) => "the connection ended too early".to_owned(),
             Ok(false) => return Ok(false),
             Err(Trouble::Disk(error)) => return Err(DataError::io(part)(error)),
-            Err(Trouble::Server(Failure::Lasting(problem))) => return Err(network(address, problem)),
+            Err(Trouble::Server(Failure::Lasting(problem))) => {
+                return Err(given_up(address, problem, part, have));
+            }
             Err(Trouble::Server(Failure::Passing(problem))) => problem,
         };
         fruitless = if have > before { 0 } else { fruitless + 1 };
         if fruitless >= patience.tries {
-            return Err(network(address, problem));
+            return Err(given_up(address, problem, part, have));
         }
         if have != file.bytes && !pause(patience.pause * 2u32.pow(fruitless.saturating_sub(1)), progress) {
             return Ok(false);
@@ -87,8 +89,17 @@ pub(super) fn download(
     Ok(true)
 }
 
-fn network(address: &str, problem: String) -> DataError {
-    let help = "the partial download is kept, and the same command resumes it".into();
+/// The error of a download that ends after `have` bytes.
+fn given_up(address: &str, problem: String, part: &Path, have: u64) -> DataError {
+    let help = match have {
+        0 => {
+            // An empty file is no partial download; where it cannot be removed, it does no harm.
+            let _ = std::fs::remove_file(part);
+            "nothing was downloaded: see whether the address is right and can be reached from this machine"
+                .into()
+        }
+        _ => "the partial download is kept, and the same command resumes it".into(),
+    };
     DataError::Network { address: address.into(), problem, help }
 }
 

@@ -5,6 +5,8 @@ mod server;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use miette::Diagnostic as _;
+
 use self::server::{Manner, Server};
 use super::*;
 
@@ -139,7 +141,8 @@ impl Place {
     }
 
     fn fails(&self, base: &str, parts: &[&str]) {
-        let error = self.fetch(base, &mut Watch::default()).unwrap_err().to_string();
+        let error = self.fetch(base, &mut Watch::default()).unwrap_err();
+        let error = format!("{error} | {}", error.help().map(|help| help.to_string()).unwrap_or_default());
         for part in parts {
             assert!(error.contains(part), "{error} without {part}");
         }
@@ -254,8 +257,9 @@ fn a_busy_server_is_asked_again_and_a_refusal_is_final() {
     place.fails(&server.base, &["status 503"]);
     assert_eq!(server.requests().len(), 3);
     let server = place.serve(Manner { statuses: vec![404], ..Manner::default() });
-    place.fails(&server.base, &["set.tar.gz: the server answers with status 404"]);
+    place.fails(&server.base, &["set.tar.gz: the server answers with status 404", "nothing was downloaded"]);
     assert_eq!(server.requests().len(), 1);
+    assert!(!place.path("set.tar.gz.part").exists());
 }
 
 #[test]
@@ -326,7 +330,7 @@ fn two_fetches_do_not_mix() {
     let place = Place::new();
     fs::create_dir_all(place.path("")).unwrap();
     let lock = lock(&place.path("")).unwrap();
-    place.fails("http://127.0.0.1:1", &["another process fetches"]);
+    place.fails("http://127.0.0.1:1", &["another process is already downloading"]);
     drop(lock);
     let server = place.serve(Manner::default());
     place.fetch(&server.base, &mut Watch::default()).unwrap();

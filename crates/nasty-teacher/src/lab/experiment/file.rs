@@ -3,7 +3,8 @@
 use super::keys;
 use super::parts::PartKind;
 use super::settings::{PARTS, Scale, Settings};
-use crate::lab::overrides::{OverrideError, nearest, value};
+use crate::lab::overrides::{OverrideError, value};
+use crate::lab::words::{in_words, nearest};
 use miette::Diagnostic;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -174,7 +175,7 @@ impl Experiment {
         gather_parts(&mut tree);
         let settings: Settings = serde_path_to_error::deserialize(Value::Object(tree)).map_err(|e| {
             let path = e.path().to_string();
-            value_error(path.strip_prefix("parts.").unwrap_or(&path), e.inner().to_string())
+            value_error(path.strip_prefix("parts.").unwrap_or(&path), in_words(&e.inner().to_string()))
         })?;
         if let Some(problem) = settings.problem() {
             return Err(ExperimentError::Impossible { origin: origin(), problem });
@@ -293,6 +294,16 @@ mod tests {
             message(&["teacher.omgea=1"]),
             "command line: no key `teacher.omgea` in an experiment | did you mean `teacher.omega`?"
         );
+        for (change, key) in
+            [("lr=1", "recipe.learning_rate"), ("epochs=1", "recipe.epochs"), ("omega=1", "teacher.omega")]
+        {
+            assert!(
+                message(&[change]).ends_with(&format!("| did you mean `{key}`?")),
+                "{}",
+                message(&[change])
+            );
+        }
+        assert!(message(&["seeds=x"]).contains("expected a whole number, 0 or more, found \"x\""));
         assert!(message(&["scale=huge"]).contains("expected paper, short or small"));
         assert!(message(&["seeds"]).contains("KEY=VALUE"));
         assert!(message(&["teacher.architecture=resnet19"]).contains("resnet1"));

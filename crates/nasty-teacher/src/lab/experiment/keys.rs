@@ -3,7 +3,7 @@
 use super::file::ExperimentError;
 use super::parts::PartKind;
 use super::settings::{PARTS, Settings, StudentSettings, TeacherSettings};
-use crate::lab::overrides::nearest;
+use crate::lab::words::{nearest, recipe_keys};
 use serde::Deserialize;
 use serde::de::value::Error;
 use serde::de::{Deserializer, Error as _, Visitor};
@@ -62,7 +62,10 @@ pub(super) fn all() -> Vec<String> {
 pub(super) fn check(origin: &str, tree: &Map<String, Value>) -> Result<(), ExperimentError> {
     let known = all();
     let unknown = |key: String| {
-        let nearest = nearest(&key, known.iter().map(String::as_str)).unwrap_or_default().to_owned();
+        // A recipe's keys are free here, but somebody may have left out the table.
+        let recipe: Vec<String> = recipe_keys().iter().map(|key| format!("recipe.{key}")).collect();
+        let names = known.iter().chain(&recipe).map(String::as_str);
+        let nearest = nearest(&key, names).unwrap_or_default().to_owned();
         ExperimentError::Key { origin: origin.into(), key, nearest }
     };
     for (name, value) in tree {

@@ -311,7 +311,7 @@ impl Settings {
         }
         let of_some = [&self.teacher.recipe, &self.teacher.nasty_recipe];
         if of_some.into_iter().chain(student.map(|s| &s.recipe)).any(|changes| side(changes).is_some()) {
-            return Some("data.side stands in the recipe of some networks only; all networks of an experiment see images of one size: set recipe.data.side".into());
+            return Some("data.side is set for some networks only, but all networks of an experiment see images of the same size: set recipe.data.side".into());
         }
         if let Some(problem) = self.parts.iter().find_map(|(part, table)| part.problem(table)) {
             return Some(problem);

@@ -6,7 +6,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
 use super::ImportError;
-use super::checkpoint::unreadable;
 use crate::data::npz::arrays;
 use crate::nets::{Input, Mode, Network};
 
@@ -46,7 +45,7 @@ pub struct LogitCheck {
 /// `labels` `[N]`.
 ///
 /// # Errors
-/// [`ImportError::Unreadable`] for an archive that is not so.
+/// [`ImportError::NoComparison`] for an archive that is not so.
 pub fn check(
     path: &Path,
     network: &Network,
@@ -54,7 +53,7 @@ pub fn check(
     std: &[f32],
     device: &Device,
 ) -> Result<Check, ImportError> {
-    let fail = |problem: String| unreadable(path, "numpy archive of images and answers", problem);
+    let fail = |problem: String| ImportError::NoComparison { path: path.to_owned(), problem };
     let [images, logits, labels] = arrays(path, ["images", "logits", "labels"]).map_err(fail)?;
     let images = images.ok_or_else(|| fail("it has no array `images`".into()))?;
     if logits.is_none() && labels.is_none() {

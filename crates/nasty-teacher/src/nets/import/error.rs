@@ -24,6 +24,15 @@ pub enum ImportError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The answers to compare the network with cannot be read.
+    #[error("{} cannot be compared with: {problem}", path.display())]
+    #[diagnostic(help("expected an archive of numpy.savez with `images` and with `logits` or `labels`"))]
+    NoComparison {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A whole file that holds no weights this program reads.
     #[error("{} is {what}", path.display())]
     #[diagnostic(help("{help}"))]

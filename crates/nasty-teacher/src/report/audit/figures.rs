@@ -9,12 +9,17 @@ const VICTIM: usize = 1;
 const UNDEFENDED: usize = 0;
 const FLOOR: usize = 7;
 const ITSELF: usize = 2;
+/// Places of the thieves' curves.
+const THIEVES: [usize; 6] = [1, 0, 3, 4, 5, 6];
 
 /// The cells with the student and the share of the worst case; of all if there is none.
 fn shown<'c, 'a>(all: &'c [Cell<'a>], verdict: &Verdict) -> Vec<&'c Cell<'a>> {
     let fits = |cell: &&Cell<'a>| {
         let row = cell.first();
-        verdict.worst_case.as_ref().is_none_or(|worst| row.student == worst.student && row.share == worst.share)
+        verdict
+            .worst_case
+            .as_ref()
+            .is_none_or(|worst| row.student == worst.student && row.share == worst.share)
     };
     all.iter().filter(|cell| cell.measured().next().is_some()).filter(fits).collect()
 }
@@ -24,21 +29,25 @@ fn shown<'c, 'a>(all: &'c [Cell<'a>], verdict: &Verdict) -> Vec<&'c Cell<'a>> {
 pub(super) fn thieves(report: &Report, verdict: &Verdict) -> Option<Figure> {
     let worst = verdict.worst_case.as_ref()?;
     let all = cells(report);
+    let fits =
+        |budget: u64, signal: Signal| budget == worst.budget || (signal == Signal::Nothing && budget == 0);
     let mut cells: Vec<&Cell<'_>> = shown(&all, verdict)
         .into_iter()
-        .filter(|cell| cell.first().signal == Signal::Nothing || cell.first().budget == worst.budget)
+        .filter(|cell| fits(cell.first().budget, cell.first().signal))
         .collect();
     let mean = |cell: &Cell<'_>| cell.mean().unwrap_or(0.0);
     // Each thief where its clone of the victim stands, with the clone of the undefended victim beside it.
     let place = |cell: &Cell<'_>| {
-        let twin = cells.iter().find(|other| {
-            other.first().against == Against::Victim && other.same_thief(cell.first())
-        });
+        let twin = cells
+            .iter()
+            .find(|other| other.first().against == Against::Victim && other.same_thief(cell.first()));
         twin.map_or(mean(cell), |twin| mean(twin))
     };
     let mut order: Vec<(f64, &Cell<'_>)> = cells.iter().map(|cell| (place(cell), *cell)).collect();
     order.sort_by(|(a, x), (b, y)| {
-        b.total_cmp(a).then(x.first().thief.cmp(&y.first().thief)).then(x.first().against.cmp(&y.first().against))
+        b.total_cmp(a)
+            .then(x.first().thief.cmp(&y.first().thief))
+            .then(x.first().against.cmp(&y.first().against))
     });
     cells = order.into_iter().map(|(_, cell)| cell).collect();
     let groups = [
@@ -103,40 +112,55 @@ pub(super) fn queries(report: &Report, verdict: &Verdict) -> Option<Figure> {
         ..Series::default()
     };
     let mut series = vec![flat("the victim".to_owned(), report.victim.accuracy, ITSELF)];
-    for cell in cells.iter().filter(|cell| cell.first().signal == Signal::Nothing) {
+    // Floors: of a fixed number of labelled images, or of as many as are asked about.
+    for cell in cells.iter().filter(|cell| cell.first().signal == Signal::Nothing && cell.first().budget == 0)
+    {
         series.push(flat(format!("{} (no query)", cell.first().thief), cell.mean()?, FLOOR));
     }
-    let mut names: Vec<(&str, bool)> = Vec::new();
-    for cell in cells.iter().filter(asked) {
-        let name = (cell.first().thief.as_str(), cell.first().in_verdict);
-        if !names.contains(&name) {
-            names.push(name);
+    let rungs = |against: Against| {
+        cells.iter().filter(move |cell| cell.first().against == against && cell.first().budget > 0)
+    };
+    for against in [Against::Nobody, Against::Victim] {
+        let mut names: Vec<(&str, bool)> = Vec::new();
+        for cell in rungs(against) {
+            let name = (cell.first().thief.as_str(), cell.first().in_verdict);
+            if !names.contains(&name) {
+                names.push(name);
+            }
         }
-    }
-    let colors = [1, 0, 3, 4, 5, 6];
-    for (number, (thief, in_verdict)) in names.into_iter().enumerate() {
-        let mut rungs: Vec<(f64, crate::audit::Estimate)> = cells
-            .iter()
-            .filter(asked)
-            .filter(|cell| cell.first().thief == thief && cell.first().in_verdict == in_verdict)
-            .filter_map(|cell| Some((cell.first().budget as f64, cell.estimate(report.protocol.test_images)?)))
-            .collect();
-        rungs.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.mean.total_cmp(&a.1.mean)));
-        // A thief with several profiles has its best one here.
-        rungs.dedup_by_key(|rung| rung.0);
-        series.push(Series {
-            name: if in_verdict { thief.to_owned() } else { format!("{thief} (extra)") },
-            points: rungs.iter().map(|(b, e)| (*b, 100.0 * e.mean)).collect(),
-            dashed: !in_verdict,
-            band: rungs.iter().map(|(b, e)| (*b, 100.0 * e.interval.low, 100.0 * e.interval.high)).collect(),
-            color: Some(colors[number % colors.len()]),
-        });
+        for (number, (thief, in_verdict)) in names.into_iter().enumerate() {
+            let own =
+                |cell: &&&Cell<'_>| cell.first().thief == thief && cell.first().in_verdict == in_verdict;
+            let mut points: Vec<(f64, crate::audit::Estimate)> = rungs(against)
+                .filter(own)
+                .filter_map(|cell| {
+                    Some((cell.first().budget as f64, cell.estimate(report.protocol.test_images)?))
+                })
+                .collect();
+            points.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.mean.total_cmp(&a.1.mean)));
+            // A thief with several profiles has its best one here.
+            points.dedup_by_key(|point| point.0);
+            let asks = against == Against::Victim;
+            let mut name = thief.to_owned();
+            name += if asks { "" } else { " (true labels, no query)" };
+            name += if in_verdict { "" } else { " (extra)" };
+            let bounds = |(budget, e): &(f64, crate::audit::Estimate)| {
+                (*budget, 100.0 * e.interval.low, 100.0 * e.interval.high)
+            };
+            series.push(Series {
+                name,
+                points: points.iter().map(|(budget, e)| (*budget, 100.0 * e.mean)).collect(),
+                dashed: !in_verdict || !asks,
+                band: if asks { points.iter().map(bounds).collect() } else { Vec::new() },
+                color: Some(if asks { THIEVES[number % THIEVES.len()] } else { FLOOR }),
+            });
+        }
     }
     Some(Figure {
         title: "Clone accuracy against queries".to_owned(),
-        caption: "Bands: 95 % intervals. Dashed: the victim, and what needs no query.".to_owned(),
+        caption: "Bands: 95 % intervals. Dashed: the victim, what needs no query, and extras.".to_owned(),
         plot: Plot::Lines(LinePlot {
-            x: Axis { at: budgets().collect(), ..Axis::log("queries") },
+            x: Axis { at: budgets().collect(), ..Axis::log("images asked about") },
             y: Axis::new("accuracy (%)"),
             series,
             ..LinePlot::default()

@@ -163,11 +163,7 @@ pub(super) fn failures(report: &Report) -> Option<Table> {
 pub(super) fn flags(verdict: &Verdict) -> Table {
     let mut table = Table {
         title: "Checks of the audit's reliability".to_owned(),
-        columns: vec![
-            Column::text("check"),
-            Column::text("result"),
-            Column::text("what was found"),
-        ],
+        columns: vec![Column::text("check"), Column::text("result"), Column::text("what was found")],
         note: Some("A flag that is marked makes the verdict unreliable.".to_owned()),
         label: "tab:flags".to_owned(),
         ..Table::default()
@@ -244,13 +240,14 @@ pub(super) fn cost(report: &Report) -> Option<Table> {
     if cost.clean.is_some() {
         table.columns.extend([Column::number("without defences", ""), Column::number("change", "")]);
     }
-    let mut row = |name: &str, served: f64, clean: Option<f64>, decimals: usize| {
-        let mut row = vec![Cell::text(name), Cell::number(served, decimals)];
-        row.extend(clean.into_iter().flat_map(|clean| {
-            [Cell::number(clean, decimals), Cell::difference(served - clean, decimals)]
-        }));
-        table.rows.push(row);
-    };
+    let mut row =
+        |name: &str, served: f64, clean: Option<f64>, decimals: usize| {
+            let mut row = vec![Cell::text(name), Cell::number(served, decimals)];
+            row.extend(clean.into_iter().flat_map(|clean| {
+                [Cell::number(clean, decimals), Cell::difference(served - clean, decimals)]
+            }));
+            table.rows.push(row);
+        };
     let (served, clean) = (cost.served, cost.clean);
     row("accuracy (%)", 100.0 * served.accuracy, clean.map(|c| 100.0 * c.accuracy), 2);
     row("negative log-likelihood", served.nll, clean.map(|c| c.nll), 3);
@@ -269,11 +266,19 @@ pub(super) fn cost(report: &Report) -> Option<Table> {
 /// Every clone on a line, for machines.
 pub(super) fn rows(report: &Report) -> Table {
     let number = |value: Option<f64>| value.map_or(Cell::Empty, |value| Cell::number(value, 6));
-    let names = [
-        "run", "thief", "against", "signal", "profile", "student", "in verdict", "status", "settings",
-    ];
+    let names =
+        ["run", "thief", "against", "signal", "profile", "student", "in verdict", "status", "settings"];
     let numbers = [
-        "budget", "queries", "share", "seed", "validation", "accuracy", "agreement clean", "agreement served", "kl", "seconds",
+        "budget",
+        "queries",
+        "share",
+        "seed",
+        "validation",
+        "accuracy",
+        "agreement clean",
+        "agreement served",
+        "kl",
+        "seconds",
     ];
     let row = |row: &crate::audit::report::Row| {
         let measured = row.measured();
@@ -289,7 +294,7 @@ pub(super) fn rows(report: &Report) -> Table {
         };
         let profile = format!("{:?}", row.profile);
         let mut line: Vec<Cell> = [
-            &row.run,
+            row.run.as_str(),
             &row.thief,
             words::against(row.against),
             words::signal(row.signal),
@@ -301,7 +306,9 @@ pub(super) fn rows(report: &Report) -> Table {
         ]
         .map(Cell::text)
         .into();
-        line.extend([row.budget as f64, row.queries as f64, row.share, row.seed as f64].map(|v| Cell::number(v, 6)));
+        line.extend(
+            [row.budget as f64, row.queries as f64, row.share, row.seed as f64].map(|v| Cell::number(v, 6)),
+        );
         line.extend([
             of(|m| m.validation.map(|v| v.score)),
             of(|m| Some(m.accuracy)),

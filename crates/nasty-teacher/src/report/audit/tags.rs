@@ -6,13 +6,13 @@ use crate::audit::report::Profile;
 
 /// An id with its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tag {
+pub(super) struct Tag {
     /// Who gives the id.
-    pub by: &'static str,
+    pub(super) by: &'static str,
     /// The id.
-    pub id: &'static str,
+    pub(super) id: &'static str,
     /// Its name there.
-    pub name: &'static str,
+    pub(super) name: &'static str,
 }
 
 const fn atlas(id: &'static str, name: &'static str) -> Tag {

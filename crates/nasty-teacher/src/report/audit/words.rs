@@ -97,7 +97,9 @@ fn worst_case(worst: &CloneFacts, verdict: &Verdict) -> String {
     }
     text += &format!(". The best thief is {}, which learns from {}", worst.thief, signal(worst.signal));
     match worst.agreement_served {
-        Some(agreement) => text + &format!("; its clone gives the victim's answer on {}.", percent(agreement)),
+        Some(agreement) => {
+            text + &format!("; its clone gives the victim's answer on {}.", percent(agreement))
+        }
         None => text + ".",
     }
 }
@@ -118,7 +120,7 @@ fn alone(worst: &CloneFacts, verdict: &Verdict) -> Option<String> {
     let worth = if gain > 0.0 {
         format!("asking the victim is worth {}", points(gain))
     } else {
-        "a thief with such data gains nothing by asking".to_owned()
+        "a thief who has such labelled images gains nothing by asking".to_owned()
     };
     Some(format!(
         "Without any query, the same network trained on the same images with true labels reaches {} ({}): {worth}.",
@@ -136,7 +138,9 @@ fn hard(worst: &CloneFacts, verdict: &Verdict) -> Option<String> {
              predicted class lowers that."
         )
     } else {
-        format!("From the predicted classes alone a clone reaches {reach}; no defence that keeps the predicted class lowers that.")
+        format!(
+            "From the predicted classes alone a clone reaches {reach}; no defence that keeps the predicted class lowers that."
+        )
     })
 }
 
@@ -198,8 +202,7 @@ fn reliability(verdict: &Verdict) -> String {
             _ => format!("No check of the audit's reliability failed; not checked: {}.", ids.join(", ")),
         };
     }
-    let named: Vec<String> =
-        raised.iter().map(|f| format!("{} ({})", f.id, lower_first(f.title))).collect();
+    let named: Vec<String> = raised.iter().map(|f| format!("{} ({})", f.id, lower_first(f.title))).collect();
     format!("The verdict is not reliable: {}.", named.join("; "))
 }
 
@@ -247,7 +250,8 @@ pub(super) fn meaning(report: &Report, verdict: &Verdict) -> Vec<String> {
         }
         None => "What the probabilities are worth to a thief beyond the predicted classes was not measured.".to_owned(),
     });
-    if let Some(removed) = verdict.removed.as_ref().filter(|removed| !removed.clear() || removed.mean <= 0.0) {
+    if let Some(removed) = verdict.removed.as_ref().filter(|removed| !removed.clear() || removed.mean <= 0.0)
+    {
         let naive = verdict.comparisons.iter().filter(|d| d.clear() && d.mean > removed.mean);
         if let Some(naive) = naive.max_by(|a, b| a.mean.total_cmp(&b.mean)) {
             sentences.push(format!(
@@ -273,10 +277,40 @@ pub(super) fn meaning(report: &Report, verdict: &Verdict) -> Vec<String> {
     sentences
 }
 
+/// How many queries a thief needs.
+pub(super) fn curves(verdict: &Verdict) -> Vec<String> {
+    let reach = |queries: Option<f64>| {
+        queries.map_or("more than was tried".to_owned(), |n| self::queries(n.round() as u64))
+    };
+    let sentence = |curve: &crate::audit::Curve| {
+        let whose = match curve.against {
+            Against::Undefended => "the victim without defences",
+            Against::Victim | Against::Nobody => "the victim",
+        };
+        format!(
+            "For 90 % of the accuracy of {whose} the best clone of it needs {}, for 95 % {}.",
+            reach(curve.to_90_percent),
+            reach(curve.to_95_percent)
+        )
+    };
+    let mut sentences: Vec<String> = verdict.curves.iter().map(sentence).collect();
+    let to = |against: Against| {
+        verdict.curves.iter().find(|curve| curve.against == against).and_then(|curve| curve.to_90_percent)
+    };
+    if let (Some(served), Some(clean)) = (to(Against::Victim), to(Against::Undefended)) {
+        sentences.push(format!(
+            "For 90 % the defences multiply the queries by {}.",
+            fixed(served / clean, 1, false)
+        ));
+    }
+    sentences
+}
+
 /// What the audit does not show.
 pub(super) fn limits(report: &Report) -> Vec<String> {
     let mut limits = vec![
-        "A stronger thief may exist: a worst case over a battery is a lower bound of what can be stolen.".to_owned(),
+        "A stronger thief may exist: a worst case over a battery is a lower bound of what can be stolen."
+            .to_owned(),
         "Not covered: theft of the file itself, side channels, and budgets far above those tried.".to_owned(),
     ];
     let counts = |wanted: Profile| report.rows.iter().any(|row| row.in_verdict && row.profile == wanted);
@@ -302,7 +336,10 @@ pub(super) fn limits(report: &Report) -> Vec<String> {
         );
     }
     if report.protocol.victims == 1 && !report.victim.defences.is_empty() {
-        limits.push("One victim was audited: how much victims of the same recipe differ is not in the intervals.".to_owned());
+        limits.push(
+            "One victim was audited: how much victims of the same recipe differ is not in the intervals."
+                .to_owned(),
+        );
     }
     limits
 }

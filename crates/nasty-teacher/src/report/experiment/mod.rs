@@ -236,7 +236,9 @@ fn not_finite(findings: &Findings, hash: &str, outcome: &Outcome) -> Option<Stri
     let Outcome::NotFinite(failure) = outcome else { return None };
     let name = findings.record.tasks.get(hash)?;
     Some(match &failure.divergence {
-        Some(at) => format!("{name}: its loss became {} at epoch {}, step {}", at.loss, at.epoch, at.step),
+        Some(at) => {
+            format!("{name}: its loss became {} in epoch {}, step {}", at.loss, at.epoch + 1, at.step + 1)
+        }
         None => format!("{name}: {}", failure.message),
     })
 }

@@ -40,7 +40,7 @@ fn trained(task: &Task, nth: usize, accuracy: f64) -> Outcome {
         learning_rate: 0.1,
         train_loss: 1.0,
         train_accuracy: 0.5,
-        selection: Some(Selection { accuracy: accuracy - 0.1 + 0.01 * epoch as f64, loss: 1.0 }),
+        selection: Some(Selection { accuracy: accuracy - 0.1 + 0.01 * epoch as f64, loss: 1.0, test: false }),
         seconds: 1.0,
     };
     let result = RunResult {
@@ -143,7 +143,7 @@ fn a_student_that_cannot_be_trained_is_shown_as_such() {
     );
     let html = page(&[found]).to_html().unwrap();
     assert!(
-        html.contains("its loss became NaN at epoch 3, step 77")
+        html.contains("its loss became NaN in epoch 4, step 78")
             && html.contains("1 of 12 runs is not finished"),
         "{html}"
     );

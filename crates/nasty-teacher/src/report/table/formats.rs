@@ -194,7 +194,7 @@ fn csv_field(text: &str) -> String {
 }
 
 /// Words in a Markdown cell: one line, every character that could start markup escaped.
-fn markdown(text: &str) -> String {
+pub(crate) fn markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

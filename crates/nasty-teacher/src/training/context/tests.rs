@@ -163,8 +163,7 @@ fn a_state_made_from_other_weights_is_refused_and_other_numerics_are_told() {
     let error = place.sit(&Toy::default(), other, &mut stop()).map(|_| ()).expect_err("other weights");
     let message = error.to_string();
     assert!(matches!(error, TrainError::State(StateError::OtherWeights { .. })));
-    for part in ["network 0123456789abcdef with weights aaaaaaaaaaaaaaaa", "now there is", "bbbbbbbbbbbbbbbb"]
-    {
+    for part in ["network 0123456789abcdef with weights aaaaaaaaaaaaaaaa", "are now", "bbbbbbbbbbbbbbbb"] {
         assert!(message.contains(part), "{message}");
     }
     let narrow = made_with("avx2", "aaaaaaaaaaaaaaaa");
@@ -186,7 +185,7 @@ fn states_of_version_0_1_0_are_refused_as_such_and_not_as_damaged() {
     let error = place.sit(&Toy::default(), usual(), &mut Watcher::default()).map(|_| ()).expect_err("old");
     let message = error.to_string();
     assert!(
-        message.ends_with("a saved state of format 1; this version continues states of format 2"),
+        message.ends_with("a saved state of format 1, but this version can only continue states of format 2"),
         "{message}"
     );
     assert!(std::fs::read(&place.state).expect("still there") == file);
@@ -195,10 +194,10 @@ fn states_of_version_0_1_0_are_refused_as_such_and_not_as_damaged() {
 #[test]
 fn numbers_that_are_not_finite_end_the_run_and_leave_the_last_state() {
     let cases = [
-        (Toy { bad_loss: Some(3), ..Toy::default() }, "loss became NaN at epoch 1, step 3"),
-        (Toy { bad_epoch: Some(1), ..Toy::default() }, "held-out loss became inf at epoch 1, step 4"),
+        (Toy { bad_loss: Some(3), ..Toy::default() }, "loss became NaN in epoch 2, step 4"),
+        (Toy { bad_epoch: Some(1), ..Toy::default() }, "held-out loss became inf in epoch 2, step 5"),
         // The very last step, after which no loss is computed any more.
-        (Toy { bad_weights: Some(5), ..Toy::default() }, "weights became NaN at epoch 2, step 6"),
+        (Toy { bad_weights: Some(5), ..Toy::default() }, "weights became NaN in epoch 3, step 7"),
     ];
     for (toy, expected) in cases {
         let place = Place::new();
@@ -226,5 +225,5 @@ fn what_is_measured_after_the_end_is_checked_too() {
     let (_, finish) = end.expect("nobody stops it");
     assert!(finish.end.finite("test loss", 0.5).is_ok());
     let error = finish.end.finite("test loss", f64::NAN).expect_err("NaN");
-    assert_eq!(error.to_string(), "the test loss became NaN at epoch 2, step 6 of recipe toy");
+    assert_eq!(error.to_string(), "the test loss became NaN in epoch 3, step 7 of recipe toy");
 }

@@ -1,0 +1,16 @@
+//! The Open Inference Protocol, version 2 (kserve/open-inference-protocol, May 2025), with the extensions for binary tensors and for
+//! classification (Triton's `docs/protocol`). Bytes in, bytes out: nothing here knows of connections.
+
+mod bounded;
+mod elements;
+mod metadata;
+mod openapi;
+mod refusal;
+mod request;
+mod response;
+
+pub use metadata::{model, server};
+pub use openapi::openapi;
+pub use refusal::Refusal;
+pub use request::{Inference, Wanted, parse};
+pub use response::{Reply, reply};

@@ -1,0 +1,45 @@
+//! Why a request is not answered.
+
+/// A request that is refused, as the client is told: a status of HTTP and a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The status: 4xx for the client's fault, 503 for a server that cannot answer now, 500 for its own fault.
+    pub status: u16,
+    /// What was expected, and what was found.
+    pub message: String,
+    /// Seconds after which the same request may succeed.
+    pub retry_after: Option<u64>,
+}
+
+impl Refusal {
+    /// A refusal with `status`.
+    pub fn new(status: u16, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), retry_after: None }
+    }
+
+    /// 400: the request itself is wrong.
+    pub fn bad(message: impl Into<String>) -> Self {
+        Self::new(400, message)
+    }
+
+    /// 413: the request is larger than the server takes.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(413, message)
+    }
+
+    /// 503: the server cannot answer now; the same request may succeed in `seconds`.
+    pub fn unavailable(message: impl Into<String>, seconds: u64) -> Self {
+        Self::new(503, message).after(seconds)
+    }
+
+    /// The same refusal, which says when to come again.
+    pub fn after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// The body that the client gets: `{"error": "…"}`.
+    pub fn body(&self) -> Vec<u8> {
+        serde_json::json!({ "error": self.message }).to_string().into_bytes()
+    }
+}

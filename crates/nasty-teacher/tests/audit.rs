@@ -72,6 +72,7 @@ fn request(victim: &str, budget: usize, defence: &str) -> Request {
         seeds: 1,
         students: Vec::new(),
         test_images: Some(200),
+        half_of_test: false,
         claimed: None,
         steps: Some(8),
     }

@@ -28,6 +28,11 @@ pub enum Part {
     Train,
     /// The test images, in the data set's order.
     Test,
+    /// The test images after the first ones, in random order.
+    TestAfter {
+        /// How many stay out.
+        first: usize,
+    },
     /// Training images that a training did not train on, in random order.
     Unused(Trained),
     /// Training images that a training did train on, in random order.
@@ -81,6 +86,7 @@ impl Images {
         let mut places: Vec<usize> = match &self.part {
             Part::Test => return Ok((0..data.test.len()).collect()),
             Part::Train => (0..labels.len()).collect(),
+            Part::TestAfter { first } => (*first..data.test.len()).collect(),
             Part::Used(by) => by.places(labels)?,
             Part::Unused(by) => {
                 let mut used = vec![false; labels.len()];
@@ -102,7 +108,10 @@ impl Images {
             return Err(format!("{} images of {}, which has {}", self.count, self.data.name, places.len()));
         }
         places.truncate(self.count);
-        let from = if self.part == Part::Test { &data.test } else { &data.train };
+        let from = match self.part {
+            Part::Test | Part::TestAfter { .. } => &data.test,
+            Part::Train | Part::Unused(_) | Part::Used(_) => &data.train,
+        };
         Ok(from.subset(&places))
     }
 }
@@ -148,6 +157,9 @@ mod tests {
             sorted
         });
         assert_eq!(pixels(&Part::Test, 3), [200, 201, 202]);
+        let mut rest = pixels(&Part::TestAfter { first: 15 }, 5);
+        rest.sort_unstable();
+        assert_eq!(rest, [215, 216, 217, 218, 219]);
         let error = images(unused, 51).of(&data()).expect_err("one too many");
         assert!(error.contains("51 images") && error.contains("which has 50"), "{error}");
     }

@@ -142,10 +142,7 @@ pub(super) fn report(
     budgets.sort_unstable();
     budgets.dedup();
     let shares = subject.effort().shares;
-    let images = match (&subject.trained, subject.pool.as_ref()) {
-        (Some(_), _) => "training images of the data set that the victim was not trained on",
-        (None, _) => "the data set's training images; whether the victim was trained on them is not known",
-    };
+    let (images, fresh) = subject.origin();
     let pool =
         subject.pool.as_ref().map(|pool| format!("; a pool of {} images of {}", pool.count, pool.data.name));
     let request = &subject.request;
@@ -157,7 +154,7 @@ pub(super) fn report(
             data: subject.of.name.to_string(),
             data_digest: Some(subject.of.digest.clone()),
             images: format!("{images}{}", pool.unwrap_or_default()),
-            fresh: subject.trained.is_some().then_some(true),
+            fresh,
             pool: subject.fresh.count,
             test_images: subject.test.count,
             budgets,

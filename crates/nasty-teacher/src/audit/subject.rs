@@ -34,6 +34,8 @@ pub struct Request {
     pub students: Vec<Architecture>,
     /// Test images; all if absent.
     pub test_images: Option<usize>,
+    /// Whether the second half of the test images is the thieves': where it is not known what the victim was trained on.
+    pub half_of_test: bool,
     /// The accuracy that the owner claims.
     pub claimed: Option<f64>,
     /// Optimiser steps of each clone, in place of the battery's.
@@ -103,7 +105,9 @@ impl Subject {
             count.map(|count| Images { count, ..images })
         };
         let refuse = |problem: String| JobError::Recipe { recipe: request.victim.clone(), problem };
+        let half = data.test.len() / 2;
         let (fresh, labelled) = match &trained {
+            _ if request.half_of_test => (Part::TestAfter { first: half }, Part::TestAfter { first: half }),
             Some(trained) => (Part::Unused(trained.clone()), Part::Used(trained.clone())),
             None => (Part::Train, Part::Train),
         };
@@ -126,7 +130,8 @@ impl Subject {
                 Some(Images { data, part: Part::Train, count: set.train.len() })
             }
         };
-        let test = images(Part::Test, request.test_images.unwrap_or(usize::MAX).min(data.test.len()));
+        let left = if request.half_of_test { half } else { data.test.len() };
+        let test = images(Part::Test, request.test_images.unwrap_or(usize::MAX).min(left));
         Ok(Self {
             data,
             of,
@@ -178,6 +183,20 @@ impl Subject {
             }
         }
         all
+    }
+
+    /// Where the thieves' images of the victim's kind come from, and whether it was not trained on them, if that is known.
+    pub(super) fn origin(&self) -> (&'static str, Option<bool>) {
+        match (&self.fresh.part, &self.trained) {
+            (Part::TestAfter { .. }, None) => ("the second half of the test images", None),
+            (Part::TestAfter { .. }, Some(_)) => ("the second half of the test images", Some(true)),
+            (_, Some(_)) => {
+                ("training images of the data set that the victim was not trained on", Some(true))
+            }
+            (_, None) => {
+                ("the data set's training images; whether the victim was trained on them is not known", None)
+            }
+        }
     }
 
     /// The defences in front of the victim.

@@ -81,6 +81,10 @@ struct AuditArgs {
     /// Use the first N test images only
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(100..))]
     test_images: Option<u32>,
+    /// Give thieves the second half of the test images, and test on the first: for a victim of which it is not known what it was
+    /// trained on
+    #[arg(long)]
+    half_of_test: bool,
     /// Optimiser steps of each clone, in place of the battery's: the figures are not comparable with other audits
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     steps: Option<u32>,
@@ -189,6 +193,7 @@ fn request(args: &AuditArgs) -> Request {
         seeds: args.seeds.into(),
         students: args.students.clone(),
         test_images: args.test_images.map(|n| n as usize),
+        half_of_test: args.half_of_test,
         claimed: args.claimed,
         steps: args.steps.map(|n| n as usize),
     }

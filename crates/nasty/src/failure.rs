@@ -97,6 +97,11 @@ impl Trouble {
         Self { class: ErrorClass::Usage, message: message.into(), help: help.map(str::to_owned) }
     }
 
+    /// Something that was found and is not what it should be.
+    pub fn data(message: impl Into<String>, help: Option<&str>) -> Self {
+        Self { class: ErrorClass::Data, message: message.into(), help: help.map(str::to_owned) }
+    }
+
     /// A place of the file system, or standard output, that refuses.
     pub fn refused(place: impl std::fmt::Display, error: &std::io::Error) -> Self {
         Self { class: ErrorClass::Data, message: format!("{place}: {error}"), help: None }

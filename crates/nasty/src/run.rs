@@ -1,8 +1,8 @@
 //! Parses the command line and dispatches to the command.
 
 use crate::commands::{
-    completions, data, devices, evaluate, experiment, experiments, export, import, man, networks, quickstart,
-    report, single, work,
+    audit, completions, data, devices, evaluate, experiment, experiments, export, import, man, networks,
+    quickstart, report, single, work,
 };
 use crate::failure::{BUG, End, Result, STOPPED, Trouble};
 use crate::signals::Stop;
@@ -16,8 +16,8 @@ use std::process::ExitCode;
 
 /// Make an image classifier undistillable, and measure how undistillable it is.
 ///
-/// Exit codes: 0 done, 1 a bug, 2 wrong usage or configuration, 3 bad data or checkpoint, 6 a loss that is not
-/// finite, 75 stopped with its state saved (the same command resumes), 130/143 killed before that.
+/// Exit codes: 0 done, 1 a bug, 2 wrong usage or configuration, 3 bad data or checkpoint, 4 an audit's condition
+/// for a failure holds, 6 a loss that is not finite, 75 stopped with its state saved (the same command resumes), 130/143 killed before that.
 #[derive(Parser)]
 #[command(name = "nasty", version, max_term_width = 110, arg_required_else_help = true)]
 struct Cli {
@@ -43,6 +43,8 @@ enum Command {
     Undermine(single::UndermineArgs),
     /// Train a student that imitates a teacher
     Distill(single::DistillArgs),
+    /// Measure how good a clone of a victim can be trained from its answers
+    Audit(Box<audit::AuditCommand>),
     /// Measure a network's accuracy on a data set's test images
     Evaluate(evaluate::EvaluateArgs),
     /// Import weights from PyTorch: a checkpoint or a safetensors file
@@ -67,6 +69,7 @@ pub fn run() -> ExitCode {
     ExitCode::from(guarded(|| match parse_and_do() {
         Ok(End::Done) => 0,
         Ok(End::Stopped) => STOPPED,
+        Ok(End::Decided(code)) => code,
         Err(failure) => failure.show(),
     }))
 }
@@ -101,6 +104,7 @@ fn parse_and_do() -> Result<End> {
         Command::Train(args) => single::train(args, &stop),
         Command::Undermine(args) => single::undermine(args, &stop),
         Command::Distill(args) => single::distill(args, &stop),
+        Command::Audit(args) => audit::run(args, &stop),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),

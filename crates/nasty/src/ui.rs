@@ -124,6 +124,7 @@ impl Observer for Watcher {
 pub struct PlanWatcher<'a> {
     bars: MultiProgress,
     quiet: bool,
+    epochs: bool,
     stop: Stop,
     ended: AtomicUsize,
     tasks: usize,
@@ -136,11 +137,17 @@ impl<'a> PlanWatcher<'a> {
         Self {
             bars: MultiProgress::with_draw_target(target(has_bars(quiet))),
             quiet,
+            epochs: true,
             stop,
             ended: AtomicUsize::new(0),
             tasks,
             told,
         }
+    }
+
+    /// The same, for tasks of which there are so many that only their ends are told where there are no bars.
+    pub fn briefly(self) -> Self {
+        Self { epochs: false, ..self }
     }
 
     /// Takes the bars away.
@@ -152,7 +159,7 @@ impl<'a> PlanWatcher<'a> {
 impl Watch<JobError> for PlanWatcher<'_> {
     fn begin(&self, planned: &Planned) -> Box<dyn Observer + '_> {
         let bar = self.bars.add(ProgressBar::new(0));
-        let lines = self.bars.is_hidden() && !self.quiet;
+        let lines = self.bars.is_hidden() && !self.quiet && self.epochs;
         Box::new(Watcher::on(bar, &planned.name, planned.task.length(), lines, self.stop.clone()))
     }
 

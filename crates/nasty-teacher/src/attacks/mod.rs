@@ -1,11 +1,15 @@
 //! Attacks on a trained network: distillation without any image ([`data_free`]), and extraction of images from the
-//! network ([`inversion`]). Distillation with images is a training objective.
+//! network ([`inversion`]); clones from a victim's answers to images ([`thieves`]).
 
 pub mod data_free;
+mod images;
 pub mod inversion;
 mod noise;
 #[cfg(test)]
 pub(crate) mod test_support;
+pub mod thieves;
+
+pub use images::{Images, Part, Trained};
 
 use crate::data::DataName;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,8 @@
 //! Audits: how clonable a victim is. What thieves a battery has, and what their results mean.
 
-mod bits;
+mod assemble;
+mod battery;
+mod carry_out;
 mod cells;
 mod compare;
 mod condition;
@@ -9,8 +11,13 @@ mod difference;
 mod entry;
 mod error;
 mod flags;
+mod probes;
+#[cfg(test)]
+mod probes_tests;
 mod read;
 pub mod report;
+mod schedule;
+mod subject;
 #[cfg(test)]
 pub(crate) mod test_support;
 #[cfg(test)]
@@ -18,7 +25,9 @@ mod tests;
 mod verdict;
 mod working;
 
-pub use bits::Bits;
+pub use crate::metrics::Bits;
+pub use battery::{Battery, Effort};
+pub use carry_out::{AuditEnd, carry_out};
 pub use cells::{Cell, Estimate, cells};
 pub use compare::{Audited, Compared, Comparison, compare};
 pub use condition::{Condition, Decision, Gap, Name, decide};
@@ -28,6 +37,8 @@ pub use entry::{BatteryResult, Entry, External};
 pub use error::AuditError;
 pub use flags::{Flag, FlagState, before as flags_before};
 pub use report::Report;
+pub use schedule::{Schedule, Trial};
+pub use subject::{Request, Subject};
 pub use verdict::{CloneFacts, ProtectionFacts, Reference, Verdict, verdict};
 
 use serde::Serialize;

@@ -3,8 +3,9 @@
 //!
 //! Accuracies, agreements and shares are from 0 to 1. All numbers are finite: a row whose numbers are not has no evidence.
 
-use super::bits::Bits;
+pub use crate::attacks::thieves::Signal;
 use crate::lab::Machine;
+use crate::metrics::Bits;
 use crate::numerics::Numerics;
 use crate::victim::Interface;
 use serde::{Deserialize, Serialize};
@@ -276,19 +277,6 @@ pub enum Against {
     Undefended,
     /// Nobody: it has labels of its own.
     Nobody,
-}
-
-/// What of a victim's answers a thief uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum Signal {
-    /// Nothing: a floor that needs no victim.
-    Nothing,
-    /// The predicted class.
-    PredictedClass,
-    /// All numbers.
-    Probabilities,
 }
 
 /// What a thief has (`docs/audit.md`, profiles).

@@ -107,6 +107,16 @@ impl<'a> Context<'a> {
         })
     }
 
+    /// Whether to stop: it was asked for, or the run is another process's by now.
+    pub fn stop(&self) -> bool {
+        self.owner.stop()
+    }
+
+    /// Tells the observer that `done` of `wanted` parts of the work are done.
+    pub fn progress(&mut self, done: usize, wanted: usize) {
+        self.owner.batch(0, done, wanted, 0.0);
+    }
+
     /// What the result is made from and with.
     pub fn made_with(&self) -> Provenance {
         self.made_with.clone()

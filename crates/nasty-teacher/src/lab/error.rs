@@ -1,10 +1,13 @@
 //! Why a task could not be run.
 
+use super::open_victim::OpenError;
 use super::store::StoreError;
+use super::weights::Misfit;
 use crate::analysis::AnalysisError;
 use crate::data::DataError;
 use crate::nets::NetError;
 use crate::training::TrainError;
+use crate::victim::VictimError;
 use crate::{Classified, ErrorClass};
 use miette::Diagnostic;
 
@@ -39,6 +42,18 @@ pub enum JobError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Analysis(#[from] AnalysisError),
+    /// A victim that cannot be opened.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Open(#[from] OpenError),
+    /// A victim that does not fit the data.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Misfit(#[from] Misfit),
+    /// A victim that does not answer.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Victim(#[from] VictimError),
     /// A bug.
     #[error("a bug stopped task {recipe}: {message}")]
     #[diagnostic(help("this is a fault of the program, not of your request; please report it"))]
@@ -70,6 +85,9 @@ impl Classified for JobError {
             Self::Store(error) => error.class(),
             Self::Train(error) => error.class(),
             Self::Analysis(error) => error.class(),
+            Self::Open(error) => error.class(),
+            Self::Misfit(_) => ErrorClass::Usage,
+            Self::Victim(error) => error.class(),
             Self::Panic { .. } => ErrorClass::Bug,
             Self::Earlier { class, .. } => *class,
         }

@@ -1,5 +1,7 @@
 //! The laboratory: default recipes and changes to them, experiments, the store of runs, and the execution of tasks.
 
+mod answer_log;
+pub mod ask;
 mod calibration;
 mod claim;
 mod context;
@@ -11,6 +13,7 @@ mod executor;
 pub mod experiment;
 mod failure;
 mod life_cycle;
+mod open_victim;
 mod overrides;
 mod panics;
 mod pictures;
@@ -26,10 +29,13 @@ mod store;
 mod task;
 mod task_file;
 mod tasks;
+mod thief_result;
 mod weights;
 mod words;
 mod workplace;
 
+pub use answer_log::{AnswerLog, Question, Whose};
+pub use ask::{AskRecipe, AskResult, Reach};
 pub use calibration::Calibration;
 pub use claim::Claim;
 pub use context::Context;
@@ -38,6 +44,7 @@ pub use error::JobError;
 pub use executor::{Ended, Executor, Local, TaskEnd, Watch, Worker};
 pub use failure::{Divergence, Failure};
 pub use life_cycle::JobEnd;
+pub use open_victim::{AskOptions, OpenError, Opened, fit_victim, open_victim, side_for};
 pub use overrides::{OverrideError, apply};
 pub use plan::{Plan, Planned, State};
 pub use record::{Findings, Outcome, Picture, RECORD_FORMAT, Record, SingleRun};
@@ -47,6 +54,7 @@ pub use result::{
 pub use run::Run;
 pub use store::{ListedRun, Store, StoreError};
 pub use task::{Task, Work};
+pub use thief_result::{Alike, ThiefResult};
 pub use weights::{Fitted, KnownNormalisation, Misfit, fit, load_network, network_folder};
 pub use words::recipe_key;
 pub use workplace::{Workplace, digest, normalisation_of};

@@ -1,5 +1,6 @@
 //! A task: one unit of work with an identity, run once and kept in the store.
 
+use super::ask::AskRecipe;
 use super::context::Context;
 use super::cost::Estimate;
 use super::error::JobError;
@@ -8,6 +9,7 @@ use crate::analysis::responses::ResponsesRecipe;
 use crate::analysis::tsne::TsneRecipe;
 use crate::attacks::data_free::DataFreeRecipe;
 use crate::attacks::inversion::InversionRecipe;
+use crate::attacks::thieves::ThiefRecipe;
 use crate::data::DataName;
 use crate::nets::{Architecture, NetError};
 use crate::training::{NetworkRef, Recipe};
@@ -18,7 +20,7 @@ use std::ops::Deref;
 pub trait Work: Sync {
     /// The identity: 16 hexadecimal digits.
     fn hash(&self) -> String;
-    /// The networks that must be there before.
+    /// The tasks that must be done before, by what they make: mostly networks.
     fn needs(&self) -> Vec<&NetworkRef>;
     /// The network that it makes, under its own hash.
     fn makes(&self) -> Option<Architecture> {
@@ -91,4 +93,8 @@ tasks! {
     Embedding(TsneRecipe) = "embedding",
     /// Show networks' answers to test images.
     Responses(ResponsesRecipe) = "responses",
+    /// Ask a victim about images.
+    Ask(AskRecipe) = "ask",
+    /// Train a clone on a victim's answers.
+    Thief(ThiefRecipe) = "thief",
 }

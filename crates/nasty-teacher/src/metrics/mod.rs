@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 mod accuracy;
+mod bits;
 mod bootstrap;
 mod budget;
 mod calibration;
@@ -17,6 +18,7 @@ mod student_t;
 mod wilson;
 
 pub use accuracy::{accuracy, agreement, correct, predicted};
+pub use bits::Bits;
 pub use bootstrap::{Resample, hierarchical_bootstrap};
 pub use budget::{area, queries_to_reach};
 pub use calibration::{auroc, brier, calibration_error, confidences, negative_log_likelihood};

@@ -1,10 +1,13 @@
 //! A victim's answers, and how a thief uses them.
 
+use serde::{Deserialize, Serialize};
+
 /// The smallest probability that [`Answers::log_rows`] usually tells from 0.
 pub const LOG_FLOOR: f32 = 1e-7;
 
 /// What the numbers of an answer are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Scale {
     /// Unnormalised log-probabilities.
     Logits,

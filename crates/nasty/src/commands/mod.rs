@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub mod audit;
 pub mod card;
 pub mod compare;
 pub mod completions;

@@ -1,7 +1,9 @@
 //! The kinds of task, one file each.
 
+mod ask;
 mod data_free;
 mod embedding;
 mod inversion;
 mod responses;
+mod thief;
 mod train;

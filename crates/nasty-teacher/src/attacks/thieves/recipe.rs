@@ -1,0 +1,129 @@
+//! The recipe of one clone, as plain data.
+
+use super::{Signal, Thief};
+use crate::attacks::{Images, TestData};
+use crate::data::Augmentation;
+use crate::nets::{Architecture, Precision};
+use crate::training::{
+    DataRecipe, Keep, NetworkRef, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule, identity,
+};
+use serde::{Deserialize, Serialize};
+
+/// Version of the fields of a thief's recipe; part of its hash.
+pub const THIEF_FORMAT: u32 = 1;
+
+/// Which labels a thief goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Labels {
+    /// True labels of its own.
+    True,
+    /// The class that the victim served.
+    Served,
+}
+
+/// Everything that decides what one clone is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThiefRecipe {
+    /// [`THIEF_FORMAT`].
+    pub format: u32,
+    /// Who steals, and how.
+    pub thief: Thief,
+    /// The clone's architecture.
+    pub student: Architecture,
+    /// The images that it has, those held out included.
+    pub images: Images,
+    /// The labels that it goes by.
+    pub labels: Labels,
+    /// The task that asked the victim about these images; none for a floor without a victim.
+    pub asked: Option<NetworkRef>,
+    /// The task that asked the victim about the test images, to compare with; none for a floor without a victim.
+    pub served: Option<NetworkRef>,
+    /// The same of the victim without its defences, where that was asked.
+    pub clean: Option<NetworkRef>,
+    /// The clone of the predicted classes that some thieves need first.
+    pub prior: Option<NetworkRef>,
+    /// Share of the images that it holds out to choose its settings by.
+    pub held_out: f64,
+    /// The images that the clone is tested on, which no thief sees.
+    pub test: Images,
+    /// How the clone's weights are changed.
+    pub optimiser: Optimiser,
+    /// Peak learning rate; it rises over the first tenth of the steps and falls by half a cosine.
+    pub learning_rate: f64,
+    /// Optimiser steps, at least.
+    pub steps: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// Random crop, flip and rotation of the images that the clone sees. The victim was asked about unchanged images.
+    pub augmentation: Augmentation,
+    /// Decides initial weights, order and views.
+    pub seed: u64,
+}
+
+impl ThiefRecipe {
+    /// The identity: the first 16 hexadecimal digits of the SHA-256 of the recipe's canonical JSON.
+    pub fn hash(&self) -> String {
+        identity(self)
+    }
+
+    /// Images that are held out, of `images` images.
+    pub fn validation(&self, images: usize) -> usize {
+        ((self.held_out * images as f64).round() as usize).min(images.saturating_sub(2))
+    }
+
+    /// Passes over `trained` images that come to the steps wanted, the last one whole.
+    pub fn epochs(&self, trained: usize) -> usize {
+        self.steps.div_ceil(trained.div_ceil(self.batch).max(1))
+    }
+
+    /// The training of the student, on `trained` images.
+    pub fn training(&self, trained: usize) -> Recipe {
+        let none = || NetworkRef("0".repeat(16));
+        let TestData { name, digest, side } = self.images.data.clone();
+        Recipe {
+            format: RECIPE_FORMAT,
+            data: DataRecipe { name, digest, side, validation: 0, subset: None },
+            architecture: self.student,
+            objective: self.thief.objective(self.asked.clone().unwrap_or_else(none)),
+            optimiser: self.optimiser.clone(),
+            learning_rate: self.learning_rate,
+            schedule: Schedule::Cosine,
+            warmup: 0.1,
+            epochs: self.epochs(trained),
+            batch: self.batch,
+            augmentation: self.augmentation.clone(),
+            clip_norm: None,
+            precision: Precision::F32,
+            keep: Keep::Last,
+            parity: Parity::Exact,
+            seed: self.seed,
+        }
+    }
+
+    /// What is impossible about the recipe; `None` if it can run.
+    pub fn problem(&self) -> Option<String> {
+        let asks = self.thief.signal() != Signal::Nothing;
+        let checks = [
+            (self.format == THIEF_FORMAT, format!("format is {}, expected {THIEF_FORMAT}", self.format)),
+            (self.steps > 0, "steps is 0, expected at least 1".into()),
+            ((0.0..1.0).contains(&self.held_out), "held_out must be a share below 1".into()),
+            (self.asked.is_some() == asks, format!("{} and `asked` do not fit", self.thief.name())),
+            (
+                asks || self.labels == Labels::True,
+                format!("{} asks nobody: it needs true labels", self.thief.name()),
+            ),
+            (
+                self.prior.is_some() == self.thief.needs_prior(),
+                format!("{} and `prior` do not fit", self.thief.name()),
+            ),
+        ];
+        let own = checks.into_iter().find_map(|(fine, what)| (!fine).then_some(what));
+        let networks = [("asked", &self.asked), ("served", &self.served), ("prior", &self.prior)];
+        own.or_else(|| networks.into_iter().find_map(|(key, network)| network.as_ref()?.problem(key)))
+            .or_else(|| self.thief.problem())
+            .or_else(|| self.images.problem())
+            .or_else(|| self.training(2).problem())
+    }
+}

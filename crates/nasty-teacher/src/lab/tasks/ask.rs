@@ -1,0 +1,73 @@
+//! Asking a victim about images: its answers are kept in the store.
+
+use crate::data::DataName;
+use crate::lab::answer_log::AnswerLog;
+use crate::lab::ask::{AskRecipe, AskResult, Asked, collect};
+use crate::lab::context::Context;
+use crate::lab::cost::Estimate;
+use crate::lab::error::JobError;
+use crate::lab::executor::Ended;
+use crate::lab::result::RESULT_FORMAT;
+use crate::lab::task::Work;
+use crate::nets::NetError;
+use crate::training::NetworkRef;
+use std::time::Instant;
+
+impl Work for AskRecipe {
+    fn hash(&self) -> String {
+        AskRecipe::hash(self)
+    }
+
+    fn needs(&self) -> Vec<&NetworkRef> {
+        Vec::new()
+    }
+
+    fn data(&self) -> &DataName {
+        &self.images.data.name
+    }
+
+    fn seed(&self) -> u64 {
+        0
+    }
+
+    fn problem(&self) -> Option<String> {
+        AskRecipe::problem(self)
+    }
+
+    fn cost(&self, _: &mut Estimate<'_>) -> Result<(), NetError> {
+        // Nobody knows how long a victim takes.
+        Ok(())
+    }
+
+    fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError> {
+        let begun = Instant::now();
+        let workplace = context.workplace;
+        let of = &self.reach.classes_of;
+        let fit_to = context.data(&of.name, of.side, &of.digest)?;
+        let of = &self.images.data;
+        let pool = context.data(&of.name, of.side, &of.digest)?;
+        let images = self.images.of(&pool).map_err(|problem| context.refuse(problem))?;
+        let whose = &self.reach.whose;
+        // Two tasks that ask one victim take turns; the second finds what the first has asked.
+        let shared = workplace.store.run(&whose.folder());
+        let claim = shared.claim(&|| context.stop())?;
+        let mut log = AnswerLog::open(&shared.folder, whose)?;
+        let before = log.asked();
+        let victim = self.reach.open(&fit_to, workplace)?;
+        let mut stop = |done, wanted| {
+            context.progress(done, wanted);
+            context.stop() || !claim.is_held()
+        };
+        let asked = collect(&mut log, &*victim, &images, self.times.clone(), &mut stop)?;
+        if asked == Asked::Stopped || !context.may_write() {
+            return Ok(Ended::Stopped);
+        }
+        context.finish(&AskResult {
+            format: RESULT_FORMAT,
+            recipe: context.run.hash.clone(),
+            answers: images.len() * self.times.len(),
+            asked: log.asked() - before,
+            seconds: begun.elapsed().as_secs_f64(),
+        })
+    }
+}

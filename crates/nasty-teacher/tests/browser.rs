@@ -5,6 +5,8 @@
 #[path = "../examples/report_demo.rs"]
 mod report_demo;
 
+use nasty_teacher::audit::{Report, decide, verdict};
+use nasty_teacher::report::audit::{Options, write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -91,6 +93,20 @@ fn the_page_opens_in_a_browser() {
     let folder = tempfile::tempdir().expect("temp");
     let page: PathBuf = report_demo::page().write(folder.path()).expect("written");
     check(browser, &page, 1, 5);
+
+    // An audit's.
+    let report = Report::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audit")).expect("a report");
+    let verdict = verdict(&report);
+    let options = Options {
+        decision: decide(&verdict, report.made.complete, None),
+        fail_on: None,
+        sarif: None,
+        junit: None,
+    };
+    let kept = std::env::var_os("NASTY_AUDIT_FOLDER").map(PathBuf::from);
+    let into = kept.unwrap_or_else(|| folder.path().join("audit"));
+    let page = write(&report, &verdict, &into, &options).expect("written").page;
+    check(browser, &page, 6, 2);
 
     // A page of the caller's, such as of an experiment that was run.
     if let Some(page) = std::env::var_os("NASTY_REPORT_PAGE") {

@@ -107,6 +107,7 @@ fn a_checkpoint_goes_in_and_out() {
         fs::read(here.join("net/config.json")).expect("a file"),
         fs::read(here.join("out/config.json")).expect("a file")
     );
+    a_model_card(here);
     let json = succeeds(
         here,
         &["import", "out/again.safetensors", "-o", "net2", "--mean", "0.5", "--std", "0.25", "--json"],
@@ -116,6 +117,49 @@ fn a_checkpoint_goes_in_and_out() {
     assert_eq!(json["config"]["mean"], serde_json::json!([0.5]));
     let weights = |folder: &str| fs::read(here.join(folder).join("model.safetensors")).expect("weights");
     assert_eq!(weights("net"), weights("net2"), "nothing is lost on the way");
+}
+
+/// A card is written beside an exported file, never over somebody's README, and never with another network's audit.
+fn a_model_card(here: &Path) {
+    let card = ["export", "net", "-o", "card/net.onnx", "--card"];
+    let written = succeeds(here, &[&card[..], &["--license", "mit"]].concat());
+    assert_eq!(written, "written: card/net.onnx\nwritten: card/README.md\n");
+    let text = |name: &str| fs::read_to_string(here.join(name)).expect("a card");
+    assert!(text("card/README.md").starts_with("---\nlicense: \"mit\"\nlibrary_name: onnx\n"));
+    // One of ours is written anew.
+    succeeds(here, &card);
+    assert!(!text("card/README.md").contains("mit"));
+
+    // The sample report, once of another network and once of this one.
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nasty-teacher/tests/audit/report.json");
+    let sample = fs::read_to_string(sample).expect("the sample");
+    fs::write(here.join("other.json"), &sample).expect("writable");
+    fails(
+        here,
+        &[&card[..], &["--audit", "other.json"]].concat(),
+        2,
+        &["other.json", "0123abcd", "another network"],
+    );
+    let bytes = |name: &str| fs::read(here.join("net").join(name)).expect("a file");
+    let identity = nasty_teacher::nets::digest(&bytes("config.json"), &bytes("model.safetensors"));
+    let own = sample.replace("\"identity\": \"0123abcd\"", &format!("\"identity\": \"{identity}\""));
+    fs::write(here.join("own.json"), own).expect("writable");
+    succeeds(here, &[&card[..], &["--audit", "own.json"]].concat());
+    let told = text("card/README.md");
+    assert!(told.contains("worst_case_clone_accuracy") && told.contains("## Clonability"), "{told}");
+
+    let entry = ["audit", "record", "own.json", "-o", "audits/net.json"];
+    assert_eq!(succeeds(here, &entry), "written: audits/net.json\n");
+    assert!(text("audits/net.json").contains("\"thief\": \"class-mean\""));
+    fails(here, &["audit", "record", "audits/net.json", "-o", "x.json"], 3, &["audits/net.json", "schema"]);
+    fails(here, &["audit", "compare", "own.json"], 2, &[]);
+    fails(here, &["audit", "compare", "own.json", "own.json"], 2, &["own.json is named twice"]);
+    let compared = succeeds(here, &["audit", "compare", "own.json", "other.json"]);
+    assert!(compared.contains("others that cost as much are equal"), "{compared}");
+
+    fs::write(here.join("card/README.md"), "mine").expect("writable");
+    fails(here, &card, 2, &["card/README.md", "nothing is overwritten"]);
+    assert_eq!(text("card/README.md"), "mine");
 }
 
 #[test]

@@ -305,7 +305,8 @@ mod tests {
         log.answered(&questions, &[0.5; 6]).expect("writable");
         drop(log);
         let other = Whose { identity: "w".into(), ..whose() };
-        let message = |whose| AnswerLog::open(folder.path(), whose).expect_err("must fail").to_string();
+        let message =
+            |whose: &Whose| AnswerLog::open(folder.path(), whose).expect_err("must fail").to_string();
         assert!(message(&other).contains("answers of v"));
         let path = folder.path().join(FILE);
         let mut bytes = fs::read(&path).expect("there");

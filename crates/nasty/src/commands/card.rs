@@ -58,7 +58,7 @@ impl CardArgs {
             let undefended = report.victim.undefended.as_ref().map(|u| u.identity.as_str());
             if report.victim.identity != digest && undefended != Some(digest.as_str()) {
                 let message = format!(
-                    "{} is the audit of {} ({}), found the network {digest}",
+                    "{} is the audit of another network: {} ({}), found {digest}",
                     file.display(),
                     report.victim.name,
                     report.victim.identity

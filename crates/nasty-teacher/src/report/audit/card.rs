@@ -95,7 +95,7 @@ fn sections(facts: &CardFacts, audit: Option<(&Report, &Verdict)>) -> Vec<Sectio
         return sections;
     };
     let mut blocks: Vec<Block> = words::verdict(report, verdict).into_iter().map(Block::Text).collect();
-    blocks.push(Block::Table(tables::thieves(report, verdict)));
+    blocks.push(Block::Table(tables::thieves(report, verdict, tables::Which::LikeWorst)));
     let defences = &report.victim.defences;
     let mut audited = vec![
         ("audit", report.battery.to_string()),

@@ -70,7 +70,7 @@ fn sentences(comparison: &Comparison) -> Vec<String> {
     for level in levels {
         let mut at_level = measured().filter(|(e, _)| e.level == level);
         let Some((best, clone)) = at_level.next() else { continue };
-        let others = at_level.count();
+        let at_level: Vec<_> = at_level.collect();
         let cost = level_words(level);
         let mut text = format!(
             "{}: the worst-case clone of {} is right on {} (interval {} to {} %)",
@@ -80,9 +80,11 @@ fn sentences(comparison: &Comparison) -> Vec<String> {
             fixed(100.0 * clone.interval.low, 1, false),
             fixed(100.0 * clone.interval.high, 1, false)
         );
-        text += match others {
-            0 => "; nothing else costs as much.",
-            _ => ", the least of those that cost as much.",
+        let equal = |(_, other): &(&Compared, crate::audit::Estimate)| other.mean == clone.mean;
+        text += match (at_level.len(), at_level.iter().filter(|other| equal(other)).count()) {
+            (0, _) => "; nothing else costs as much.",
+            (_, 0) => ", the least of those that cost as much.",
+            _ => "; others that cost as much are equal.",
         };
         if !best.reliable {
             text += " Its audit is not reliable.";

@@ -50,6 +50,9 @@ pub(super) fn thieves(report: &Report, verdict: &Verdict) -> Option<Figure> {
             .then(x.first().against.cmp(&y.first().against))
     });
     cells = order.into_iter().map(|(_, cell)| cell).collect();
+    // A thief that was tried with several kinds of images has a place for each.
+    let asking = || cells.iter().filter(|cell| cell.first().against != Against::Nobody);
+    let profiles = asking().any(|a| asking().any(|b| a.first().profile != b.first().profile));
     let groups = [
         ("the victim itself", None, ITSELF),
         ("clone of the victim", Some(Against::Victim), VICTIM),
@@ -60,8 +63,13 @@ pub(super) fn thieves(report: &Report, verdict: &Verdict) -> Option<Figure> {
     categories.extend(cells.iter().map(|cell| {
         let row = cell.first();
         let extra = if row.in_verdict { "" } else { " (extra)" };
+        let profile = if profiles && row.against != Against::Nobody {
+            format!(" {:?}", row.profile)
+        } else {
+            String::new()
+        };
         let clean = if row.against == Against::Undefended { ", undefended" } else { "" };
-        format!("{}{extra}{clean}", row.thief)
+        format!("{}{profile}{extra}{clean}", row.thief)
     }));
     let group = |(name, against, color): (&str, Option<Against>, usize)| {
         let mut values = vec![if against.is_none() { 100.0 * report.victim.accuracy } else { f64::NAN }];

@@ -77,7 +77,7 @@ pub fn write(
 
 /// The verdict and the table of the clones as text, for a terminal.
 fn text(report: &Report, verdict: &Verdict, decision: Decision, fail_on: Option<&Condition>) -> String {
-    let mut text = tables::thieves(report, verdict).to_text();
+    let mut text = tables::thieves(report, verdict, tables::Which::LikeWorst).to_text();
     for sentence in words::verdict(report, verdict).into_iter().chain(words::decision(decision, fail_on)) {
         text += &format!("\n{sentence}");
     }
@@ -86,7 +86,7 @@ fn text(report: &Report, verdict: &Verdict, decision: Decision, fail_on: Option<
 
 fn tables_of(report: &Report, verdict: &Verdict) -> Vec<(&'static str, Table)> {
     [
-        ("clones", Some(tables::thieves(report, verdict))),
+        ("clones", Some(tables::thieves(report, verdict, tables::Which::All))),
         ("comparisons", tables::comparisons(verdict)),
         ("cost", tables::cost(report)),
         ("failures", tables::failures(report)),

@@ -1,6 +1,7 @@
 //! The page of an audit: the verdict first.
 
 use super::super::{Block, Page, Section};
+use super::tables::Which;
 use super::tags::{MITIGATIONS, Tag, threats};
 use super::{figures, tables, words};
 use crate::audit::report::Profile;
@@ -65,10 +66,15 @@ fn summary(report: &Report, verdict: &Verdict, decision: Decision, fail_on: Opti
 
 fn clones(report: &Report, verdict: &Verdict) -> Section {
     let mut blocks: Vec<Block> = figures::thieves(report, verdict).map(Block::Figure).into_iter().collect();
-    blocks.push(Block::Table(tables::thieves(report, verdict)));
+    blocks.push(Block::Table(tables::thieves(report, verdict, Which::LikeWorst)));
     blocks.extend(figures::queries(report, verdict).map(Block::Figure));
     blocks.extend(words::curves(verdict).into_iter().map(Block::Text));
     blocks.extend(tables::comparisons(verdict).map(Block::Table));
+    let all = tables::thieves(report, verdict, Which::All);
+    if all.rows.len() > tables::thieves(report, verdict, Which::LikeWorst).rows.len() {
+        blocks.push(Block::Heading("All students, budgets and shares of the data".to_owned()));
+        blocks.push(Block::Table(all));
+    }
     blocks.extend(tables::failures(report).map(Block::Table));
     section("clones", "The clones", blocks)
 }

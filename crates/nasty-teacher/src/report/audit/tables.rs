@@ -1,18 +1,24 @@
 //! The tables of an audit.
 
-use super::super::number::fixed;
+use super::super::number::{fixed, grouped};
 use super::super::{Cell, Column, Mark, Table, Tone};
 use super::words;
 use crate::audit::report::{Against, Measured, Outcome, Signal};
 use crate::audit::{Cell as Clones, Difference, FlagState, Report, Verdict, cells};
 
-/// All clones of the victim and the floors, best first, each beside the same thief's clone of the undefended victim.
-pub(super) fn thieves(report: &Report, verdict: &Verdict) -> Table {
+/// The clones of the victim and the floors, best first, each beside the same thief's clone of the undefended victim: `all` of
+/// them, or those under the conditions of the worst case.
+pub(super) fn thieves(report: &Report, verdict: &Verdict, which: Which) -> Table {
     let all = cells(report);
+    let worst = all.iter().find(|cell| is(cell, verdict)).filter(|_| which == Which::LikeWorst);
+    let profiles = several(&all, |cell| cell.first().profile);
     let undefended = all.iter().any(|cell| cell.first().against == Against::Undefended);
-    let shares = report.protocol.shares.len() > 1;
-    let students = report.protocol.students.len() > 1;
+    let shares = worst.is_none() && report.protocol.shares.len() > 1;
+    let students = worst.is_none() && report.protocol.students.len() > 1;
     let mut columns = vec![Column::text("thief"), Column::text("learns from")];
+    if profiles {
+        columns.push(Column::text("profile"));
+    }
     if students {
         columns.push(Column::text("student"));
     }
@@ -31,12 +37,15 @@ pub(super) fn thieves(report: &Report, verdict: &Verdict) -> Table {
     columns.push(Column::number("seeds", ""));
     let mut shown: Vec<&Clones<'_>> =
         all.iter().filter(|cell| cell.first().against != Against::Undefended).collect();
+    if let Some(worst) = worst {
+        shown.retain(|cell| cell.comparable(worst.first()));
+    }
     let mean = |cell: &Clones<'_>| cell.mean().unwrap_or(-1.0);
     shown.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
     let mut table = Table {
-        title: format!("Clones of the battery {}", report.battery),
+        title: title(report, worst),
         columns,
-        note: Some(note(report, verdict, undefended)),
+        note: Some(note(report, verdict, undefended, profiles)),
         label: "tab:clones".to_owned(),
         ..Table::default()
     };
@@ -44,6 +53,9 @@ pub(super) fn thieves(report: &Report, verdict: &Verdict) -> Table {
         let first = cell.first();
         let estimate = cell.estimate(report.protocol.test_images);
         let mut row = vec![Cell::text(name(cell)), Cell::text(words::signal(first.signal))];
+        if profiles {
+            row.push(Cell::text(format!("{:?}", first.profile)));
+        }
         if students {
             row.push(Cell::text(&first.student));
         }
@@ -85,6 +97,32 @@ pub(super) fn thieves(report: &Report, verdict: &Verdict) -> Table {
     table
 }
 
+/// Whether `of` differs between cells.
+fn several<T: PartialEq>(all: &[Clones<'_>], of: impl Fn(&Clones<'_>) -> T) -> bool {
+    all.windows(2).any(|pair| of(&pair[0]) != of(&pair[1]))
+}
+
+fn title(report: &Report, worst: Option<&Clones<'_>>) -> String {
+    let battery = &report.battery;
+    match worst.map(|worst| worst.first()) {
+        None => format!("Clones of the battery {battery}"),
+        Some(row) => format!(
+            "Clones of the battery {battery}: student {}, {} images asked about",
+            row.student,
+            grouped(usize::try_from(row.budget).unwrap_or(usize::MAX))
+        ),
+    }
+}
+
+/// Which clones a table shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// All.
+    All,
+    /// Those with the student, budget and share of the data of the worst case; all where there is none.
+    LikeWorst,
+}
+
 fn name(cell: &Clones<'_>) -> String {
     let row = cell.first();
     if row.in_verdict { row.thief.clone() } else { format!("{} (extra)", row.thief) }
@@ -109,7 +147,7 @@ fn share_cell(share: Option<f64>) -> Cell {
     share.map_or(Cell::Empty, |share| Cell::number(100.0 * share, 2))
 }
 
-fn note(report: &Report, verdict: &Verdict, undefended: bool) -> String {
+fn note(report: &Report, verdict: &Verdict, undefended: bool, profiles: bool) -> String {
     let mut note = format!(
         "Mean ± standard deviation over the seeds, on {} test images. Intervals: seeds (Student's t) and images (Wilson) together. \
          Agreement: share of the test images on which the clone gives the class that the victim serves.",
@@ -118,42 +156,49 @@ fn note(report: &Report, verdict: &Verdict, undefended: bool) -> String {
     if undefended {
         note += " Without defences: the same thief against the victim without them.";
     }
+    if profiles {
+        note += " Profiles: A has labelled images of the victim's kind, B unlabelled ones, C images of another kind.";
+    }
     if verdict.worst_case.is_some() {
         note += " Marked: the worst case.";
     }
     note
 }
 
-/// What was not measured, with the reasons; none if nothing.
+/// What was not measured, with the reasons; none if nothing. Clones of a thief that failed for the same reason share a line.
 pub(super) fn failures(report: &Report) -> Option<Table> {
-    let rows: Vec<Vec<Cell>> = report
-        .rows
-        .iter()
-        .filter_map(|row| {
-            let (what, reason) = match &row.outcome {
-                Outcome::Ok(_) => return None,
-                Outcome::NoEvidence { reason } => ("no evidence", reason),
-                Outcome::Skipped { reason } => ("not tried", reason),
-            };
-            Some(vec![
-                Cell::text(&row.thief),
-                Cell::text(words::against(row.against)),
-                Cell::number(row.seed as f64, 0),
-                Cell::text(what),
-                Cell::text(reason),
-            ])
-        })
-        .collect();
-    (!rows.is_empty()).then(|| Table {
+    let mut lines: Vec<([&str; 4], usize)> = Vec::new();
+    for row in &report.rows {
+        let (what, reason) = match &row.outcome {
+            Outcome::Ok(_) => continue,
+            Outcome::NoEvidence { reason } => ("no evidence", reason),
+            Outcome::Skipped { reason } => ("not tried", reason),
+        };
+        let line = [row.thief.as_str(), words::against(row.against), what, reason.as_str()];
+        match lines.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, count)) => *count += 1,
+            None => lines.push((line, 1)),
+        }
+    }
+    let row = |([thief, asks, what, reason], count): ([&str; 4], usize)| {
+        vec![
+            Cell::text(thief),
+            Cell::text(asks),
+            Cell::number(count as f64, 0),
+            Cell::text(what),
+            Cell::text(reason),
+        ]
+    };
+    (!lines.is_empty()).then(|| Table {
         title: "Clones that are no evidence".to_owned(),
         columns: vec![
             Column::text("thief"),
             Column::text("asks"),
-            Column::number("seed", ""),
+            Column::number("clones", ""),
             Column::text("what happened"),
             Column::text("why"),
         ],
-        rows,
+        rows: lines.into_iter().map(row).collect(),
         label: "tab:failures".to_owned(),
         ..Table::default()
     })

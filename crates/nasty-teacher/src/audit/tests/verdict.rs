@@ -175,7 +175,7 @@ fn decisions_end_with_their_exit_codes() {
     assert_eq!(code(true, "clone >= 0.95*victim"), 0);
     assert_eq!(code(true, "clone >= 0.9*victim"), 4);
     assert_eq!(code(true, "protection < 0.8"), 4);
-    assert_eq!(code(true, "advantage > 3% and removed <= 3%"), 4);
+    assert_eq!(code(true, "advantage > 3% and removed < 3.1%"), 4);
     assert_eq!(code(false, "clone >= 0.9*victim"), 75);
     let found = verdict(&with(&[Thief::new("kd", Victim, Probabilities, 0.84)]));
     let undecided = decide(&found, true, Some(&condition("protection < 0.5")));

@@ -141,7 +141,10 @@ impl Schedule {
                 recipe.asked = Some(NetworkRef(question.hash()));
                 (recipe.served, recipe.clean) = match against {
                     Against::Undefended => (undefended.clone(), undefended.clone()),
-                    Against::Victim | Against::Nobody => (served.clone(), undefended.clone()),
+                    // A victim of which no defences are known is itself the one without.
+                    Against::Victim | Against::Nobody => {
+                        (served.clone(), undefended.clone().or_else(|| served.clone()))
+                    }
                 };
                 recipe.prior = prior.clone().filter(|_| member.thief.needs_prior());
                 let mut trial = of.trial(recipe, against, profile, member.in_verdict);

@@ -313,6 +313,7 @@ mod tests {
         let at = bytes.iter().position(|b| *b == b'\n').expect("a header") + 10;
         bytes[at] ^= 1;
         fs::write(&path, bytes).expect("writable");
-        assert!(message(&whose()).contains("a broken record"), "{}", message(&whose()));
+        let found = message(&whose());
+        assert!(found.contains("a broken record"), "{found}");
     }
 }

@@ -57,6 +57,23 @@ fn averages_come_closer_to_the_truth_than_single_answers() {
     assert!(l1(&found[0], &truth) < 1e-6, "{found:?}");
 }
 
+#[test]
+fn where_nothing_is_hidden_the_answers_stay_as_they_are() {
+    let (row, other) = ([0.5f32, 0.3, 0.2], [0.1f32, 0.1, 0.8]);
+    let answers = [row, row, other].concat();
+    let labels = [0, 0, 2];
+    for thief in [
+        Thief::ClassMean(ClassMean { temperature: 4.0, alpha: 0.9 }),
+        Thief::QueryAveraging(QueryAveraging { temperature: 1.0, alpha: 0.9 }),
+    ] {
+        let rounds = vec![answers.clone(); 3];
+        let found = probabilities(&thief.targets(&loot(rounds, &labels, None)).expect("any answers"));
+        for (found, expected) in found.concat().iter().zip(&answers) {
+            assert!((found - f64::from(*expected)).abs() < 1e-6, "{}", thief.name());
+        }
+    }
+}
+
 /// 300 clean rows, logits and what `defence` serves for them.
 fn defended(defence: &str) -> (Vec<f32>, Vec<Row>, Vec<f32>) {
     let defence: Stack = defence.parse().expect("a stack");

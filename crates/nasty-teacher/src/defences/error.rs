@@ -47,6 +47,15 @@ pub enum DefenceError {
         /// Where that comes from.
         how: &'static str,
     },
+    /// The defence needs the owner's secret.
+    #[error("`{defence}` needs the owner's secret, found none")]
+    #[diagnostic(help(
+        "the secret is a file of random bytes that only the owner has; with the same file the same image gets the same answer"
+    ))]
+    NoSecret {
+        /// The defence's name.
+        defence: &'static str,
+    },
     /// An input has another size than the served row, or holds numbers that cannot be used.
     #[error("{what} for `{defence}`: expected {expected}, found {found}")]
     BadInput {

@@ -15,6 +15,7 @@
 mod adaptive_misinformation;
 mod class_tail;
 mod coarse_confidence;
+mod defended;
 mod error;
 mod facts;
 mod flat_tail;
@@ -43,6 +44,7 @@ mod top_k;
 pub use adaptive_misinformation::AdaptiveMisinformation;
 pub use class_tail::ClassTail;
 pub use coarse_confidence::CoarseConfidence;
+pub use defended::{Defended, Owner};
 pub use error::DefenceError;
 pub use facts::{Answers, Facts, Parameter, TopOne};
 pub use flat_tail::FlatTail;

@@ -2,6 +2,7 @@
 //! addition.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 
 use sha2::{Digest, Sha256};
 
@@ -27,6 +28,17 @@ impl Secret {
     /// The secret made of a passphrase or of random bytes: SHA-256.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// Random bytes of this process, for noise that nobody needs to foresee.
+    pub(super) fn any() -> Self {
+        let word = || RandomState::new().hash_one(0).to_le_bytes();
+        Self::of(&[word(), word(), word(), word()].concat())
+    }
+
+    /// A digest that tells secrets apart without giving them away.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        Sha256::new().chain_update(b"the digest of a secret").chain_update(self.0).finalize().into()
     }
 }
 
@@ -100,7 +112,7 @@ pub enum Need {
 }
 
 impl Need {
-    fn what(self) -> &'static str {
+    pub(super) fn what(self) -> &'static str {
         match self {
             Self::WrongRow => "the misinformation network's row",
             Self::Gradients => "a surrogate's gradients",
@@ -277,6 +289,12 @@ impl ClassTails {
     /// The number of classes.
     pub fn classes(&self) -> usize {
         self.0.len()
+    }
+
+    /// A digest of the whole table.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let shares = self.0.iter().flatten();
+        shares.fold(Sha256::new(), |hash, share| hash.chain_update(share.to_le_bytes())).finalize().into()
     }
 
     /// The tail of images that are predicted as `top`, `[classes]`.

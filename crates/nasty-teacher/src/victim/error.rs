@@ -24,6 +24,16 @@ pub enum VictimError {
         /// Why not.
         reason: String,
     },
+    /// A defence that cannot serve an answer.
+    #[error("the defence {defence} cannot serve the answer to image {image} of the request: {problem}")]
+    Defence {
+        /// The defences, as text.
+        defence: String,
+        /// The image's place in the request.
+        image: usize,
+        /// Why not.
+        problem: String,
+    },
     /// Answers that are not recorded.
     #[error("{}: the answers to {missing} of {asked} images are missing; those to {known} images are recorded", path.display())]
     #[diagnostic(help("{help}"))]
@@ -67,9 +77,11 @@ impl Classified for VictimError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Interface { .. } => ErrorClass::Usage,
-            Self::Shape { .. } | Self::Missing { .. } | Self::Io { .. } | Self::Format { .. } => {
-                ErrorClass::Data
-            }
+            Self::Shape { .. }
+            | Self::Defence { .. }
+            | Self::Missing { .. }
+            | Self::Io { .. }
+            | Self::Format { .. } => ErrorClass::Data,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What all victims share: identity, interface, meter.
 
 use super::{Answers, Interface, Scale, VictimError};
+use crate::nets::Input;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts queries.
@@ -19,6 +20,8 @@ impl Meter {
 pub struct Front {
     identity: String,
     classes: usize,
+    names: Vec<String>,
+    input: Option<Input>,
     scale: Scale,
     interface: Interface,
     meter: Meter,
@@ -29,7 +32,22 @@ impl Front {
     /// are.
     pub fn new(identity: String, classes: usize, scale: Scale) -> Self {
         let interface = Interface::natural(scale);
-        Self { identity, classes, scale, interface, meter: Meter::default() }
+        let (names, input, meter) = (Vec::new(), None, Meter::default());
+        Self { identity, classes, names, input, scale, interface, meter }
+    }
+
+    /// The same front, whose classes are called `names`, in the order of its answers.
+    ///
+    /// # Panics
+    /// If there is not one name a class.
+    pub fn named(self, names: Vec<String>) -> Self {
+        assert_eq!(names.len(), self.classes, "one name a class");
+        Self { names, ..self }
+    }
+
+    /// The same front of a victim that takes images of `input` only.
+    pub fn taking(self, input: Input) -> Self {
+        Self { input: Some(input), ..self }
     }
 
     /// The same front with another interface.
@@ -41,6 +59,18 @@ impl Front {
             Some(reason) => Err(VictimError::Interface { interface: interface.to_string(), reason }),
             None => Ok(Self { interface, ..self }),
         }
+    }
+
+    /// The front of the victim `identity`, which passes on what the one behind `inner` says: the same classes for the same
+    /// images, on `scale`.
+    pub(crate) fn over(inner: &Self, identity: String, scale: Scale) -> Self {
+        let (names, input) = (inner.names.clone(), inner.input);
+        Self { names, input, ..Self::new(identity, inner.classes, scale) }
+    }
+
+    /// The same front of a victim whose answers come as `interface` gives them out: it changes them no further.
+    pub(super) fn giving_out(self, interface: Interface) -> Self {
+        Self { interface, ..self }
     }
 
     /// The victim's full `answers` `[images, classes]` as its interface gives them out; they count as queries.
@@ -58,6 +88,21 @@ impl Front {
     /// Classes that it tells apart.
     pub fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// The classes' names, in the order of its answers; empty if they are not known.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The images that it takes; none if it takes any.
+    pub fn input(&self) -> Option<Input> {
+        self.input
+    }
+
+    /// What the numbers of its answers are.
+    pub fn scale(&self) -> Scale {
+        if self.interface == Interface::Logits { self.scale } else { Scale::Probabilities }
     }
 
     /// How its answers are given out.

@@ -4,6 +4,7 @@
 //! and views count. White-box attacks do not use this interface: they take a network and say so.
 
 mod answers;
+mod arranged;
 mod error;
 mod front;
 mod interface;
@@ -16,6 +17,7 @@ mod scripted;
 mod tests;
 
 pub use answers::{Answers, LOG_FLOOR, Scale, argmax, log_probabilities};
+pub use arranged::Arranged;
 pub use error::VictimError;
 
 pub use front::{Front, Meter};
@@ -24,6 +26,8 @@ pub use own::OwnNetwork;
 pub use recorded::{Recorded, content_hash};
 pub use request::{Origin, Request};
 pub use scripted::Scripted;
+
+use crate::nets::Input;
 
 /// A classifier that answers queries.
 pub trait Victim: Send + Sync {
@@ -46,6 +50,21 @@ pub trait Victim: Send + Sync {
     /// Classes that it tells apart.
     fn classes(&self) -> usize {
         self.front().classes()
+    }
+
+    /// The classes' names, in the order of its answers; empty if they are not known.
+    fn names(&self) -> &[String] {
+        self.front().names()
+    }
+
+    /// The images that it takes; none if it takes any.
+    fn input(&self) -> Option<Input> {
+        self.front().input()
+    }
+
+    /// What the numbers of its answers are.
+    fn scale(&self) -> Scale {
+        self.front().scale()
     }
 
     /// Queries answered so far.

@@ -24,9 +24,17 @@ impl OwnNetwork {
     /// The victim `network`, on `device` without autodiff, whose weights have the digest `weights` and which takes images
     /// normalised by `normalisation`. It serves logits.
     pub fn new(network: &Network, normalisation: Normalisation, weights: String, device: &Device) -> Self {
-        let front = Front::new(weights, network.classes(), Scale::Logits);
         let input = network.input();
+        let front = Front::new(weights, network.classes(), Scale::Logits).taking(input);
         Self { front, network: Answering::new(network, device), input, normalisation, table: None }
+    }
+
+    /// The same victim, whose classes are called `names`.
+    ///
+    /// # Panics
+    /// If there is not one name a class.
+    pub fn named(self, names: Vec<String>) -> Self {
+        Self { front: self.front.named(names), ..self }
     }
 
     /// The same victim with another interface.

@@ -19,6 +19,8 @@ pub enum End {
     Done,
     /// Stopped on request with its state saved.
     Stopped,
+    /// Done, with an exit code that the results decided, such as a condition that holds.
+    Decided(u8),
 }
 
 /// Why a command failed.

@@ -204,14 +204,14 @@ mod tests {
         let plain = names(Battery::Quick, "", false);
         assert!(plain.contains(&"hard-label") && plain.contains(&"kd"));
         assert!(!plain.contains(&"table-recovery") && !plain.contains(&"query-averaging"));
-        assert!(names(Battery::Quick, "rounding", false).contains(&"table-recovery"));
+        assert!(names(Battery::Quick, "rounding:decimals=1", false).contains(&"table-recovery"));
         assert!(names(Battery::Quick, "", true).contains(&"query-averaging"));
         assert!(names(Battery::Full, "", false).contains(&"dkd"));
     }
 
     #[test]
     fn every_thief_can_steal_and_no_setting_is_there_twice() {
-        let defences: Stack = "rounding".parse().expect("a stack");
+        let defences: Stack = "rounding:decimals=1".parse().expect("a stack");
         for battery in Battery::ALL {
             for profile in [Profile::A, Profile::B, Profile::C] {
                 let at = Circumstances { defences: &defences, random: true };
@@ -236,6 +236,9 @@ mod tests {
             let defence = text.parse().expect("a stack");
             Thief::TableRecovery(TableRecovery { defence, temperature: 1.0, alpha: 0.9 })
         };
-        assert!(obstacle(&of("class-tail"), false).is_some() && obstacle(&of("rounding"), false).is_none());
+        assert!(
+            obstacle(&of("class-tail"), false).is_some()
+                && obstacle(&of("rounding:decimals=1"), false).is_none()
+        );
     }
 }

@@ -18,6 +18,14 @@ pub struct PairedSeeds {
 ///
 /// # Panics
 /// If there are not as many seeds on both sides.
+///
+/// ```
+/// use nasty_teacher::metrics::paired_t;
+///
+/// let (soft, hard) = ([0.83, 0.84, 0.82], [0.80, 0.82, 0.79]);
+/// let test = paired_t(&soft, &hard).expect("three seeds");
+/// assert!((test.mean - 0.0267).abs() < 1e-4 && test.interval.low > 0.0 && test.p < 0.05);
+/// ```
 pub fn paired_t(a: &[f64], b: &[f64]) -> Option<PairedSeeds> {
     paired(a.len(), b.len());
     let n = a.len();

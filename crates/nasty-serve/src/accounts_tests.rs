@@ -2,7 +2,8 @@ use super::*;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-const NOBODY: &str = "[nobody]\nsha256 = '0000000000000000000000000000000000000000000000000000000000000000'\n";
+const NOBODY: &str =
+    "[nobody]\nsha256 = '0000000000000000000000000000000000000000000000000000000000000000'\n";
 
 fn entry(name: &str, settings: &str) -> String {
     let digest: String = Sha256::digest(format!("{name}'s key")).iter().map(|b| format!("{b:02x}")).collect();
@@ -97,7 +98,9 @@ fn requests_at_once_never_get_more_than_the_budget() {
             let (accounts, alice, answered) = (&accounts, &alice, &answered);
             scope.spawn(move || {
                 for round in 0..20 {
-                    let Ok(reservation) = accounts.reserve(alice, 1 + thread % 3, Instant::now()) else { continue };
+                    let Ok(reservation) = accounts.reserve(alice, 1 + thread % 3, Instant::now()) else {
+                        continue;
+                    };
                     // Every fifth request fails after it was understood.
                     if round % 5 == 4 {
                         continue;

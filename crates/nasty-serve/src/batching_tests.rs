@@ -119,7 +119,9 @@ fn a_full_queue_refuses_and_hung_up_requests_are_not_computed() {
     assert_eq!(batcher.submit(numbers(12, 1), 1).map(drop), Err(Full));
     drop(gone);
     model.release();
-    assert!(first.blocking_recv().expect("an answer").is_ok() && last.blocking_recv().expect("an answer").is_ok());
+    assert!(
+        first.blocking_recv().expect("an answer").is_ok() && last.blocking_recv().expect("an answer").is_ok()
+    );
     assert_eq!(*model.asked.lock().expect("whole"), [4, 4]);
     // What waits is answered when the server ends.
     let late = batcher.submit(numbers(0, 1), 1).expect("room");

@@ -63,12 +63,18 @@ impl Counters {
         };
         let one = |value: String| vec![(String::new(), value)];
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let requests: Vec<_> = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone().into_iter().collect();
+        let requests: Vec<_> =
+            self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone().into_iter().collect();
         let by_status: Vec<_> =
             requests.iter().map(|(status, n)| (format!("{{code=\"{status}\""), n.to_string())).collect();
         metric("requests_total", "counter", "Inference requests by the status of the answer.", &by_status);
         metric("images_total", "counter", "Images answered.", &one(load(&self.images).to_string()));
-        metric("batches_total", "counter", "Batches that the model was asked.", &one(load(&self.batches).to_string()));
+        metric(
+            "batches_total",
+            "counter",
+            "Batches that the model was asked.",
+            &one(load(&self.batches).to_string()),
+        );
         let batch_images = one(load(&self.batch_images).to_string());
         metric("batch_images_total", "counter", "Images of these batches.", &batch_images);
         let mut sum = 0;
@@ -80,10 +86,20 @@ impl Counters {
         }
         rows.push(("_sum".into(), (load(&self.microseconds) as f64 / 1e6).to_string()));
         rows.push(("_count".into(), sum.to_string()));
-        metric("request_seconds", "histogram", "From a request's headers to its answer, where there was one.", &rows);
+        metric(
+            "request_seconds",
+            "histogram",
+            "From a request's headers to its answer, where there was one.",
+            &rows,
+        );
         let Gauges { ready, waiting_images, held_bytes, connections } = gauges;
         metric("ready", "gauge", "Whether the server takes requests.", &one(u8::from(*ready).to_string()));
-        metric("waiting_images", "gauge", "Images that wait for the model.", &one(waiting_images.to_string()));
+        metric(
+            "waiting_images",
+            "gauge",
+            "Images that wait for the model.",
+            &one(waiting_images.to_string()),
+        );
         metric("held_bytes", "gauge", "Bytes held for requests.", &one(held_bytes.to_string()));
         metric("connections", "gauge", "Open connections.", &one(connections.to_string()));
         text

@@ -76,8 +76,9 @@ impl Keys {
             if !plain || name.len() > LONGEST_NAME {
                 return Err(format!("{name:?}: expected a name of 1 to {LONGEST_NAME} printable bytes"));
             }
-            let digest = digest(&sha256)
-                .ok_or_else(|| format!("{name}: expected sha256 as 64 hexadecimal digits, found `{sha256}`"))?;
+            let digest = digest(&sha256).ok_or_else(|| {
+                format!("{name}: expected sha256 as 64 hexadecimal digits, found `{sha256}`")
+            })?;
             if images_per_minute == Some(0) {
                 return Err(format!("{name}: images_per_minute is 0; remove the key to refuse everything"));
             }

@@ -157,7 +157,11 @@ impl Classified for ServeError {
 ///
 /// # Errors
 /// [`ServeError`] if it cannot start.
-pub fn serve(model: Arc<dyn Model>, options: &Options, listening: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
+pub fn serve(
+    model: Arc<dyn Model>,
+    options: &Options,
+    listening: impl FnOnce(SocketAddr),
+) -> Result<(), ServeError> {
     if options.keys.is_none() && !options.host.is_loopback() && !options.public {
         return Err(ServeError::Exposed(options.host));
     }

@@ -39,7 +39,8 @@ impl TlsFiles {
         let fail = |path: &Path, fault: String| TlsError { path: path.to_owned(), fault };
         let chain: Result<Vec<_>, _> =
             CertificateDer::pem_file_iter(&self.certificate).and_then(Iterator::collect);
-        let chain = chain.map_err(|e| fail(&self.certificate, format!("expected certificates in PEM: {e}")))?;
+        let chain =
+            chain.map_err(|e| fail(&self.certificate, format!("expected certificates in PEM: {e}")))?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|e| fail(&self.key, format!("expected a private key in PEM: {e}")))?;
         let mut config = ServerConfig::builder_with_provider(default_provider().into())

@@ -143,7 +143,8 @@ mod tests {
         let memory = Memory::new(1500);
         let mut other = memory.request();
         other.grow(1000).expect("room");
-        let refused = decompressed([0u8; 900].as_slice(), LIMITS, &mut memory.request()).map_err(|r| r.status);
+        let refused =
+            decompressed([0u8; 900].as_slice(), LIMITS, &mut memory.request()).map_err(|r| r.status);
         assert_eq!(refused, Err(503));
     }
 }

@@ -6,9 +6,9 @@ mod service;
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Router;
 use axum::body::Body;
-use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Method, Response, Uri};
@@ -45,11 +45,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         ("/openapi.json", get(openapi)),
     ];
     let closed = routes(closed).route_layer(from_fn_with_state(service.clone(), identify));
-    routes(open)
-        .merge(closed)
-        .fallback(unknown)
-        .method_not_allowed_fallback(wrong_method)
-        .with_state(service)
+    routes(open).merge(closed).fallback(unknown).method_not_allowed_fallback(wrong_method).with_state(service)
 }
 
 fn routes<const N: usize>(list: [(&str, MethodRouter<Arc<Service>>); N]) -> Router<Arc<Service>> {

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use axum::body::Body;
 use axum::http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, Response, StatusCode};
 use flate2::Compression;
@@ -103,7 +104,9 @@ impl Coding {
 /// The coding that the client prefers of those known here, if it asks for one (RFC 9110, section 12.5.3).
 fn accepted(headers: &HeaderMap) -> Option<Coding> {
     let mut best: Option<(f32, Coding)> = None;
-    for choice in headers.get_all(ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')) {
+    for choice in
+        headers.get_all(ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','))
+    {
         let mut parts = choice.split(';').map(str::trim);
         let coding = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
             "gzip" | "x-gzip" => Coding::Gzip,

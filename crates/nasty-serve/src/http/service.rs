@@ -55,7 +55,10 @@ impl Service {
         });
         let header = || headers.get(API_KEY).and_then(|value| value.to_str().ok()).map(str::trim);
         let Some(secret) = bearer.or_else(header) else {
-            return Err(Refusal::new(401, "expected an API key: `Authorization: Bearer KEY` or `X-Api-Key: KEY`"));
+            return Err(Refusal::new(
+                401,
+                "expected an API key: `Authorization: Bearer KEY` or `X-Api-Key: KEY`",
+            ));
         };
         match accounts.find(secret) {
             Some(key) => Ok(Some(key)),
@@ -173,7 +176,8 @@ impl Service {
     fn log(&self, key: Option<&Arc<Key>>, id: Option<&str>, answered: &Answered) -> Result<(), Refusal> {
         let Some(log) = &self.log else { return Ok(()) };
         let about = self.model.about();
-        let left = key.zip(self.accounts.as_ref()).and_then(|(key, all)| all.left(key, Instant::now()).budget);
+        let left =
+            key.zip(self.accounts.as_ref()).and_then(|(key, all)| all.left(key, Instant::now()).budget);
         let entry = Entry {
             time: audit_log::now(),
             key: key.map(|key| key.name.as_str()),
@@ -201,7 +205,9 @@ fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
     let Some(value) = headers.get(JSON_LENGTH) else { return Ok(None) };
     match value.to_str().ok().and_then(|text| text.trim().parse().ok()) {
         Some(length) => Ok(Some(length)),
-        None => Err(Refusal::bad(format!("Inference-Header-Content-Length: expected a number, found {value:?}"))),
+        None => {
+            Err(Refusal::bad(format!("Inference-Header-Content-Length: expected a number, found {value:?}")))
+        }
     }
 }
 

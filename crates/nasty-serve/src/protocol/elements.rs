@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 
 /// Tensors of the protocol have fewer dimensions.
 const MOST_DIMENSIONS: usize = 8;
@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn what_is_no_tensor_is_refused() {
-        for text in ["[[1, 2], [3]]", "[1, [2]]", "[[1], 2]", "7", "\"x\"", "[true]", "[\"a\"]", "[null]", "{}"] {
+        for text in
+            ["[[1, 2], [3]]", "[1, [2]]", "[[1], 2]", "7", "\"x\"", "[true]", "[\"a\"]", "[null]", "{}"]
+        {
             assert!(read(text).is_err(), "{text}");
         }
         assert!(read(&format!("{}1{}", "[".repeat(9), "]".repeat(9))).is_err(), "too deep");

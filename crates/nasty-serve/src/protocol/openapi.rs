@@ -114,10 +114,9 @@ fn infer(id: &str) -> Value {
 
 fn schemas(about: &About) -> Value {
     let [channels, height, width] = about.image;
-    let (text, integer, flag) = (json!({ "type": "string" }), json!({ "type": "integer" }), json!({ "type": "boolean" }));
-    let object = |required: &[&str], properties: Value| {
-        json!({ "type": "object", "required": required, "properties": properties })
-    };
+    let (text, integer, flag) =
+        (json!({ "type": "string" }), json!({ "type": "integer" }), json!({ "type": "boolean" }));
+    let object = |required: &[&str], properties: Value| json!({ "type": "object", "required": required, "properties": properties });
     let list = |of: &Value| json!({ "type": "array", "items": of });
     let tensor = object(
         &["name", "datatype", "shape"],

@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 
+use super::Refusal;
 use super::bounded::Bounded;
 use super::elements::Elements;
-use super::Refusal;
 use crate::about::{About, INPUT, Input};
 
 /// Ids are echoed: they may not be arbitrarily long.
@@ -107,7 +107,12 @@ pub fn parse(
 /// A body that is one image in binary form.
 fn raw(body: &[u8], about: &About) -> Result<Inference, Refusal> {
     let images = from_bytes(body, about.datatypes()[0], about.image_len())?;
-    Ok(Inference { id: None, images: checked(images, about.datatypes()[0], about)?, count: 1, wanted: Wanted::default() })
+    Ok(Inference {
+        id: None,
+        images: checked(images, about.datatypes()[0], about)?,
+        count: 1,
+        wanted: Wanted::default(),
+    })
 }
 
 fn wanted(request: Parameters, outputs: Option<Vec<Requested>>, about: &About) -> Result<Wanted, Refusal> {
@@ -141,7 +146,10 @@ fn classes(parameters: Parameters, about: &About) -> Result<Option<usize>, Refus
 /// The number of images, after checking all that the tensor says about itself.
 fn checked_count(tensor: &Tensor, about: &About, most: usize) -> Result<usize, Refusal> {
     if tensor.name != INPUT {
-        return Err(Refusal::bad(format!("expected the input `{INPUT}`, found `{}`", shortened(&tensor.name))));
+        return Err(Refusal::bad(format!(
+            "expected the input `{INPUT}`, found `{}`",
+            shortened(&tensor.name)
+        )));
     }
     if !about.datatypes().contains(&tensor.datatype.as_str()) {
         return Err(Refusal::bad(format!(
@@ -169,12 +177,7 @@ fn checked_count(tensor: &Tensor, about: &About, most: usize) -> Result<usize, R
     }
 }
 
-fn numbers(
-    tensor: Tensor,
-    count: usize,
-    binary: Option<&[u8]>,
-    about: &About,
-) -> Result<Vec<f32>, Refusal> {
+fn numbers(tensor: Tensor, count: usize, binary: Option<&[u8]>, about: &About) -> Result<Vec<f32>, Refusal> {
     let expected = count * about.image_len();
     let Tensor { datatype, shape: Bounded(shape), parameters, data, .. } = tensor;
     let values = match (data, parameters.unwrap_or_default().binary_data_size) {
@@ -260,7 +263,9 @@ fn checked(mut values: Vec<f32>, datatype: &str, about: &About) -> Result<Vec<f3
     for (at, value) in values.iter_mut().enumerate() {
         let level = (*value * (255.0 / most)).round();
         if !(0.0..=255.0).contains(&level) {
-            return Err(Refusal::bad(format!("{INPUT}: number {at} is {value}, expected pixels from {range}")));
+            return Err(Refusal::bad(format!(
+                "{INPUT}: number {at} is {value}, expected pixels from {range}"
+            )));
         }
         *value = level;
     }

@@ -87,7 +87,10 @@ fn outputs_are_wanted_as_the_request_says() {
         of_json(&request).map(|found| found.wanted)
     };
     let logits = |parameters: Value| json!([{ "name": "logits", "parameters": parameters }]);
-    assert_eq!(wanted(json!({}), logits(json!({ "binary_data": true }))), Ok(Wanted { binary: true, classes: None }));
+    assert_eq!(
+        wanted(json!({}), logits(json!({ "binary_data": true }))),
+        Ok(Wanted { binary: true, classes: None })
+    );
     let not = wanted(json!({ "binary_data_output": true }), logits(json!({ "binary_data": false })));
     assert_eq!(not, Ok(Wanted::default()));
     let three = Ok(Wanted { binary: false, classes: Some(3) });
@@ -104,7 +107,11 @@ fn each_fault_is_one_clear_refusal() {
     for (found, status, needle) in [
         (input(|i| i["name"] = json!("x".repeat(100))), 400, "found `xxxx"),
         (input(|i| i["datatype"] = json!("FP64")), 400, "expected datatype FP32, found `FP64`"),
-        (input(|i| i["shape"] = json!([2, 2, 2, 1])), 400, "expected shape [-1, 1, 2, 2], found [2, 2, 2, 1]"),
+        (
+            input(|i| i["shape"] = json!([2, 2, 2, 1])),
+            400,
+            "expected shape [-1, 1, 2, 2], found [2, 2, 2, 1]",
+        ),
         (input(|i| i["shape"] = json!([8])), 400, "expected shape"),
         (input(|i| i["shape"] = json!([i64::MAX, 1, 2, 2])), 413, "at most 4"),
         (input(|i| i["shape"] = json!([5, 1, 2, 2])), 413, "5 images in one request, at most 4"),
@@ -116,7 +123,11 @@ fn each_fault_is_one_clear_refusal() {
         (input(|i| i["data"] = json!(["a"])), 400, "numbers, flat or in nested lists"),
         (input(|i| i["data"][3] = json!(1e39)), 400, "number 3 is inf"),
         (input(|i| drop(i.as_object_mut().expect("an input").remove("data"))), 400, "expected data"),
-        (input(|i| i["parameters"] = json!({ "binary_data_size": 32 })), 400, "both data and binary_data_size"),
+        (
+            input(|i| i["parameters"] = json!({ "binary_data_size": 32 })),
+            400,
+            "both data and binary_data_size",
+        ),
         (of_json(&request(|r| r["inputs"] = json!([]))), 400, "found 0"),
         (of_json(&request(|r| r["id"] = json!("x".repeat(2000)))), 400, "id: expected at most 1024"),
         (of_json(&json!({ "instances": [] })), 400, "inputs"),
@@ -127,7 +138,10 @@ fn each_fault_is_one_clear_refusal() {
     ] {
         let refusal = found.expect_err(needle);
         assert_eq!(refusal.status, status, "{refusal}");
-        assert!(refusal.message.contains(needle) && refusal.message.len() < 300, "{refusal}\nwithout `{needle}`");
+        assert!(
+            refusal.message.contains(needle) && refusal.message.len() < 300,
+            "{refusal}\nwithout `{needle}`"
+        );
     }
     for (size, numbers, needle) in [
         (32, &NUMBERS[..7], "binary_data_size is 32, but 28 bytes follow"),

@@ -168,7 +168,7 @@ fn values_body<M: MulAdd>(curve: Curve, x: &[f32], y: &mut [MaybeUninit<f32>]) {
     }
 }
 
-per_isa! { fn values(curve: Curve, x: &[f32], y: &mut [MaybeUninit<f32>]) = values_body }
+per_isa! { pub(crate) fn values(curve: Curve, x: &[f32], y: &mut [MaybeUninit<f32>]) = values_body }
 
 #[inline(always)]
 fn multiply<M: MulAdd>(x: &[f32], dy: &[f32], dx: &mut [MaybeUninit<f32>], slope: impl Fn(f32) -> f32) {

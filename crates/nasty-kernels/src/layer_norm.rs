@@ -172,7 +172,7 @@ fn normalise_body<M: MulAdd>(
 }
 
 per_isa! {
-    fn normalise(epsilon: f32, x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [MaybeUninit<f32>]) = normalise_body
+    pub(crate) fn normalise(epsilon: f32, x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [MaybeUninit<f32>]) = normalise_body
 }
 
 /// dx, and dgamma and dbeta added to `part`.

@@ -161,6 +161,33 @@ per_isa! {
         = max_row_body
 }
 
+/// One row of an image's maxima alone, for answering.
+#[inline(always)]
+fn max_values_body<M: MulAdd>(
+    window: MaxWindow,
+    row: usize,
+    [h, w, c]: [usize; 3],
+    x: &[f32],
+    y: &mut [f32],
+) {
+    let (top, rows) = window.inside(row, h);
+    for (column, y) in y.chunks_exact_mut(c).enumerate() {
+        let (left, columns) = window.inside(column, w);
+        y.copy_from_slice(&x[(top * w + left) * c..][..c]);
+        for iy in top..top + rows.len() {
+            for pixel in x[(iy * w + left) * c..][..columns.len() * c].chunks_exact(c) {
+                for (y, x) in y.iter_mut().zip(pixel) {
+                    *y = if *x > *y || x.is_nan() { *x } else { *y };
+                }
+            }
+        }
+    }
+}
+
+per_isa! {
+    pub(crate) fn max_values(window: MaxWindow, row: usize, shape: [usize; 3], x: &[f32], y: &mut [f32]) = max_values_body
+}
+
 /// One image's gradient: every pixel gathers from the windows that it won.
 #[inline(always)]
 fn max_backward_body<M: MulAdd>(

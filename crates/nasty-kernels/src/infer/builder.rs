@@ -4,6 +4,8 @@ use super::convolution::{Convolution, Weights, adds_residual, convolution};
 use super::operation::Operation;
 use super::plan::{Plan, Step};
 use super::simple::{Simple, Work};
+use crate::curve::Curve;
+use crate::max_window::MaxWindow;
 use crate::pool::Pool;
 use crate::simd::Path;
 use crate::{Activation, ConvOptions, Precision};
@@ -141,6 +143,39 @@ impl Builder {
     pub fn activate(&mut self, x: ValueId, activation: Activation) -> ValueId {
         let shape = self.shape(x);
         self.simple([x], [shape], Work::Activate { activation })[0]
+    }
+
+    /// The curve at every element.
+    pub fn curve(&mut self, x: ValueId, curve: Curve) -> ValueId {
+        let shape = self.shape(x);
+        self.simple([x], [shape], Work::Curve(curve))[0]
+    }
+
+    /// Every pixel normalised over its channels: `gamma (x − mean)/√(variance + epsilon) + beta`, gamma and beta `[c]`.
+    pub fn layer_norm(&mut self, x: ValueId, gamma: Vec<f32>, beta: Vec<f32>, epsilon: f64) -> ValueId {
+        let shape = self.shape(x);
+        assert_eq!([gamma.len(), beta.len()], [shape[2]; 2], "a gamma and a beta for every channel");
+        self.simple([x], [shape], Work::LayerNorm { gamma, beta, epsilon: epsilon as f32 })[0]
+    }
+
+    /// Every pixel of x times the only pixel of `factors`.
+    pub fn gate(&mut self, x: ValueId, factors: ValueId) -> ValueId {
+        let shape = self.shape(x);
+        assert_eq!(self.shape(factors), [1, 1, shape[2]], "a factor for every channel");
+        self.simple([x, factors], [shape], Work::Gate)[0]
+    }
+
+    /// `activation` of the maximum over windows that may overlap or reach into a border, which never is the maximum.
+    pub fn max_windows(&mut self, x: ValueId, window: MaxWindow, activation: Activation) -> ValueId {
+        let [h, w, c] = self.shape(x);
+        let output = [window.output(h), window.output(w), c];
+        self.simple([x], [output], Work::MaxWindow { window, sides: [h, w], activation })[0]
+    }
+
+    /// The mean over `size` × `size` parts of the image, as PyTorch's adaptive average pool divides it.
+    pub fn adaptive_pool(&mut self, x: ValueId, size: usize) -> ValueId {
+        let [h, w, c] = self.shape(x);
+        self.simple([x], [[size, size, c]], Work::AdaptivePool { sides: [h, w] })[0]
     }
 
     /// `activation(a + b)`.

@@ -7,6 +7,9 @@ use super::operation::{Cost, Operation, Part, Values};
 use crate::Activation;
 use crate::channels;
 use crate::conv::Shared;
+use crate::curve::{self, Curve};
+use crate::layer_norm;
+use crate::max_window::{self, MaxWindow};
 use crate::norm::{Wide, activate_block, add_block};
 use crate::pool::{Pool, average, global, max_only};
 
@@ -42,9 +45,28 @@ pub(super) enum Work {
     Activate {
         activation: Activation,
     },
+    Curve(Curve),
+    /// Every pixel normalised over its channels.
+    LayerNorm {
+        gamma: Vec<f32>,
+        beta: Vec<f32>,
+        epsilon: f32,
+    },
+    /// Every pixel times the only one of the second input.
+    Gate,
     MaxPool {
         pool: Pool,
         activation: Activation,
+    },
+    /// Windows that overlap or reach into a border, over images of a height and width.
+    MaxWindow {
+        window: MaxWindow,
+        sides: [usize; 2],
+        activation: Activation,
+    },
+    /// Means over parts of an image of a height and width.
+    AdaptivePool {
+        sides: [usize; 2],
     },
     AveragePool {
         pool: Pool,
@@ -97,7 +119,11 @@ impl Simple {
     /// Work on inputs of shapes `[h, w, c]` that gives `output`.
     pub(super) fn new(inputs: &[[usize; 3]], output: [usize; 3], work: Work) -> Self {
         let unit = match work {
-            Work::MaxPool { .. } | Work::AveragePool { .. } => Unit::Row,
+            Work::MaxPool { .. }
+            | Work::MaxWindow { .. }
+            | Work::AveragePool { .. }
+            | Work::AdaptivePool { .. }
+            | Work::Gate => Unit::Row,
             Work::GlobalPool { .. } | Work::Flatten { .. } => Unit::Image,
             _ => Unit::Pixels,
         };
@@ -121,8 +147,14 @@ impl Operation for Simple {
         match self.work {
             Work::Affine { .. } => "scale and shift",
             Work::Add { .. } => "sum",
-            Work::Activate { .. } => "activation",
-            Work::MaxPool { .. } | Work::AveragePool { .. } | Work::GlobalPool { .. } => "pool",
+            Work::Activate { .. } | Work::Curve(_) => "activation",
+            Work::LayerNorm { .. } => "layer normalisation",
+            Work::Gate => "gate",
+            Work::MaxPool { .. }
+            | Work::MaxWindow { .. }
+            | Work::AveragePool { .. }
+            | Work::AdaptivePool { .. }
+            | Work::GlobalPool { .. } => "pool",
             _ => "moving channels",
         }
     }
@@ -132,8 +164,14 @@ impl Operation for Simple {
     }
 
     fn cost(&self) -> Cost {
-        let elements = self.inputs[0] + self.inputs[1] + self.output.iter().product::<usize>();
-        Cost { image: elements / 8, ..Cost::default() }
+        let outputs: usize = self.output.iter().product();
+        let work = match &self.work {
+            // An exponential or two an element.
+            Work::Curve(_) => 4 * outputs,
+            Work::MaxWindow { window, .. } => window.size * window.size * outputs,
+            _ => outputs,
+        };
+        Cost { image: (self.inputs[0] + self.inputs[1] + work) / 8, ..Cost::default() }
     }
 
     unsafe fn part(&self, images: usize, [units, _]: Part, values: &Values<'_>) {
@@ -188,6 +226,10 @@ impl Simple {
                 y.copy_from_slice(x);
                 activate_block(y, *activation);
             }
+            Work::Curve(curve) => curve::values(*curve, x, unread(y)),
+            Work::LayerNorm { gamma, beta, epsilon } => {
+                layer_norm::normalise(*epsilon, x, gamma, beta, unread(y))
+            }
             Work::Take { start, channels } => {
                 for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(*channels)) {
                     y.copy_from_slice(&x[*start..][..c]);
@@ -240,6 +282,22 @@ impl Simple {
                 activate_block(y, activation);
             }
             Work::AveragePool { pool } => average(pool, pool.rows_from(x, row), y),
+            Work::MaxWindow { window, sides: [h, w], activation } => {
+                max_window::max_values(window, row, [h, w, c], x, y);
+                activate_block(y, activation);
+            }
+            Work::AdaptivePool { sides: [sh, sw] } => {
+                let rows = adaptive_part(row, h, sh);
+                for (column, y) in y.chunks_exact_mut(c).enumerate() {
+                    mean_of(x, [rows.clone(), adaptive_part(column, w, sw)], sw, y);
+                }
+            }
+            Work::Gate => {
+                let factors = &values.inputs[1][image * c..][..c];
+                for (y, x) in y.chunks_exact_mut(c).zip(x[row * w * c..].chunks_exact(c)) {
+                    y.iter_mut().zip(x.iter().zip(factors)).for_each(|(y, (x, f))| *y = x * f);
+                }
+            }
             _ => unreachable!("not an operation on rows"),
         }
     }
@@ -262,4 +320,21 @@ impl Simple {
             _ => unreachable!("not an operation on images"),
         }
     }
+}
+
+/// Part `i` of `parts` along a side: from `⌊i s / parts⌋` to `⌈(i + 1) s / parts⌉`, as PyTorch's adaptive pools have it.
+fn adaptive_part(i: usize, parts: usize, side: usize) -> Range<usize> {
+    i * side / parts..((i + 1) * side).div_ceil(parts)
+}
+
+/// The mean over some rows and columns of an image `width` pixels wide, for every channel.
+fn mean_of(x: &[f32], [rows, columns]: [Range<usize>; 2], width: usize, y: &mut [f32]) {
+    let (c, share) = (y.len(), 1.0 / (rows.len() * columns.len()) as f32);
+    y.fill(0.0);
+    for row in rows {
+        for pixel in x[(row * width + columns.start) * c..][..columns.len() * c].chunks_exact(c) {
+            y.iter_mut().zip(pixel).for_each(|(y, x)| *y += x);
+        }
+    }
+    y.iter_mut().for_each(|y| *y *= share);
 }

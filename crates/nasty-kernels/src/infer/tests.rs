@@ -9,7 +9,7 @@ use crate::conv::tests::{ConvCase, conv_case};
 use crate::reference::{self, Noise};
 use crate::simd::Path;
 use crate::tests::tensor;
-use crate::{Activation, ConvOptions, Precision};
+use crate::{Activation, ConvOptions, Curve, MaxWindow, Precision};
 
 fn f32s(values: &[f64]) -> Vec<f32> {
     values.iter().map(|v| *v as f32).collect()
@@ -223,6 +223,40 @@ fn pools_and_moves_are_those_of_training() {
         }),
         interleaved
     );
+    for curve in [Curve::Silu, Curve::Sigmoid, Curve::Gelu, Curve::HardSwish, Curve::HardSigmoid] {
+        assert_eq!(run(&|b, x| b.curve(x, curve)), values(crate::curve(tx.clone(), curve)), "{curve:?}");
+    }
+    let [gamma, beta] = [0.5f32, -3.0].map(|v| (0..c).map(|i| v + i as f32).collect::<Vec<_>>());
+    let vector = |v: &[f32]| Tensor::<1>::from_floats(v, &tx.device());
+    assert_eq!(
+        run(&|b, x| b.layer_norm(x, gamma.clone(), beta.clone(), 1e-6)),
+        values(crate::layer_norm(tx.clone(), vector(&gamma), vector(&beta), 1e-6))
+    );
+    let factors = crate::global_avg_pool(tx.clone()).reshape([n, 1, 1, c]);
+    assert_eq!(
+        run(&|b, x| {
+            let factors = b.global_pool(x);
+            b.gate(x, factors)
+        }),
+        values(crate::gate(tx.clone(), factors))
+    );
+    for (size, stride, padding) in [(3, 2, 1), (3, 1, 0), (2, 3, 1)] {
+        let window = MaxWindow { size, stride, padding };
+        assert_eq!(
+            run(&|b, x| b.max_windows(x, window, Activation::None)),
+            values(crate::max_pool2d_windows(tx.clone(), window)),
+            "{window:?}"
+        );
+    }
+    // Rows 0–3 and 3–7 of seven, rounded outward; columns 0–3 and 3–6.
+    let halves_of = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
+        tx.clone().slice([0..n, rows, columns, 0..c]).mean_dim(1).mean_dim(2)
+    };
+    let parts = [(0..4, 0..3), (0..4, 3..6), (3..7, 0..3), (3..7, 3..6)].map(|(r, c)| halves_of(r, c));
+    let expected = values(Tensor::cat(parts.into(), 1).reshape([n, 2, 2, c]));
+    for (found, expected) in run(&|b, x| b.adaptive_pool(x, 2)).iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
     let [first, second] = crate::interleave_halves(tx.clone(), tx.clone() * 2.0);
     let doubled = |b: &mut Builder, x| b.affine(x, vec![2.0; c], vec![0.0; c], Activation::None);
     for (half, expected) in [first, second].into_iter().enumerate() {

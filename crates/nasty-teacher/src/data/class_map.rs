@@ -49,6 +49,16 @@ pub struct ClassMismatch {
 ///
 /// # Errors
 /// [`ClassMismatch`] where counts differ, and where names differ that are no mere numbers.
+///
+/// ```
+/// use nasty_teacher::data::{ClassMap, class_map};
+///
+/// let names = |names: [&str; 3]| names.map(String::from);
+/// assert!(matches!(class_map(&names(["cat", "dog", "fox"]), &names(["cat", "dog", "fox"]))?, ClassMap::Same));
+/// let apart = class_map(&names(["cat", "dog", "fox"]), &names(["cat", "dog", "owl"]));
+/// assert!(apart.unwrap_err().to_string().contains("owl"));
+/// # Ok::<(), nasty_teacher::data::ClassMismatch>(())
+/// ```
 pub fn class_map(network: &[String], data: &[String]) -> Result<ClassMap, ClassMismatch> {
     if network == data {
         return Ok(ClassMap::Same);

@@ -157,6 +157,19 @@ impl From<Layer> for String {
 }
 
 /// Defences in the order in which a row goes through them; `none` without any. Written as its text, in files too.
+///
+/// ```
+/// use nasty_teacher::defences::{Defence, ImageId, Query, Row, Secret, Stack};
+///
+/// let stack: Stack = "flat-tail+rounding:2".parse()?;
+/// let row = Row::from_probabilities(&[0.7, 0.2, 0.06, 0.04])?;
+/// let secret = Secret::of(b"the owner's");
+/// let served = stack.serve(&row, &Query::new(ImageId::of(b"an image's pixels"), &secret, 0))?;
+/// for (served, expected) in served.probabilities().iter().zip([0.7, 0.1, 0.1, 0.1]) {
+///     assert!((served - expected).abs() < 1e-9);
+/// }
+/// # Ok::<(), nasty_teacher::defences::DefenceError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Stack(Vec<Layer>);

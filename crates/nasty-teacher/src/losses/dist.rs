@@ -6,6 +6,19 @@ use super::{cross_entropy, scaled_log_softmax};
 
 /// `w·CE + v·τ²·(β·inter + γ·intra)`: `inter = 1 − mean ρ` over the rows of `σ_τ`, `intra` the same over its columns,
 /// `ρ(a, b) = â·b̂/(‖â‖‖b̂‖ + 1e-8)` on centred vectors. Public settings: w 1, v 2, β = γ = 1, τ 4 on CIFAR-100.
+///
+/// ```
+/// use nasty_teacher::burn::tensor::{Device, Int, Tensor};
+/// use nasty_teacher::losses::Dist;
+///
+/// let device = Device::flex();
+/// let loss = Dist { temperature: 4.0, inter: 1.0, intra: 1.0, weight: 2.0, labels: 0.0 };
+/// let teacher = Tensor::<2>::from_floats([[2.0, 0.0, -1.0], [0.0, 3.0, 1.0]], &device);
+/// // Shifted rows correlate perfectly: nothing is left to learn.
+/// let student = teacher.clone().add_scalar(0.5);
+/// let labels = Tensor::<1, Int>::from_ints([0, 1], &device);
+/// assert!(loss.loss(student, teacher, labels).into_scalar::<f32>().abs() < 1e-3);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Dist {
     /// τ.

@@ -2,6 +2,10 @@
 
 /// p-values adjusted by Holm's step-down method (1979), in the order given: the i-th smallest of m is multiplied by
 /// m − i + 1, and none is smaller than one before it.
+///
+/// ```
+/// assert_eq!(nasty_teacher::metrics::holm(&[0.25, 0.03125]), [0.25, 0.0625]);
+/// ```
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|a, b| p[*a].total_cmp(&p[*b]));

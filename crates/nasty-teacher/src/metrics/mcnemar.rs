@@ -22,6 +22,15 @@ pub struct McNemar {
 ///
 /// # Panics
 /// If there are not as many images on both sides.
+///
+/// ```
+/// use nasty_teacher::metrics::mcnemar;
+///
+/// // Of ten images one classifier gets three right that the other gets wrong, and none the other way round.
+/// let (first, second) = ([true; 10], [true, true, true, true, true, true, true, false, false, false]);
+/// let test = mcnemar(&first, &second);
+/// assert_eq!((test.only_first, test.only_second, test.exact), (3, 0, 0.25));
+/// ```
 pub fn mcnemar(first: &[bool], second: &[bool]) -> McNemar {
     paired(first.len(), second.len());
     let count = |which: bool| first.iter().zip(second).filter(|(a, b)| a != b && **a == which).count();

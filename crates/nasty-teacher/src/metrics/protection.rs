@@ -24,6 +24,15 @@ pub enum Protection {
 /// Protection by accuracies: of the best thief on the undefended victim under the same budget (`reference`), of the thief
 /// on the defended one, and of the best that does without soft answers (`floor`: alone where labels are held, label-smoothed,
 /// hard-label clone). A stake `reference − floor` of no more than `noise` is none; `noise` is not negative.
+///
+/// ```
+/// use nasty_teacher::metrics::{Protection, protection};
+///
+/// // The best clone falls from 84 to 83 %, and 82 % can be had without soft answers: half of what was at stake.
+/// let Protection::Score(half) = protection(0.84, 0.83, 0.82, 0.005) else { panic!("two points are at stake") };
+/// assert!((half - 0.5).abs() < 1e-9);
+/// assert_eq!(protection(0.84, 0.83, 0.838, 0.005), Protection::NothingToProtect);
+/// ```
 pub fn protection(reference: f64, thief: f64, floor: f64, noise: f64) -> Protection {
     let stake = reference - floor;
     if stake > noise.max(0.0) {

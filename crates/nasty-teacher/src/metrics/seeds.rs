@@ -39,6 +39,14 @@ pub fn seed_mean(values: &[f64]) -> Option<SeedMean> {
 ///
 /// # Panics
 /// If there are not as many seeds on both sides.
+///
+/// ```
+/// use nasty_teacher::metrics::paired_t;
+///
+/// let (soft, hard) = ([0.83, 0.84, 0.82], [0.80, 0.82, 0.79]);
+/// let test = paired_t(&soft, &hard).expect("three seeds");
+/// assert!((test.mean - 0.0267).abs() < 1e-4 && test.interval.low > 0.0 && test.p < 0.05);
+/// ```
 pub fn paired_t(a: &[f64], b: &[f64]) -> Option<SeedMean> {
     paired(a.len(), b.len());
     seed_mean(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())

@@ -6,6 +6,13 @@ use super::Interval;
 const Z: f64 = 1.959_963_984_540_054;
 
 /// The 95 % interval of a share of which `right` of `n` were observed (Wilson, 1927). `[0, 1]` of no images.
+///
+/// ```
+/// use nasty_teacher::metrics::wilson;
+///
+/// let interval = wilson(9_500, 10_000);
+/// assert!(interval.low > 0.945 && interval.high < 0.955);
+/// ```
 pub fn wilson(right: usize, n: usize) -> Interval {
     if n == 0 {
         return Interval { low: 0.0, high: 1.0 };

@@ -6,6 +6,14 @@ use std::fmt;
 
 /// How a victim's answers are given out. `y = softmax(z)` are the probabilities of the logits `z`; of equal numbers the one
 /// with the lowest index counts as the larger one.
+///
+/// ```
+/// use nasty_teacher::victim::{Interface, Scale};
+///
+/// assert!(Interface::TopK { k: 3 }.problem(Scale::Logits, 10).is_none());
+/// // Who has probabilities only cannot serve logits.
+/// assert!(Interface::Logits.problem(Scale::Probabilities, 10).is_some());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

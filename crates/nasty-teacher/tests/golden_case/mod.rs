@@ -254,13 +254,11 @@ fn check(case: &Case) -> Findings {
     let eval = plain.forward(images.clone().without_autodiff(), Mode::Eval);
     findings.logits("eval logits", eval.clone(), &case.eval_logits);
     // Both ways to answer are held to the same values, and to each other.
-    if let Some(prepared) = plain.prepare() {
-        let pixels: Vec<f32> = images.clone().without_autodiff().into_data().try_into_vec().unwrap();
-        let prepared = prepared.logits(&pixels);
-        let eval: Vec<f64> = eval.into_data().iter::<f64>().collect();
-        findings.values("prepared logits", &prepared, &case.eval_logits.concat());
-        findings.values("prepared and eval logits", &prepared, &eval);
-    }
+    let pixels: Vec<f32> = images.clone().without_autodiff().into_data().try_into_vec().unwrap();
+    let prepared = plain.prepare().logits(&pixels);
+    let eval: Vec<f64> = eval.into_data().iter::<f64>().collect();
+    findings.values("prepared logits", &prepared, &case.eval_logits.concat());
+    findings.values("prepared and eval logits", &prepared, &eval);
 
     for (name, norms) in &case.gradient_norms {
         // A copy, because a forward pass in training mode moves the running statistics.

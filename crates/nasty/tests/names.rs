@@ -1,13 +1,11 @@
 //! Classes are matched by name wherever a network meets data, and what is known of a network is never dropped.
 
-#[path = "../../nasty-teacher/tests/torch/mod.rs"]
-mod torch;
+mod small;
 
 use assert_cmd::cargo::cargo_bin;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-use torch::{Kind, State, legacy};
 
 fn nasty(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(cargo_bin("nasty")).current_dir(folder).args(arguments).output().expect("the program starts")
@@ -27,84 +25,8 @@ fn refused(folder: &Path, arguments: &[&str], code: i32) -> String {
     message
 }
 
-/// Weights of a `cnn1` for 3 classes of 8×8 colour images.
-fn weights() -> Vec<u8> {
-    let mut state = State::default();
-    let mut number = 1u32;
-    let mut push = |name: String, shape: &[usize]| {
-        let count: usize = shape.iter().product();
-        let values: Vec<f32> = (0..count)
-            .map(|_| {
-                number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                f32::from((number >> 16) as u16) / 65_536.0
-                    - if name.ends_with("running_var") { -0.5 } else { 0.5 }
-            })
-            .collect();
-        state.push(&name, Kind::Float, shape, &values);
-    };
-    let norm = |push: &mut dyn FnMut(String, &[usize]), name: &str, channels: usize| {
-        for tensor in ["weight", "bias", "running_mean", "running_var"] {
-            push(format!("{name}.{tensor}"), &[channels]);
-        }
-    };
-    for (i, [input, output]) in [[3, 1], [1, 2], [2, 4]].into_iter().enumerate() {
-        push(format!("conv{}.weight", i + 1), &[output, input, 3, 3]);
-        push(format!("conv{}.bias", i + 1), &[output]);
-        norm(&mut push, &format!("bn{}", i + 1), output);
-    }
-    push("fc1.weight".into(), &[4, 4]);
-    push("fc1.bias".into(), &[4]);
-    norm(&mut push, "fcbn1", 4);
-    push("fc2.weight".into(), &[3, 4]);
-    push("fc2.bias".into(), &[3]);
-    legacy(&state.dict(), &state.storages)
-}
-
-/// An 8×8 picture of noise of a seed, as PNG with stored data.
-fn png(mut seed: u32) -> Vec<u8> {
-    let mut next = || {
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (seed >> 24) as u8
-    };
-    // Each row begins with its filter: none.
-    let raw: Vec<u8> = (0..8).flat_map(|_| std::iter::once(0).chain((0..24).map(|_| 1))).collect();
-    let raw: Vec<u8> = raw.into_iter().map(|byte| if byte == 0 { 0 } else { next() }).collect();
-    let (a, b) = raw.iter().fold((1u32, 0u32), |(a, b), byte| {
-        let a = (a + u32::from(*byte)) % 65_521;
-        (a, (b + a) % 65_521)
-    });
-    let length = (raw.len() as u16).to_le_bytes();
-    let zlib = [&[0x78, 1, 1][..], &length, &length.map(|b| !b), &raw, &(b << 16 | a).to_be_bytes()].concat();
-    let chunk = |kind: &[u8], data: &[u8]| {
-        let body = [kind, data].concat();
-        let crc = body.iter().fold(!0u32, |crc, byte| {
-            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-                (crc >> 1) ^ (0xedb8_8320 & (!(crc & 1)).wrapping_add(1))
-            })
-        });
-        [&(data.len() as u32).to_be_bytes()[..], &body, &(!crc).to_be_bytes()].concat()
-    };
-    let header = [0, 0, 0, 8, 0, 0, 0, 8, 8, 2, 0, 0, 0];
-    [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &header), chunk(b"IDAT", &zlib), chunk(b"IEND", b"")]
-        .concat()
-}
-
-/// A data set whose class `names[i]` has the pictures of number `i`.
-fn data(here: &Path, folder: &str, names: [&str; 3]) {
-    for (i, name) in names.iter().enumerate() {
-        for split in ["train", "test"] {
-            let place = here.join(folder).join(split).join(name);
-            fs::create_dir_all(&place).expect("writable");
-            for picture in 0..6 + 3 * i as u32 {
-                fs::write(place.join(format!("{picture}.png")), png(1_000 * i as u32 + picture))
-                    .expect("writable");
-            }
-        }
-    }
-}
-
 fn import(here: &Path, labels: &str, net: &str) {
-    fs::write(here.join("weights.pth"), weights()).expect("writable");
+    fs::write(here.join("weights.pth"), small::colour_weights()).expect("writable");
     fs::write(here.join("labels.txt"), labels).expect("writable");
     let mut arguments = vec!["import", "weights.pth", "-o", net, "--side", "8"];
     if !labels.is_empty() {
@@ -124,8 +46,8 @@ fn a_network_is_evaluated_by_the_names_of_its_classes() {
     let folder = tempfile::tempdir().expect("temp");
     let here = folder.path();
     // The outputs are classes 2, 10 and 1, in this order; folders come as 1, 10, 2.
-    data(here, "numbered", ["2", "10", "1"]);
-    data(here, "ordered", ["a", "b", "c"]);
+    small::pictures(here, "numbered", ["2", "10", "1"]);
+    small::pictures(here, "ordered", ["a", "b", "c"]);
     import(here, "2\n10\n1\n", "by-name");
     import(here, "a\nb\nc\n", "ordered-net");
     let (expected, said) = counts(here, "ordered-net", "folder:ordered");
@@ -229,7 +151,7 @@ fn what_export_writes_is_known_to_import() {
 fn what_is_hardly_meant_is_told() {
     let folder = tempfile::tempdir().expect("temp");
     let here = folder.path();
-    data(here, "photos", ["a", "b", "c"]);
+    small::pictures(here, "photos", ["a", "b", "c"]);
     let train = |more: &[&str]| {
         let base = ["train", "--data", "folder:photos", "--architecture", "cnn1", "epochs=1", "--quiet"];
         nasty(here, &[&base[..], more].concat())

@@ -1,7 +1,7 @@
 //! Clients that mean harm, or do not care.
 
 use crate::client::{Client, binary_request, head, json_request};
-use crate::server::{INFER, Server, assert_same, bearer, folder, images, key, logits};
+use crate::server::{INFER, Server, assert_same, bearer, folder, images, key, logits, tell};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs;
@@ -137,4 +137,49 @@ fn huge_requests_are_refused_in_bounded_memory() {
     assert!(grown < 4 * 64, "{grown} MiB more");
     let request = json_request(&images(0, 1)).to_string();
     assert_eq!(server.client().send("POST", INFER, &[], request.as_bytes()).expect("an answer").status, 200);
+}
+
+/// With keys, a log and every form of request. `NASTY_STEADY_REQUESTS` says how many.
+#[test]
+fn memory_is_steady() {
+    let requests: usize =
+        std::env::var("NASTY_STEADY_REQUESTS").map_or(4000, |n| n.parse().expect("a number"));
+    let folder = folder();
+    fs::write(folder.path().join("keys.toml"), key("alice", "")).expect("writable");
+    let defence = ["--defence", "logit-noise:1", "--keys", "keys.toml", "--audit-log", "log"];
+    let server = Server::start(folder.path(), &defence);
+    let key = bearer("alice");
+    let json = json_request(&images(0, 8)).to_string();
+    let raw: Vec<u8> = images(0, 1).iter().flat_map(|number| number.to_le_bytes()).collect();
+    let ask = |requests: usize| {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut client = server.client();
+                    for round in 0..requests / 4 {
+                        let (headers, body) = match round % 2 {
+                            0 => (
+                                &[("Authorization", &*key), ("Accept-Encoding", "gzip")][..],
+                                json.as_bytes(),
+                            ),
+                            _ => (&[("Authorization", &*key), (LENGTH, "0")][..], raw.as_slice()),
+                        };
+                        let answer = client.send("POST", INFER, headers, body).expect("an answer");
+                        assert_eq!(answer.status, 200, "{}", answer.error());
+                        if round % 100 == 99 {
+                            client = server.client();
+                        }
+                    }
+                });
+            }
+        });
+        server.memory("VmRSS:")
+    };
+    let early = ask(requests / 4);
+    let late = ask(requests - requests / 4);
+    tell(
+        "NASTY_STEADY_REQUESTS",
+        &format!("{requests} requests: {early} MiB after a quarter, {late} MiB in the end"),
+    );
+    assert!(late <= early + 64, "{early} MiB after a quarter, {late} MiB in the end");
 }

@@ -192,6 +192,7 @@ def main():
     Path(args.work).mkdir(parents=True, exist_ok=True)
     now = datetime.datetime.now(datetime.timezone.utc)
     path = HERE / "results" / f"{now:%Y-%m-%d-%H%M%S}.csv"
+    path.parent.mkdir(exist_ok=True)
     rows = []
     for network in args.networks:
         folder, onnx = (str(Path(args.work) / f"{network}{end}") for end in ("", ".onnx"))

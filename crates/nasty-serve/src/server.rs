@@ -253,7 +253,7 @@ struct Watch {
 
 impl Watch {
     async fn run(self, mut signals: signals::Signals) {
-        while signals.next().await == signals::Signal::Reload {
+        while matches!(signals.next().await, signals::Signal::Reload) {
             self.reload();
         }
         tracing::info!("stopping: requests under way are finished");

@@ -16,18 +16,21 @@ pub mod inventory;
 pub mod sources;
 pub mod views;
 
+mod budget;
 mod cifar;
 mod class_folders;
 mod class_names;
+mod crops;
 mod files;
+mod framing;
 mod idx;
 pub(crate) mod npz;
 mod pickle;
 mod pictures;
 mod render;
+mod resample;
 mod roots;
 mod rotation;
-
 mod tar_gz;
 mod tiny_imagenet;
 
@@ -35,6 +38,7 @@ pub use batches::{Batch, Epoch, EpochBatches, epoch_batches, held_out, render};
 pub use catalog::{DataName, load};
 pub use class_map::{ClassMap, ClassMismatch, Unnamed, class_map};
 pub use error::DataError;
-pub use image_set::{DataSet, ImageSet, Normalisation};
+pub use framing::{Framing, LARGEST_SIDE};
+pub use image_set::{DataSet, ImageSet, Normalisation, Photo};
 pub use roots::DataRoots;
 pub use views::{Augmentation, View, order};

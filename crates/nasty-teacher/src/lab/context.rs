@@ -8,7 +8,7 @@ use super::result::Machine;
 use super::run::Run;
 use super::weights::fit;
 use super::workplace::Workplace;
-use crate::data::{DataName, DataSet};
+use crate::data::{DataName, DataSet, Framing};
 use crate::nets::Loaded;
 use crate::numerics::Provenance;
 use crate::training::{EpochRow, NetworkRef, Observer, RunContext};
@@ -69,7 +69,7 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// [`JobError`] if it cannot be read or is another one.
-    pub fn data(&self, name: &DataName, side: Option<usize>, digest: &str) -> Result<Arc<DataSet>, JobError> {
+    pub fn data(&self, name: &DataName, side: Option<Framing>, digest: &str) -> Result<Arc<DataSet>, JobError> {
         let (set, found) = self.workplace.data_and_digest(name, side)?;
         if found == digest {
             return Ok(set);

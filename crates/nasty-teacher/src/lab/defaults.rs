@@ -40,6 +40,9 @@ pub fn for_data(
 ) -> Recipe {
     let mut recipe = recipe(name, digest, architecture, kind);
     recipe.data.validation = held_out(&recipe.data.name, data.train.len(), data.classes.len());
+    if data.train.has_photos() {
+        recipe.augmentation = Augmentation::photos();
+    }
     recipe
 }
 
@@ -61,12 +64,12 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
         Kind::HardLabel(teacher) => Objective::HardLabel(HardLabel { teacher }),
     };
     let augmentation = match name {
-        DataName::TinyImagenet => Augmentation { crop_padding: 0, flip: true, rotation_degrees: 20 },
+        DataName::TinyImagenet => Augmentation::tiny(),
         DataName::Quickstart | DataName::FashionMnist => {
-            Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0 }
+            Augmentation { flip: true, ..Augmentation::none() }
         }
         DataName::Mnist => Augmentation::none(),
-        _ => Augmentation { crop_padding: 4, flip: true, rotation_degrees: 0 },
+        _ => Augmentation::cifar(),
     };
     // None of the data sets whose size is not known by their name: `for_data` holds some out.
     let validation = held_out(&name, 0, 0);

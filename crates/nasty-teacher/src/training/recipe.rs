@@ -3,7 +3,7 @@
 use super::objective::{Loss, Objective};
 use super::optimiser::Optimiser;
 use super::schedule::Schedule;
-use crate::data::{Augmentation, DataName};
+use crate::data::{Augmentation, DataName, Framing};
 use crate::nets::{Architecture, Precision};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -58,8 +58,8 @@ pub struct DataRecipe {
     pub name: DataName,
     /// First 16 hexadecimal digits of the SHA-256 of all its images and labels.
     pub digest: String,
-    /// Side that images of a folder are resized to.
-    pub side: Option<usize>,
+    /// What the pictures of a folder become: squares of this side.
+    pub side: Option<Framing>,
     /// Training images held out, stratified by class, to choose the epoch.
     pub validation: usize,
     /// Train on this many of the remaining images only (stratified).

@@ -27,7 +27,10 @@ pub struct EvaluateArgs {
 pub fn run(args: &EvaluateArgs) -> Result<End> {
     let workplace = args.place.look()?;
     let (network, config) = load_network(&args.network, &args.place.store, &workplace.device)?;
-    let side = matches!(args.data, DataName::Folder(_)).then_some(network.input().side);
+    let side = matches!(args.data, DataName::Folder(_)).then(|| config.framing());
+    if let Some(framing) = side {
+        ui::say(args.place.machine.quiet, &format!("pictures: {}, as the network takes them", framing.in_words()));
+    }
     let data = workplace.data(&args.data, side)?;
     let Fitted { network, config, map, note } =
         fit(network, config, &data, &workplace.device).map_err(|e| {

@@ -105,7 +105,7 @@ impl Work for Recipe {
             .build(data.classes.len(), input, self.seed, &workplace.device)?
             .load_state_dict(&trained.weights)?;
         let Normalisation { mean, std } = data.normalisation.clone();
-        let config = NetworkConfig::new(&network, mean, std, data.classes.clone());
+        let config = NetworkConfig::new(&network, mean, std, data.classes.clone()).framed(self.data.side);
         let logits = all_logits(&network, &data.normalisation, &data.test, &workplace.device);
         let test = evaluate(&logits, &data.test.labels, data.classes.len());
         trained.end.finite("test loss", test.loss)?;

@@ -234,7 +234,10 @@ mod tests {
         assert_eq!((data.train.height, data.train.width, data.train.channels), (28, 28, 1));
         assert_eq!(data.train.labels[..6], [9, 0, 0, 3, 0, 2]);
         assert!(
-            load(&DataName::Quickstart, &roots, Some(Framing::square(32))).unwrap_err().to_string().contains("fixed size")
+            load(&DataName::Quickstart, &roots, Some(Framing::square(32)))
+                .unwrap_err()
+                .to_string()
+                .contains("fixed size")
         );
     }
 }

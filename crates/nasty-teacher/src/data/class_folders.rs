@@ -83,12 +83,14 @@ pub(super) fn decode_both(
 
 /// The splits that `folder` has: training pictures, and test pictures if there are any.
 fn splits(folder: &Path) -> Result<(ClassFolders, Option<ClassFolders>), DataError> {
-    let missing = |names: &[&str]| DataError::Missing {
+    let missing = |names: &[&str]| {
+        DataError::Missing {
         what: format!("the folder {}", names.join(" or ")),
         looked: names.iter().map(|name| folder.join(name)).collect(),
         help: "a folder: data set has train/ and test/ (or val/), in each one folder a class; or one folder a class, of which \
                a test set is made"
             .into(),
+    }
     };
     let test = subfolder(folder, &TEST);
     match subfolder(folder, &TRAIN) {
@@ -281,7 +283,8 @@ mod tests {
                 place.picture(name, 8, 8, 40 * i as u8);
             }
             place.write("train/.DS_Store", b"left by a file manager");
-            for litter in ["train/a/Thumbs.db", "train/Desktop.ini", "val/@eaDir/x.png", "__MACOSX/a/._1.png"] {
+            for litter in ["train/a/Thumbs.db", "train/Desktop.ini", "val/@eaDir/x.png", "__MACOSX/a/._1.png"]
+            {
                 place.write(litter, b"left by another");
             }
             place
@@ -396,7 +399,8 @@ mod tests {
         let (classes, (train, test)) = split();
         assert_eq!(classes, ["cat", "dog"]);
         assert_eq!((train.class_counts(2), test.class_counts(2)), (vec![8, 8], vec![2, 2]));
-        let shades: std::collections::BTreeSet<u8> = train.images().chain(test.images()).map(|i| i[0]).collect();
+        let shades: std::collections::BTreeSet<u8> =
+            train.images().chain(test.images()).map(|i| i[0]).collect();
         assert_eq!(shades.len(), 20, "each picture is in one of both");
         assert_eq!(split().1, (train.clone(), test.clone()), "always the same");
         assert!(train.has_photos() && !test.has_photos());

@@ -25,7 +25,8 @@ pub(super) fn crop(number: usize, least: f64, height: usize, width: usize) -> Ar
         let area = h * w * (least + (1.0 - least) * uniform());
         let [narrow, wide] = RATIOS.map(f64::ln);
         let ratio = (narrow + (wide - narrow) * uniform()).exp();
-        let (cut_w, cut_h) = ((area * ratio).sqrt().round_ties_even(), (area / ratio).sqrt().round_ties_even());
+        let (cut_w, cut_h) =
+            ((area * ratio).sqrt().round_ties_even(), (area / ratio).sqrt().round_ties_even());
         let place = [uniform(), uniform()];
         if (1.0..=w).contains(&cut_w) && (1.0..=h).contains(&cut_h) {
             let start = |rest: f64, share: f64| ((rest + 1.0) * share).min(rest) as usize;

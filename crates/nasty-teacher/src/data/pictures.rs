@@ -151,7 +151,8 @@ pub(super) fn dimensions(picture: &Encoded) -> Result<(usize, usize), DataError>
     match picture {
         Encoded::File(path) => {
             let name = path.display().to_string();
-            let file: Box<dyn Source> = Box::new(BufReader::new(File::open(path).map_err(DataError::io(path))?));
+            let file: Box<dyn Source> =
+                Box::new(BufReader::new(File::open(path).map_err(DataError::io(path))?));
             size(reader(&name, file)?, &name)
         }
         Encoded::Bytes { name, bytes } => {
@@ -213,7 +214,10 @@ fn decode_one(picture: &Encoded, shape: Shape) -> Result<(Vec<Rgb>, Option<Photo
     let rows = whole.chunks_exact(to_width).skip(top).take(side);
     let square = rows.flat_map(|row| row[left..left + side].iter().copied()).collect();
     let wanted = matches!(shape, Shape::FramedAndWhole(_));
-    Ok((square, wanted.then_some(Photo { height: to_height, width: to_width, pixels: whole.into_flattened() })))
+    Ok((
+        square,
+        wanted.then_some(Photo { height: to_height, width: to_width, pixels: whole.into_flattened() }),
+    ))
 }
 
 /// The pixels of a picture file called `name`.

@@ -52,7 +52,10 @@ pub(super) fn load(roots: &DataRoots) -> Result<(Vec<String>, (ImageSet, ImageSe
     }
     let validation = validation(&folder, &train)?;
     let shape = Shape::Exactly(SIDE);
-    Ok((class_names(&folder, &train.classes)?, (decode(&train.pictures, shape)?, decode(&validation, shape)?)))
+    Ok((
+        class_names(&folder, &train.classes)?,
+        (decode(&train.pictures, shape)?, decode(&validation, shape)?),
+    ))
 }
 
 /// The classes in `wnids.txt`, in ascending order.

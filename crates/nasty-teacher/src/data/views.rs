@@ -204,7 +204,8 @@ mod tests {
     #[test]
     fn crops_are_numbered_beside_the_other_changes() {
         let augmentation = Augmentation { crop_padding: 1, resized_crop_percent: 8, ..Augmentation::tiny() };
-        let views = [0, 1, augmentation.count() / CROPS, augmentation.count() - 1].map(|i| augmentation.view(i));
+        let views =
+            [0, 1, augmentation.count() / CROPS, augmentation.count() - 1].map(|i| augmentation.view(i));
         assert_eq!(views.map(|view| view.crop), [0, 0, 1, CROPS - 1]);
         assert_eq!(augmentation.view(augmentation.identity()).crop, 0);
         let json = serde_json::to_string(&Augmentation::cifar()).unwrap();

@@ -3,8 +3,8 @@
 use crate::data::{Augmentation, DataName, DataSet};
 use crate::nets::{Architecture, Precision};
 use crate::training::{
-    CrossEntropy, DataRecipe, Distillation, HardLabel, Keep, NetworkRef, Objective, Optimiser, Parity,
-    RECIPE_FORMAT, Recipe, Schedule, SelfUndermining,
+    CrossEntropy, DataRecipe, Distillation, Guard, HardLabel, Keep, NetworkRef, Objective, Optimiser, Parity,
+    RECIPE_FORMAT, Recipe, Schedule, SelfUndermining, Start,
 };
 
 /// The kinds of training that one command starts.
@@ -58,16 +58,14 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
     let objective = match kind {
         Kind::Train => Objective::CrossEntropy(CrossEntropy { label_smoothing: 0.0 }),
         Kind::Undermine(adversary) => {
-            Objective::SelfUndermining(SelfUndermining { adversary, temperature, omega })
+            Objective::SelfUndermining(SelfUndermining { adversary, temperature, omega, guard: None })
         }
         Kind::Distill(teacher) => Objective::Distillation(Distillation { teacher, temperature, alpha: 0.9 }),
         Kind::HardLabel(teacher) => Objective::HardLabel(HardLabel { teacher }),
     };
     let augmentation = match name {
         DataName::TinyImagenet => Augmentation::tiny(),
-        DataName::Quickstart | DataName::FashionMnist => {
-            Augmentation { flip: true, ..Augmentation::none() }
-        }
+        DataName::Quickstart | DataName::FashionMnist => Augmentation { flip: true, ..Augmentation::none() },
         DataName::Mnist => Augmentation::none(),
         _ => Augmentation::cifar(),
     };
@@ -90,6 +88,7 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
         keep: Keep::Best,
         parity: Parity::Exact,
         seed: 0,
+        start: None,
     };
     match (&name, architecture) {
         // Not the paper's: a small recipe that shows the effect in minutes.
@@ -114,6 +113,32 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
             ..base
         },
         _ => base,
+    }
+}
+
+/// How much larger ω is until undermining from the adversary's own weights has taken off.
+const BOOST: f64 = 8.0;
+/// Share of held-out accuracy that such an undermining may cost.
+const TOLERANCE: f64 = 0.01;
+
+/// `recipe` for a network that begins with trained weights: fewer epochs and a smaller learning rate than from scratch, and
+/// undermining is watched.
+pub fn fine_tuning(recipe: Recipe, start: Start, side: usize) -> Recipe {
+    let mut objective = recipe.objective;
+    if let Objective::SelfUndermining(undermining) = &mut objective {
+        undermining.guard = Some(Guard { boost: BOOST, tolerance: TOLERANCE });
+    }
+    Recipe {
+        start: Some(start),
+        objective,
+        optimiser: Optimiser::of_kind("sgd").expect("a kind"),
+        learning_rate: 0.01,
+        schedule: Schedule::Cosine,
+        warmup: 0.1,
+        epochs: 10,
+        batch: if side >= 96 { 32 } else { 64 },
+        clip_norm: Some(5.0),
+        ..recipe
     }
 }
 

@@ -92,6 +92,11 @@ pub(super) fn recipe_keys() -> Vec<String> {
 
 /// Adds the keys that a recipe's file leaves out where they have their defaults, so that they can be set like the others.
 pub(super) fn complete(recipe: &mut Map<String, Value>) {
+    if let Some(Value::Object(objective)) = recipe.get_mut("objective")
+        && objective.contains_key("omega")
+    {
+        objective.entry("guard").or_insert(Value::Null);
+    }
     for (table, key, default) in
         [("augmentation", "resized_crop_percent", Value::from(0)), ("start", "freeze", Value::Null)]
     {

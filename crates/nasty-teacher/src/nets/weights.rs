@@ -72,7 +72,9 @@ impl NetworkConfig {
     /// How pictures of any size become the network's images.
     pub fn framing(&self) -> Framing {
         let side = self.input().side;
-        self.shorter_side.and_then(|shorter| Framing::new(shorter, side).ok()).unwrap_or(Framing::square(side))
+        self.shorter_side
+            .and_then(|shorter| Framing::new(shorter, side).ok())
+            .unwrap_or(Framing::square(side))
     }
 
     /// The shape of the images.

@@ -29,7 +29,10 @@ pub fn run(args: &EvaluateArgs) -> Result<End> {
     let (network, config) = load_network(&args.network, &args.place.store, &workplace.device)?;
     let side = matches!(args.data, DataName::Folder(_)).then(|| config.framing());
     if let Some(framing) = side {
-        ui::say(args.place.machine.quiet, &format!("pictures: {}, as the network takes them", framing.in_words()));
+        ui::say(
+            args.place.machine.quiet,
+            &format!("pictures: {}, as the network takes them", framing.in_words()),
+        );
     }
     let data = workplace.data(&args.data, side)?;
     let Fitted { network, config, map, note } =

@@ -1,15 +1,15 @@
 //! `nasty train`, `nasty undermine`, `nasty distill`: each runs one recipe.
 
 use super::place::{PlaceArgs, named};
-use crate::failure::{CommandError, End, Result};
+use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, Watcher};
 use clap::Args;
-use nasty_teacher::data::DataName;
+use nasty_teacher::data::{DataName, Framing};
 use nasty_teacher::lab::defaults::{self, Kind};
-use nasty_teacher::lab::{JobEnd, OverrideError, RunResult, Workplace, apply};
-use nasty_teacher::nets::Architecture;
-use nasty_teacher::training::{Objective, Recipe};
+use nasty_teacher::lab::{Head, JobEnd, OverrideError, RunResult, Workplace, apply, head, load_network};
+use nasty_teacher::nets::{Architecture, NetworkConfig};
+use nasty_teacher::training::{NetworkRef, Objective, Recipe, Start};
 
 /// What every single recipe takes.
 #[derive(Args)]
@@ -17,9 +17,15 @@ struct RecipeArgs {
     /// Data set: quickstart, cifar10, cifar100, tiny-imagenet, fashion-mnist, mnist or folder:PATH
     #[arg(long, value_name = "NAME", value_parser = named::<DataName>)]
     data: DataName,
-    /// Network, such as resnet18; see `nasty networks`
-    #[arg(long, value_name = "NAME", value_parser = named::<Architecture>)]
-    architecture: Architecture,
+    /// Network, such as resnet18; see `nasty networks` [default: that of --from]
+    #[arg(long, value_name = "NAME", value_parser = named::<Architecture>, required_unless_present = "from")]
+    architecture: Option<Architecture>,
+    /// Begin with the weights of this network: a run's hash or folder, or an imported network's folder
+    #[arg(long, value_name = "MODEL")]
+    from: Option<String>,
+    /// Leave the weights up to this stage as they are, such as layer2 or features.4
+    #[arg(long, value_name = "STAGE", requires = "from")]
+    freeze: Option<String>,
     /// Changes to the published recipe, such as epochs=3 data.subset=2000 schedule.kind=cosine
     #[arg(value_name = "KEY=VALUE")]
     changes: Vec<String>,
@@ -44,8 +50,9 @@ pub struct TrainArgs {
 #[derive(Args)]
 pub struct UndermineArgs {
     /// The normally trained adversarial network: a run's hash or folder, or an imported network's folder
-    #[arg(long, value_name = "RUN")]
-    adversary: String,
+    /// [default: that of --from]
+    #[arg(long, value_name = "RUN", required_unless_present = "from")]
+    adversary: Option<String>,
     #[command(flatten)]
     recipe: RecipeArgs,
 }
@@ -73,14 +80,16 @@ impl RecipeArgs {
 /// Trains a network by cross entropy.
 pub fn train(args: &TrainArgs, stop: &Stop) -> Result<End> {
     let workplace = args.recipe.workplace()?;
-    carry_out(&args.recipe, &workplace, Kind::Train, stop)
+    carry_out(&args.recipe, &workplace, Kind::Train, None, stop)
 }
 
 /// Trains a nasty teacher.
 pub fn undermine(args: &UndermineArgs, stop: &Stop) -> Result<End> {
     let workplace = args.recipe.workplace()?;
-    let adversary = workplace.store.resolve(&args.adversary)?;
-    carry_out(&args.recipe, &workplace, Kind::Undermine(adversary), stop)
+    let text = args.adversary.as_ref().or(args.recipe.from.as_ref());
+    let text = text.expect("clap asks for one of both");
+    let adversary = workplace.store.resolve(text)?;
+    carry_out(&args.recipe, &workplace, Kind::Undermine(adversary), Some(text), stop)
 }
 
 /// Trains a student on a teacher's answers.
@@ -88,12 +97,19 @@ pub fn distill(args: &DistillArgs, stop: &Stop) -> Result<End> {
     let workplace = args.recipe.workplace()?;
     let teacher = workplace.store.resolve(&args.teacher)?;
     let kind = if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) };
-    carry_out(&args.recipe, &workplace, kind, stop)
+    carry_out(&args.recipe, &workplace, kind, Some(&args.teacher), stop)
 }
 
-fn carry_out(args: &RecipeArgs, workplace: &Workplace, kind: Kind, stop: &Stop) -> Result<End> {
+/// Runs the recipe of `kind`; `asked` is the network that it asks, as it was typed.
+fn carry_out(
+    args: &RecipeArgs,
+    workplace: &Workplace,
+    kind: Kind,
+    asked: Option<&str>,
+    stop: &Stop,
+) -> Result<End> {
     let quiet = args.place.machine.quiet;
-    let recipe = resolve(args, workplace, kind)?;
+    let recipe = resolve(args, workplace, kind, asked)?;
     if args.print_config {
         ui::data(&serde_json::to_string_pretty(&recipe).expect("a recipe is plain data"))?;
         return Ok(End::Done);
@@ -117,32 +133,100 @@ fn carry_out(args: &RecipeArgs, workplace: &Workplace, kind: Kind, stop: &Stop) 
     Ok(End::Done)
 }
 
+/// A network that was typed, with its description.
+struct Typed<'a> {
+    text: &'a str,
+    config: NetworkConfig,
+}
+
 /// The published recipe with what was typed changed.
-fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind) -> Result<Recipe> {
-    // The size that a folder's images are resized to decides what its digest is of.
-    let side =
-        args.changes.iter().rev().find_map(|c| c.strip_prefix("data.side=")).and_then(|s| s.parse().ok());
+fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind, asked: Option<&str>) -> Result<Recipe> {
+    let quiet = args.place.machine.quiet;
+    let described = |text| {
+        let (_, config) = load_network(text, &args.place.store, &workplace.device)?;
+        Ok::<_, CommandError>(Typed { text, config })
+    };
+    let from = args.from.as_deref().map(described).transpose()?;
+    let architecture = match (args.architecture, &from) {
+        (Some(typed), Some(from)) if typed != from.config.architecture => {
+            let what =
+                format!("--architecture is {typed}, but {} is a {}", from.text, from.config.architecture);
+            return Err(Trouble::usage(what, Some("leave --architecture out")).into());
+        }
+        (Some(typed), _) => typed,
+        (None, Some(from)) => from.config.architecture,
+        (None, None) => unreachable!("clap asks for one of both"),
+    };
+    let side = side(args, architecture, from.as_ref(), asked, &described)?;
     let (data, digest) = workplace.data_and_digest(&args.data, side)?;
-    let recipe = defaults::for_data(args.data.clone(), &data, digest, args.architecture, kind);
+    let mut recipe = defaults::for_data(args.data.clone(), &data, digest, architecture, kind);
+    recipe.data.side = side;
+    if let Some(from) = &from {
+        let network: NetworkRef = workplace.store.resolve(from.text)?;
+        let start = Start { network, freeze: args.freeze.clone() };
+        recipe = defaults::fine_tuning(recipe, start, data.train.height);
+        ui::say(quiet, &kept(from, &data.classes));
+    }
     apply(recipe, &args.changes).map_err(|error| {
         let keys = matches!(error, OverrideError::Unknown { .. });
         CommandError::hinted(error, keys.then_some("--print-config shows all keys"))
     })
 }
 
+/// What the pictures of a folder become: what was typed, else what the networks take, else what the architecture was made
+/// for where that is one for photos.
+fn side<'a>(
+    args: &RecipeArgs,
+    architecture: Architecture,
+    from: Option<&Typed<'_>>,
+    asked: Option<&'a str>,
+    described: &dyn Fn(&'a str) -> Result<Typed<'a>>,
+) -> Result<Option<Framing>> {
+    let typed = args.changes.iter().rev().find_map(|change| change.strip_prefix("data.side="));
+    // A side that is none is reported with the other changes.
+    if let Some(typed) = typed {
+        return Ok(typed.parse().ok());
+    }
+    if !matches!(args.data, DataName::Folder(_)) {
+        return Ok(None);
+    }
+    let asked = if from.is_none() { asked.map(described).transpose()? } else { None };
+    let (framing, why) = match (from.or(asked.as_ref()), architecture.usual_side()) {
+        (Some(network), _) => (network.config.framing(), format!("as {} takes them", network.text)),
+        (None, 224) => {
+            (Framing::square(224), format!("as {architecture} was made for; data.side=N changes it"))
+        }
+        (None, _) => return Ok(None),
+    };
+    ui::say(args.place.machine.quiet, &format!("pictures: {}, {why}", framing.in_words()));
+    Ok(Some(framing))
+}
+
+/// What is kept of the network that training begins with.
+fn kept(from: &Typed<'_>, classes: &[String]) -> String {
+    let NetworkConfig { mean, std, .. } = &from.config;
+    let last = match head(&from.config, classes) {
+        Head::Kept(_) => "its last layer".to_owned(),
+        Head::New(why) => format!("a new last layer for {} classes ({why})", classes.len()),
+    };
+    format!("begins with the weights of {}, its mean {mean:?} and std {std:?}, and {last}", from.text)
+}
+
 /// The result in a few lines.
 fn describe(recipe: &Recipe, result: &RunResult) -> String {
     let test = &result.test;
+    let kept = match result.start_kept {
+        true => "every epoch lost too much accuracy: the weights of the start were kept".to_owned(),
+        false => format!("epoch {} of {} kept", result.epoch + 1, recipe.epochs),
+    };
     let mut text = format!(
         "{} of {} test images correct ({:.2} %), cross entropy {:.3}, calibration error {:.1} %\n\
-         epoch {} of {} kept, {:.0} s",
+         {kept}, {:.0} s",
         test.correct,
         test.total,
         100.0 * test.accuracy,
         test.loss,
         100.0 * test.calibration_error,
-        result.epoch + 1,
-        recipe.epochs,
         result.seconds,
     );
     if let (Some(nastiness), Objective::SelfUndermining(_)) = (&result.nastiness, &recipe.objective) {

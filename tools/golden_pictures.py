@@ -3,6 +3,7 @@
     pip install torch torchvision pillow numpy
     python tools/golden_pictures.py                          # writes crates/nasty-teacher/tests/golden-pictures/cases.json
     python tools/golden_pictures.py --draws                  # prints the means of RandomResizedCrop's draws
+    python tools/golden_pictures.py --parquet                # writes the Parquet file beside it (pip install datasets)
     python tools/golden_pictures.py --compare FOLDER PROGRAM # PROGRAM: target/release/examples/images
 
 `--compare` frames all pictures of a folder data set (256/224) with torchvision, and prints how far the program's pixels
@@ -82,6 +83,15 @@ def draws():
     print("height, width, share, top, left:", np.mean(rows, axis=0))
 
 
+def parquet():
+    from datasets import ClassLabel, Dataset, Features, Image as Pictures
+
+    pictures = [Image.fromarray(np.full((8, 8, 3), 20 * i, np.uint8)) for i in range(6)]
+    features = Features({"image": Pictures(), "label": ClassLabel(names=["ant", "bee", "cat"])})
+    data = Dataset.from_dict({"image": pictures, "label": [0, 1, 2, 0, 1, 2]}, features=features)
+    data.to_parquet(OUT.parent / "train-00000-of-00001.parquet")
+
+
 def compare(folder, program):
     """The test pictures, in the program's order: classes and names ascending."""
     raw = subprocess.run([program, folder, "256/224"], capture_output=True, check=True).stdout
@@ -106,6 +116,8 @@ if __name__ == "__main__":
             golden()
         case ["--draws"]:
             draws()
+        case ["--parquet"]:
+            parquet()
         case ["--compare", folder, program]:
             compare(folder, program)
         case _:

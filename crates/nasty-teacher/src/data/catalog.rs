@@ -11,7 +11,7 @@ use super::error::DataError;
 use super::framing::Framing;
 use super::image_set::{DataSet, ImageSet, Normalisation};
 use super::roots::{DataRoots, first};
-use super::{class_folders, class_names, idx, tiny_imagenet};
+use super::{class_names, folder, idx, tiny_imagenet};
 
 /// A data set, by name. As text, and in serde: `quickstart`, `cifar10`, `cifar100`, `tiny-imagenet`,
 /// `fashion-mnist`, `mnist`, `folder:/path`.
@@ -154,7 +154,7 @@ pub fn load(name: &DataName, roots: &DataRoots, side: Option<Framing>) -> Result
             (strings(&class_names::MNIST), idx::load(&folder)?)
         }
         DataName::TinyImagenet => tiny_imagenet::load(roots)?,
-        DataName::Folder(path) => class_folders::load(path, side)?,
+        DataName::Folder(path) => folder::load(path, side)?,
     };
     let normalisation = name.published_normalisation().unwrap_or_else(|| Normalisation::of(&train));
     Ok(DataSet { name: name.to_string(), classes, train, test, normalisation })

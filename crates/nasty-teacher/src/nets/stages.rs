@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::{NamedTensor, NetError, Network};
+use super::{NetError, Network};
 
 impl Network {
     /// The network with the weights of `other`, a network of the same architecture. Without `head` the last layer, whatever
@@ -86,19 +86,18 @@ pub(super) fn frozen<M: Module>(module: M, tensors: usize) -> M {
     module.map(&mut Freezer(tensors))
 }
 
-/// The tensors of `state` by which it differs from `other`, in name or value.
-#[cfg(test)]
-fn changed(state: &[NamedTensor], other: &[NamedTensor]) -> Vec<String> {
-    let same = |tensor: &&NamedTensor| !other.contains(tensor);
-    state.iter().filter(same).map(|tensor| tensor.name.clone()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nets::{Architecture, Input, Mode};
+    use crate::nets::{Architecture, Input, Mode, NamedTensor};
     use burn::optim::{GradientsParams, SgdConfig};
     use burn::tensor::TensorData;
+
+    /// The tensors of `state` by which it differs from `other`, in name or value.
+    fn changed(state: &[NamedTensor], other: &[NamedTensor]) -> Vec<String> {
+        let same = |tensor: &&NamedTensor| !other.contains(tensor);
+        state.iter().filter(same).map(|tensor| tensor.name.clone()).collect()
+    }
 
     fn built(name: &str, classes: usize, side: usize, seed: u64) -> Network {
         let architecture: Architecture = name.parse().expect("a name");

@@ -374,7 +374,7 @@ mod tests {
         for other in ["train/notes.txt", "train/a/labels.csv", "val/b/x.mp4"] {
             place.write(other, b"");
         }
-        place.picture("train/a/2024/05/z.gif", 8, 8, 7);
+        place.picture("train/a/2024/05/z.bmp", 8, 8, 7);
         let (train, test) = splits(place.0.path()).unwrap();
         let others = |of: &ClassFolders| of.others.len();
         assert_eq!((others(&train), others(&test.unwrap())), (2, 1));

@@ -28,13 +28,11 @@ pub fn run(args: &EvaluateArgs) -> Result<End> {
     let workplace = args.place.look()?;
     let (network, config) = load_network(&args.network, &args.place.store, &workplace.device)?;
     let side = matches!(args.data, DataName::Folder(_)).then(|| config.framing());
-    if let Some(framing) = side {
-        ui::say(
-            args.place.machine.quiet,
-            &format!("pictures: {}, as the network takes them", framing.in_words()),
-        );
-    }
     let data = workplace.data(&args.data, side)?;
+    if let Some(framing) = side.filter(|_| data.train.has_photos()) {
+        let text = format!("pictures: {}, as the network takes them", framing.in_words());
+        ui::say(args.place.machine.quiet, &text);
+    }
     let Fitted { network, config, map, note } =
         fit(network, config, &data, &workplace.device).map_err(|e| {
             let help = miette::Diagnostic::help(&e).map(|help| help.to_string());

@@ -1,14 +1,15 @@
 //! `nasty train`, `nasty undermine`, `nasty distill`: each runs one recipe.
 
+use super::from::{Typed, framing};
 use super::place::{PlaceArgs, named};
 use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, Watcher};
 use clap::Args;
-use nasty_teacher::data::{DataName, Framing};
+use nasty_teacher::data::DataName;
 use nasty_teacher::lab::defaults::{self, Kind};
-use nasty_teacher::lab::{Head, JobEnd, OverrideError, RunResult, Workplace, apply, head, load_network};
-use nasty_teacher::nets::{Architecture, NetworkConfig};
+use nasty_teacher::lab::{JobEnd, OverrideError, RunResult, Workplace, apply};
+use nasty_teacher::nets::Architecture;
 use nasty_teacher::training::{NetworkRef, Objective, Recipe, Start};
 
 /// What every single recipe takes.
@@ -133,20 +134,11 @@ fn carry_out(
     Ok(End::Done)
 }
 
-/// A network that was typed, with its description.
-struct Typed<'a> {
-    text: &'a str,
-    config: NetworkConfig,
-}
-
 /// The published recipe with what was typed changed.
 fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind, asked: Option<&str>) -> Result<Recipe> {
     let quiet = args.place.machine.quiet;
-    let described = |text| {
-        let (_, config) = load_network(text, &args.place.store, &workplace.device)?;
-        Ok::<_, CommandError>(Typed { text, config })
-    };
-    let from = args.from.as_deref().map(described).transpose()?;
+    let read = |text| Typed::read(text, &args.place, workplace);
+    let from = args.from.as_deref().map(read).transpose()?;
     let architecture = match (args.architecture, &from) {
         (Some(typed), Some(from)) if typed != from.config.architecture => {
             let what =
@@ -157,7 +149,9 @@ fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind, asked: Option<&
         (None, Some(from)) => from.config.architecture,
         (None, None) => unreachable!("clap asks for one of both"),
     };
-    let side = side(args, architecture, from.as_ref(), asked, &described)?;
+    let other = if from.is_none() { asked.map(read).transpose()? } else { None };
+    let network = from.as_ref().or(other.as_ref());
+    let side = framing(&args.data, &args.changes, network, architecture, quiet);
     let (data, digest) = workplace.data_and_digest(&args.data, side)?;
     let mut recipe = defaults::for_data(args.data.clone(), &data, digest, architecture, kind);
     recipe.data.side = side;
@@ -165,51 +159,12 @@ fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind, asked: Option<&
         let network: NetworkRef = workplace.store.resolve(from.text)?;
         let start = Start { network, freeze: args.freeze.clone() };
         recipe = defaults::fine_tuning(recipe, start, data.train.height);
-        ui::say(quiet, &kept(from, &data.classes));
+        ui::say(quiet, &from.kept(&data.classes));
     }
     apply(recipe, &args.changes).map_err(|error| {
         let keys = matches!(error, OverrideError::Unknown { .. });
         CommandError::hinted(error, keys.then_some("--print-config shows all keys"))
     })
-}
-
-/// What the pictures of a folder become: what was typed, else what the networks take, else what the architecture was made
-/// for where that is one for photos.
-fn side<'a>(
-    args: &RecipeArgs,
-    architecture: Architecture,
-    from: Option<&Typed<'_>>,
-    asked: Option<&'a str>,
-    described: &dyn Fn(&'a str) -> Result<Typed<'a>>,
-) -> Result<Option<Framing>> {
-    let typed = args.changes.iter().rev().find_map(|change| change.strip_prefix("data.side="));
-    // A side that is none is reported with the other changes.
-    if let Some(typed) = typed {
-        return Ok(typed.parse().ok());
-    }
-    if !matches!(args.data, DataName::Folder(_)) {
-        return Ok(None);
-    }
-    let asked = if from.is_none() { asked.map(described).transpose()? } else { None };
-    let (framing, why) = match (from.or(asked.as_ref()), architecture.usual_side()) {
-        (Some(network), _) => (network.config.framing(), format!("as {} takes them", network.text)),
-        (None, 224) => {
-            (Framing::square(224), format!("as {architecture} was made for; data.side=N changes it"))
-        }
-        (None, _) => return Ok(None),
-    };
-    ui::say(args.place.machine.quiet, &format!("pictures: {}, {why}", framing.in_words()));
-    Ok(Some(framing))
-}
-
-/// What is kept of the network that training begins with.
-fn kept(from: &Typed<'_>, classes: &[String]) -> String {
-    let NetworkConfig { mean, std, .. } = &from.config;
-    let last = match head(&from.config, classes) {
-        Head::Kept(_) => "its last layer".to_owned(),
-        Head::New(why) => format!("a new last layer for {} classes ({why})", classes.len()),
-    };
-    format!("begins with the weights of {}, its mean {mean:?} and std {std:?}, and {last}", from.text)
 }
 
 /// The result in a few lines.

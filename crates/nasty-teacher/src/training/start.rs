@@ -8,6 +8,7 @@ use super::network_ref::NetworkRef;
 ///
 /// Its normalisation is kept. So is its last layer, if it tells the classes of the data apart; else a new one is drawn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Start {
     /// The network; of the recipe's architecture.

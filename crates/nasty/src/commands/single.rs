@@ -1,25 +1,27 @@
 //! `nasty train`, `nasty undermine`, `nasty distill`: each runs one recipe.
 
 use super::from::{Typed, framing};
-use super::place::{PlaceArgs, named};
+use super::place::{PlaceArgs, in_words, named, seconds_left};
 use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, Watcher};
 use clap::Args;
 use nasty_teacher::data::DataName;
 use nasty_teacher::lab::defaults::{self, Kind};
-use nasty_teacher::lab::{JobEnd, OverrideError, RunResult, Workplace, apply};
+use nasty_teacher::lab::{JobEnd, OverrideError, RunResult, Store, Task, Workplace, apply};
 use nasty_teacher::nets::Architecture;
 use nasty_teacher::training::{NetworkRef, Objective, Recipe, Start};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// What every single recipe takes.
 #[derive(Args)]
 struct RecipeArgs {
     /// Data set: quickstart, cifar10, cifar100, tiny-imagenet, fashion-mnist, mnist or folder:PATH
-    #[arg(long, value_name = "NAME", value_parser = named::<DataName>)]
-    data: DataName,
+    #[arg(long, value_name = "NAME", value_parser = named::<DataName>, required_unless_present = "config")]
+    data: Option<DataName>,
     /// Network, such as resnet18; see `nasty networks` [default: that of --from]
-    #[arg(long, value_name = "NAME", value_parser = named::<Architecture>, required_unless_present = "from")]
+    #[arg(long, value_name = "NAME", value_parser = named::<Architecture>, required_unless_present_any = ["config", "from"])]
     architecture: Option<Architecture>,
     /// Begin with the weights of this network: a run's hash or folder, or an imported network's folder
     #[arg(long, value_name = "MODEL")]
@@ -27,6 +29,9 @@ struct RecipeArgs {
     /// Leave the weights up to this stage as they are, such as layer2 or features.4
     #[arg(long, value_name = "STAGE", requires = "from")]
     freeze: Option<String>,
+    /// A whole recipe, as --print-config prints it or a run's recipe.json has it, in place of all other settings
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "architecture", "from", "freeze"])]
+    config: Option<PathBuf>,
     /// Changes to the published recipe, such as epochs=3 data.subset=2000 schedule.kind=cosine
     #[arg(value_name = "KEY=VALUE")]
     changes: Vec<String>,
@@ -52,7 +57,7 @@ pub struct TrainArgs {
 pub struct UndermineArgs {
     /// The normally trained adversarial network: a run's hash or folder, or an imported network's folder
     /// [default: that of --from]
-    #[arg(long, value_name = "RUN", required_unless_present = "from")]
+    #[arg(long, value_name = "RUN", required_unless_present_any = ["config", "from"], conflicts_with = "config")]
     adversary: Option<String>,
     #[command(flatten)]
     recipe: RecipeArgs,
@@ -62,8 +67,8 @@ pub struct UndermineArgs {
 #[derive(Args)]
 pub struct DistillArgs {
     /// The teacher to imitate: a run's hash or folder, or an imported network's folder
-    #[arg(long, value_name = "RUN")]
-    teacher: String,
+    #[arg(long, value_name = "RUN", required_unless_present = "config", conflicts_with = "config")]
+    teacher: Option<String>,
     /// Learn the teacher's predicted classes only, not its probabilities
     #[arg(long)]
     hard_labels: bool,
@@ -71,46 +76,44 @@ pub struct DistillArgs {
     recipe: RecipeArgs,
 }
 
-impl RecipeArgs {
-    /// The workplace; its store is made if absent, unless the recipe is only printed.
-    fn workplace(&self) -> Result<Workplace> {
-        if self.print_config { self.place.look() } else { self.place.open() }
-    }
-}
-
 /// Trains a network by cross entropy.
 pub fn train(args: &TrainArgs, stop: &Stop) -> Result<End> {
-    let workplace = args.recipe.workplace()?;
-    carry_out(&args.recipe, &workplace, Kind::Train, None, stop)
+    carry_out(&args.recipe, stop, None, |_| Ok(Kind::Train))
 }
 
 /// Trains a nasty teacher.
 pub fn undermine(args: &UndermineArgs, stop: &Stop) -> Result<End> {
-    let workplace = args.recipe.workplace()?;
-    let text = args.adversary.as_ref().or(args.recipe.from.as_ref());
-    let text = text.expect("clap asks for one of both");
-    let adversary = workplace.store.resolve(text)?;
-    carry_out(&args.recipe, &workplace, Kind::Undermine(adversary), Some(text), stop)
+    let adversary = args.adversary.as_deref().or(args.recipe.from.as_deref());
+    carry_out(&args.recipe, stop, adversary, |store| Ok(Kind::Undermine(victim(store, adversary)?)))
 }
 
 /// Trains a student on a teacher's answers.
 pub fn distill(args: &DistillArgs, stop: &Stop) -> Result<End> {
-    let workplace = args.recipe.workplace()?;
-    let teacher = workplace.store.resolve(&args.teacher)?;
-    let kind = if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) };
-    carry_out(&args.recipe, &workplace, kind, Some(&args.teacher), stop)
+    let teacher = args.teacher.as_deref();
+    carry_out(&args.recipe, stop, teacher, |store| {
+        let teacher = victim(store, teacher)?;
+        Ok(if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) })
+    })
 }
 
-/// Runs the recipe of `kind`; `asked` is the network that it asks, as it was typed.
+fn victim(store: &Store, named: Option<&str>) -> Result<NetworkRef> {
+    Ok(store.resolve(named.expect("required where there is no recipe"))?)
+}
+
+/// Runs the recipe of a kind; `asked` is the network that it asks, as it was typed.
 fn carry_out(
     args: &RecipeArgs,
-    workplace: &Workplace,
-    kind: Kind,
-    asked: Option<&str>,
     stop: &Stop,
+    asked: Option<&str>,
+    kind: impl FnOnce(&Store) -> Result<Kind>,
 ) -> Result<End> {
     let quiet = args.place.machine.quiet;
-    let recipe = resolve(args, workplace, kind, asked)?;
+    // A recipe that is only printed makes no store.
+    let workplace = if args.print_config { args.place.look()? } else { args.place.open()? };
+    let recipe = match &args.config {
+        Some(file) => read(file, &args.changes)?,
+        None => published(args, &workplace, kind(&workplace.store)?, asked)?,
+    };
     if args.print_config {
         ui::data(&serde_json::to_string_pretty(&recipe).expect("a recipe is plain data"))?;
         return Ok(End::Done);
@@ -118,6 +121,10 @@ fn carry_out(
     let hash = recipe.hash();
     let folder = workplace.store.run(&hash).folder;
     ui::say(quiet, &format!("run {hash} in {}", folder.display()));
+    let task = Task::Train(recipe.clone());
+    if let Some(time) = in_words(seconds_left(&workplace, [&task])?, &workplace) {
+        ui::say(quiet, &format!("to do: {time}"));
+    }
     let mut watcher = Watcher::new(&recipe.architecture.to_string(), recipe.epochs, quiet, stop.clone());
     let end = workplace.carry_out(&recipe, &mut watcher);
     watcher.finish();
@@ -134,11 +141,23 @@ fn carry_out(
     Ok(End::Done)
 }
 
+/// The recipe in `file` with what was typed changed.
+fn read(file: &Path, changes: &[String]) -> Result<Recipe> {
+    let text = fs::read_to_string(file)
+        .map_err(|e| Trouble::data(format!("{}: the recipe cannot be read: {e}", file.display()), None))?;
+    let recipe = Recipe::read(&text).map_err(|why| {
+        let help = "`--print-config` prints a recipe, and every run keeps its own as recipe.json";
+        Trouble::usage(format!("{}: expected a recipe: {why}", file.display()), Some(help))
+    })?;
+    apply(recipe, changes).map_err(hinted)
+}
+
 /// The published recipe with what was typed changed.
-fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind, asked: Option<&str>) -> Result<Recipe> {
+fn published(args: &RecipeArgs, workplace: &Workplace, kind: Kind, asked: Option<&str>) -> Result<Recipe> {
     let quiet = args.place.machine.quiet;
-    let read = |text| Typed::read(text, &args.place, workplace);
-    let from = args.from.as_deref().map(read).transpose()?;
+    let Some(name) = &args.data else { unreachable!("required where there is no recipe") };
+    let typed = |text| Typed::read(text, &args.place, workplace);
+    let from = args.from.as_deref().map(typed).transpose()?;
     let architecture = match (args.architecture, &from) {
         (Some(typed), Some(from)) if typed != from.config.architecture => {
             let what =
@@ -147,24 +166,41 @@ fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind, asked: Option<&
         }
         (Some(typed), _) => typed,
         (None, Some(from)) => from.config.architecture,
-        (None, None) => unreachable!("clap asks for one of both"),
+        (None, None) => unreachable!("required where there is no recipe and no start"),
     };
-    let other = if from.is_none() { asked.map(read).transpose()? } else { None };
-    let network = from.as_ref().or(other.as_ref());
-    let side = framing(&args.data, &args.changes, network, architecture, quiet);
-    let (data, digest) = workplace.data_and_digest(&args.data, side)?;
-    let mut recipe = defaults::for_data(args.data.clone(), &data, digest, architecture, kind);
+    let start = match &from {
+        Some(from) => {
+            let network = workplace.store.resolve(from.text)?;
+            Some(Start { network, freeze: args.freeze.clone() })
+        }
+        None => None,
+    };
+    let begun = |recipe, side| match &start {
+        Some(start) => defaults::fine_tuning(recipe, start.clone(), side),
+        None => recipe,
+    };
+    // A mistyped key is told before the data set is read, or even missed. Whether the recipe as a whole can run depends on the data.
+    let unread = begun(defaults::recipe(name.clone(), String::new(), architecture, kind.clone()), 0);
+    match apply(unread, &args.changes) {
+        Ok(_) | Err(OverrideError::Impossible(_)) => {}
+        Err(error) => return Err(hinted(error)),
+    }
+    // The size that a folder's images are resized to decides what its digest is of.
+    let other = if from.is_none() { asked.map(typed).transpose()? } else { None };
+    let side = framing(name, &args.changes, from.as_ref().or(other.as_ref()), architecture, quiet);
+    let (data, digest) = workplace.data_and_digest(name, side)?;
+    let mut recipe = defaults::for_data(name.clone(), &data, digest, architecture, kind);
     recipe.data.side = side;
     if let Some(from) = &from {
-        let network: NetworkRef = workplace.store.resolve(from.text)?;
-        let start = Start { network, freeze: args.freeze.clone() };
-        recipe = defaults::fine_tuning(recipe, start, data.train.height);
         ui::say(quiet, &from.kept(&data.classes));
     }
-    apply(recipe, &args.changes).map_err(|error| {
-        let keys = matches!(error, OverrideError::Unknown { .. });
-        CommandError::hinted(error, keys.then_some("--print-config shows all keys"))
-    })
+    apply(begun(recipe, data.train.height), &args.changes).map_err(hinted)
+}
+
+/// What to type, where a key is unknown.
+fn hinted(error: OverrideError) -> CommandError {
+    let keys = matches!(error, OverrideError::Unknown { .. });
+    CommandError::hinted(error, keys.then_some("--print-config shows all keys"))
 }
 
 /// The result in a few lines.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A nasty teacher (Ma et al., ICLR 2021): cross entropy minus ω times the scaled KL divergence from an adversary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SelfUndermining {
     /// The adversarial network: normally trained, frozen.
@@ -16,13 +17,15 @@ pub struct SelfUndermining {
     pub temperature: f64,
     /// ω, the weight of the KL term.
     pub omega: f64,
-    /// How undermining goes on from the adversary's own weights, where the KL term has no gradient.
+    /// How undermining goes on from the adversary's own weights, where the KL term has no gradient: `guard.boost` and
+    /// `guard.tolerance`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
 }
 
 /// Gets undermining off the point where the nasty teacher equals its adversary, and keeps its accuracy.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Guard {
     /// ω is this many times larger until the answers have left the adversary's: τ²·KL of a batch above 4.

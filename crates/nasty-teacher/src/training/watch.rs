@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// τ²·KL of a batch from which on ω is no longer boosted; two networks trained independently are about 1 apart.
 const LEFT: f64 = 4.0;
 
+/// An epoch that loses so many times the tolerance is undone.
+const UNDONE: f64 = 3.0;
+
 /// What is known so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Watch {
@@ -51,15 +54,17 @@ impl Watch {
         self.kept.is_none()
     }
 
-    /// Of the epochs that lost no more than the tolerance, the one farthest from the adversary is the best.
+    /// Of the epochs that lost no more than the tolerance, the one farthest from the adversary is the best. Accuracy that is
+    /// lost while the answers move away comes back in part; only an epoch that loses much more is undone.
     pub(super) fn judge(&mut self, guard: Guard, accuracy: f64, scaled_kl: f64) -> Judged {
-        if accuracy + 1e-9 < self.start - guard.tolerance {
+        let lost = self.start - accuracy - 1e-9;
+        if lost > UNDONE * guard.tolerance {
             self.eased *= 0.5;
             // What is kept may still be near the adversary.
             self.left = self.kept.is_some_and(|kept| kept >= LEFT);
             return Judged::Broken;
         }
-        if self.kept.is_none_or(|kept| scaled_kl > kept) {
+        if lost <= guard.tolerance && self.kept.is_none_or(|kept| scaled_kl > kept) {
             self.kept = Some(scaled_kl);
             return Judged::Best;
         }
@@ -83,7 +88,12 @@ mod tests {
         assert_eq!(watch.factor(guard), 0.5);
         assert_eq!(watch.judge(guard, 0.89, 6.0), Judged::Best);
         assert_eq!(watch.judge(guard, 0.95, 5.0), Judged::Fine);
-        assert_eq!(watch.judge(guard, 0.889, 50.0), Judged::Broken);
+        assert_eq!(
+            watch.judge(guard, 0.889, 50.0),
+            Judged::Fine,
+            "too much lost to be kept, too little to be undone"
+        );
+        assert_eq!(watch.judge(guard, 0.86, 50.0), Judged::Broken);
         assert_eq!(watch.factor(guard), 0.25, "what is kept has left");
         assert_eq!(watch.judge(guard, 0.90, 7.0), Judged::Best);
         assert!(!watch.keeps_start());

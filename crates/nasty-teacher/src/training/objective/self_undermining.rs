@@ -30,8 +30,8 @@ pub struct SelfUndermining {
 pub struct Guard {
     /// ω is this many times larger until the answers have left the adversary's: τ²·KL of a batch above 4.
     pub boost: f64,
-    /// Share of the start's held-out accuracy, in absolute terms, that an epoch may lose. An epoch that loses more is
-    /// undone: training goes on from the kept weights with ω halved.
+    /// How much held-out accuracy, as a share, the kept weights may have lost against the start. An epoch that loses more than
+    /// three times as much is undone: training goes on from the kept weights with ω halved.
     pub tolerance: f64,
 }
 

@@ -9,7 +9,8 @@ fn own(seed: u64, weights: &str) -> OwnNetwork {
     OwnNetwork::new(&victim(seed), normalisation(), weights.into(), &Device::flex())
 }
 
-const FLIPS: Augmentation = Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0 };
+const FLIPS: Augmentation =
+    Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0, resized_crop_percent: 0 };
 
 #[test]
 fn a_table_changes_no_answer_and_every_answer_counts() {
@@ -47,6 +48,23 @@ fn an_answer_does_not_depend_on_the_company() {
         let alone = victim.ask(&Request::unchanged(&one)).expect("fits").rows;
         assert_eq!(alone, all[i * CLASSES..][..CLASSES]);
     }
+}
+
+#[test]
+fn exact_numbers_are_answered_as_they_are() {
+    let (images, victim) = (test_images(), own(3, "w"));
+    let normalisation = victim.normalisation().expect("a network has one");
+    let augmentation = Augmentation::none();
+    let items: Vec<_> = (0..images.len()).map(|image| (image, augmentation.identity())).collect();
+    let mut exact = crate::data::render(&images, normalisation, &augmentation, &items);
+    let of_pixels = victim.ask(&Request::unchanged(&images)).expect("fits").rows;
+    let request = |exact: &[f32]| victim.ask(&Request::exactly(&images, exact)).expect("fits").rows;
+    assert_eq!(request(&exact), of_pixels);
+    // Less than a step of 8 bits.
+    exact[0] += 0.001;
+    let nudged = request(&exact);
+    assert_ne!(nudged[..CLASSES], of_pixels[..CLASSES]);
+    assert_eq!(nudged[CLASSES..], of_pixels[CLASSES..]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod experiments;
 pub mod export;
+mod from;
 pub mod import;
 pub mod man;
 pub mod networks;
@@ -17,5 +18,7 @@ pub mod place;
 pub mod quickstart;
 pub mod record;
 pub mod report;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod single;
 pub mod work;

@@ -15,6 +15,10 @@ const LOOKED_UP: &[(&str, &str)] = &[
     ("devices --check", "the binary has no GPU"),
     ("quickstart", "the README's first command takes half a minute of fully optimised code"),
     ("distill … objective.kind=mine", "the reader writes this loss"),
+    ("audit RUN --data cifar10 --pool", "its two data sets are the reader's"),
+    ("serve", "it serves until it is stopped"),
+    ("slurm", "it needs a cluster"),
+    ("work --store", "it needs a cluster's folder"),
 ];
 
 /// What a command gets so that it takes seconds, unless it says so itself.
@@ -44,15 +48,14 @@ fn arguments(line: &str, normal: &str, nasty: &str) -> Vec<String> {
     let mut arguments = Vec::new();
     for word in words(line) {
         let meant = match (before.as_str(), word.as_str()) {
-            (_, "RUN" | "VICTIM" | "NORMAL" | "HASH") | ("export", "teacher") | ("evaluate", "resnet20") => {
-                normal
-            }
+            (_, "RUN" | "VICTIM" | "NORMAL" | "HASH" | "MODEL")
+            | ("export", "teacher")
+            | ("evaluate", "resnet20") => normal,
             (_, "NASTY") => nasty,
             (_, "AUDIT") => audits.next().expect("two are enough"),
             (_, "NAME") => "cifar10",
             ("--store", "DIR") => "runs",
-            ("--data", "cifar10") => "quickstart",
-            ("--pool", "cifar100") => "folder:pictures",
+            ("--data", "cifar10" | "folder:PATH") => "quickstart",
             ("--architecture", _) if line.starts_with("import") => "cnn1",
             ("--architecture", _) => "cnn4",
             (_, "folder:photos") => "folder:pictures",
@@ -60,7 +63,10 @@ fn arguments(line: &str, normal: &str, nasty: &str) -> Vec<String> {
         };
         // Known answers to compare with are the reader's.
         let known_answers = line.starts_with("import") && ["--check", "images.npz"].contains(&meant);
-        if !meant.contains('…') && !known_answers {
+        if before == "-o" && line.starts_with("import") {
+            // Nothing is imported over another network.
+            arguments.push(format!("imported/{}", line.replace([' ', '/'], "-")));
+        } else if !meant.contains('…') && !known_answers {
             arguments.push(meant.to_owned());
         }
         before = word;

@@ -2,7 +2,7 @@
 
 use crate::commands::{
     audit, completions, data, devices, evaluate, experiment, experiments, export, import, man, networks,
-    quickstart, report, single, work,
+    onnx_worker, quickstart, report, single, work,
 };
 use crate::failure::{BUG, End, Result, STOPPED, Trouble};
 use crate::signals::Stop;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 /// Make an image classifier undistillable, and measure how undistillable it is.
 ///
 /// Exit codes: 0 done, 1 a bug, 2 wrong usage or configuration, 3 bad data or checkpoint, 4 an audit's condition
-/// for a failure holds, 6 a loss that is not finite, 75 stopped with its state saved (the same command resumes), 130/143 killed before that.
+/// for a failure holds, 6 a loss that is not finite, 69 a server that does not answer, 75 stopped with its state saved (the same command resumes), 130/143 killed before that.
 #[derive(Parser)]
 #[command(name = "nasty", version, max_term_width = 110, arg_required_else_help = true)]
 struct Cli {
@@ -45,8 +45,8 @@ enum Command {
     Distill(single::DistillArgs),
     /// Measure how good a clone of a victim can be trained from its answers
     Audit(Box<audit::AuditCommand>),
-    /// Measure a network's accuracy on a data set's test images
-    Evaluate(evaluate::EvaluateArgs),
+    /// Measure a classifier's accuracy on a data set's test images
+    Evaluate(Box<evaluate::EvaluateArgs>),
     /// Import weights from PyTorch: a checkpoint or a safetensors file
     Import(import::ImportArgs),
     /// Export weights: safetensors with PyTorch's names, or ONNX
@@ -59,6 +59,9 @@ enum Command {
     Devices(devices::DevicesArgs),
     /// Print a script that completes arguments in bash, zsh, fish, elvish or PowerShell
     Completions(completions::CompletionsArgs),
+    /// Compute an ONNX graph for another process
+    #[command(hide = true)]
+    OnnxWorker,
     /// Write the manual pages
     #[command(hide = true)]
     Man(man::ManArgs),
@@ -105,13 +108,14 @@ fn parse_and_do() -> Result<End> {
         Command::Undermine(args) => single::undermine(args, &stop),
         Command::Distill(args) => single::distill(args, &stop),
         Command::Audit(args) => audit::run(args, &stop),
-        Command::Evaluate(args) => evaluate::run(args),
+        Command::Evaluate(args) => evaluate::run(args, &stop),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
         Command::Networks(args) => networks::run(args),
         Command::Data(args) => data::run(args, &stop),
         Command::Devices(args) => devices::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
+        Command::OnnxWorker => onnx_worker::run(),
         Command::Man(args) => man::run(args, Cli::command()),
     }
 }

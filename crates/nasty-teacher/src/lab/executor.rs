@@ -191,7 +191,9 @@ impl<W: Worker> Local<'_, W> {
             Err(error) => match error.class() {
                 ErrorClass::NotFinite => TaskEnd::NotFinite(error.to_string()),
                 ErrorClass::Stopped => TaskEnd::Stopped,
-                ErrorClass::Usage | ErrorClass::Data | ErrorClass::Bug => TaskEnd::Failed(error),
+                ErrorClass::Usage | ErrorClass::Data | ErrorClass::Unavailable | ErrorClass::Bug => {
+                    TaskEnd::Failed(error)
+                }
             },
         }
     }

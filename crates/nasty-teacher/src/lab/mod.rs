@@ -12,6 +12,8 @@ mod error;
 mod executor;
 pub mod experiment;
 mod failure;
+mod kept;
+mod known_victim;
 mod life_cycle;
 mod open_victim;
 mod overrides;
@@ -20,6 +22,7 @@ mod pictures;
 mod plan;
 mod pool;
 pub mod quickstart;
+mod readings;
 mod record;
 mod recorder;
 mod result;
@@ -43,10 +46,15 @@ pub use cost::{Cost, Estimate, Passes, Shape, published_facts};
 pub use error::JobError;
 pub use executor::{Ended, Executor, Local, TaskEnd, Watch, Worker};
 pub use failure::{Divergence, Failure};
+pub use kept::Kept;
 pub use life_cycle::JobEnd;
-pub use open_victim::{AskOptions, OpenError, Opened, fit_victim, open_victim, side_for};
+pub use open_victim::{
+    AskOptions, FittedVictim, OpenError, Opened, RECORDED_SET, class_tails, fit_victim, is_address, is_onnx,
+    open_victim, open_victim_once, side_for,
+};
 pub use overrides::{OverrideError, apply};
 pub use plan::{Plan, Planned, State};
+pub use readings::{Readings, at_chance, readings};
 pub use record::{Findings, Outcome, Picture, RECORD_FORMAT, Record, SingleRun};
 pub use result::{
     EmbeddingResult, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult, Verdict,

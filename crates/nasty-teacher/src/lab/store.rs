@@ -167,6 +167,11 @@ impl Store {
         }
     }
 
+    /// Whether it was opened for more than looking.
+    pub(super) fn is_writable(&self) -> bool {
+        !self.read_only
+    }
+
     /// Its folder.
     pub fn root(&self) -> &Path {
         &self.root

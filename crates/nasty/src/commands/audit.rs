@@ -1,6 +1,8 @@
 //! `nasty audit`.
 
+use super::asking::AskingArgs;
 use super::compare::{self, CompareArgs};
+use super::defences::DefenceArgs;
 use super::place::{PlaceArgs, named};
 use super::record::{self, RecordArgs};
 use crate::failure::{CommandError, End, Result, Trouble};
@@ -11,7 +13,6 @@ use nasty_teacher::audit::{
     AuditEnd, Battery, Condition, Request, Schedule, Subject, carry_out, decide, verdict,
 };
 use nasty_teacher::data::DataName;
-use nasty_teacher::defences::Stack;
 use nasty_teacher::lab::{AskOptions, Calibration, Executor, Local, Plan, Planned, ThiefResult, Workplace};
 use nasty_teacher::nets::Architecture;
 use nasty_teacher::report::audit::{Options, write};
@@ -29,7 +30,7 @@ pub struct AuditCommand {
     #[command(subcommand)]
     finished: Option<Finished>,
     #[command(flatten)]
-    audit: Option<AuditArgs>,
+    audit: AuditArgs,
 }
 
 #[derive(Subcommand)]
@@ -43,11 +44,13 @@ enum Finished {
 /// Arguments of an audit.
 #[derive(Args)]
 struct AuditArgs {
-    /// A run's hash or folder, or an imported network's folder
-    victim: String,
+    /// A run's hash or folder, an imported network's folder, an ONNX file, or a server's address
+    // Required, but absent beside a subcommand.
+    #[arg(required = true)]
+    victim: Option<String>,
     /// Data set, such as cifar10: clones are tested on its test images
-    #[arg(long, value_name = "NAME", value_parser = named::<DataName>)]
-    data: DataName,
+    #[arg(long, required = true, value_name = "NAME", value_parser = named::<DataName>)]
+    data: Option<DataName>,
     /// A pool of other images, such as cifar100 or folder:PATH: thieves ask about these too
     #[arg(long, value_name = "NAME", value_parser = named::<DataName>)]
     pool: Option<DataName>,
@@ -66,12 +69,8 @@ struct AuditArgs {
     /// What is revealed: logits, probabilities, top:K, rounded:DECIMALS or label [default: all that the victim has]
     #[arg(long, value_name = "KIND", value_parser = interface)]
     interface: Option<Interface>,
-    /// Defences in front of the victim, such as rounding:decimals=1 or flat-tail
-    #[arg(long, value_name = "STACK", value_parser = named::<Stack>)]
-    defence: Option<Stack>,
-    /// File with the secret that keys the defences
-    #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    defences: DefenceArgs,
     /// The victim without its own defences, such as the normal teacher of a nasty one
     #[arg(long, value_name = "RUN", conflicts_with = "defence")]
     undefended: Option<String>,
@@ -111,24 +110,26 @@ struct AuditArgs {
     out: PathBuf,
     #[command(flatten)]
     place: PlaceArgs,
+    #[command(flatten)]
+    asking: AskingArgs,
 }
 
 /// Audits a victim and writes the report, or does something with finished audits.
 pub fn run(command: &AuditCommand, stop: &Stop) -> Result<End> {
-    match (&command.finished, &command.audit) {
-        (Some(Finished::Compare(args)), _) => compare::run(args),
-        (Some(Finished::Record(args)), _) => record::run(args),
-        (None, Some(args)) => audit(args, stop),
-        (None, None) => {
-            Err(Trouble::usage("expected a victim, found none", Some("see `nasty audit --help`")).into())
-        }
+    match &command.finished {
+        Some(Finished::Compare(args)) => compare::run(args),
+        Some(Finished::Record(args)) => record::run(args),
+        None => audit(&command.audit, stop),
     }
 }
 
 fn audit(args: &AuditArgs, stop: &Stop) -> Result<End> {
     let quiet = args.place.machine.quiet;
+    let (Some(victim), Some(data)) = (&args.victim, &args.data) else {
+        return Err(Trouble::usage("expected a victim and --data", Some("see `nasty audit --help`")).into());
+    };
     let workplace = if args.dry_run { args.place.look()? } else { args.place.open()? };
-    let subject = Subject::open(request(args), &workplace)?;
+    let subject = Subject::open(request(args, victim, data)?, &workplace)?;
     for note in &subject.notes {
         ui::say(quiet, note);
     }
@@ -175,18 +176,12 @@ fn audit(args: &AuditArgs, stop: &Stop) -> Result<End> {
     }
 }
 
-fn request(args: &AuditArgs) -> Request {
-    Request {
-        victim: args.victim.clone(),
-        how: AskOptions {
-            interface: args.interface,
-            defence: args.defence.clone().unwrap_or_default(),
-            secret_file: args.secret_file.clone(),
-            owner_data: Some(args.data.clone()),
-            ..AskOptions::default()
-        },
+fn request(args: &AuditArgs, victim: &str, data: &DataName) -> Result<Request> {
+    Ok(Request {
+        victim: victim.to_owned(),
+        how: AskOptions { interface: args.interface, ..args.defences.added(args.asking.options()?, data) },
         undefended: args.undefended.clone(),
-        data: args.data.clone(),
+        data: data.clone(),
         pool: args.pool.clone(),
         budget: args.budget as usize,
         battery: args.battery,
@@ -196,7 +191,7 @@ fn request(args: &AuditArgs) -> Request {
         half_of_test: args.half_of_test,
         claimed: args.claimed,
         steps: args.steps.map(|n| n as usize),
-    }
+    })
 }
 
 /// What would be done: thieves with their queries, and the hours.

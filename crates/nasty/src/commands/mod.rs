@@ -1,10 +1,12 @@
 //! One file per subcommand.
 
+pub mod asking;
 pub mod audit;
 pub mod card;
 pub mod compare;
 pub mod completions;
 pub mod data;
+pub mod defences;
 pub mod devices;
 pub mod evaluate;
 pub mod experiment;
@@ -13,6 +15,7 @@ pub mod export;
 pub mod import;
 pub mod man;
 pub mod networks;
+pub mod onnx_worker;
 pub mod place;
 pub mod quickstart;
 pub mod record;

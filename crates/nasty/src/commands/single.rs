@@ -1,5 +1,6 @@
 //! `nasty train`, `nasty undermine`, `nasty distill`: each runs one recipe.
 
+use super::asking::AskingArgs;
 use super::place::{PlaceArgs, named};
 use crate::failure::{CommandError, End, Result};
 use crate::signals::Stop;
@@ -53,14 +54,16 @@ pub struct UndermineArgs {
 /// Arguments of `nasty distill`.
 #[derive(Args)]
 pub struct DistillArgs {
-    /// The teacher to imitate: a run's hash or folder, or an imported network's folder
-    #[arg(long, value_name = "RUN")]
+    /// The teacher to imitate: a run's hash or folder, an imported network's folder, an ONNX file, or a server's address
+    #[arg(long, value_name = "VICTIM")]
     teacher: String,
     /// Learn the teacher's predicted classes only, not its probabilities
     #[arg(long)]
     hard_labels: bool,
     #[command(flatten)]
     recipe: RecipeArgs,
+    #[command(flatten)]
+    asking: AskingArgs,
 }
 
 impl RecipeArgs {
@@ -86,7 +89,9 @@ pub fn undermine(args: &UndermineArgs, stop: &Stop) -> Result<End> {
 /// Trains a student on a teacher's answers.
 pub fn distill(args: &DistillArgs, stop: &Stop) -> Result<End> {
     let workplace = args.recipe.workplace()?;
-    let teacher = workplace.store.resolve(&args.teacher)?;
+    let how = args.asking.options()?;
+    let (teacher, notes) = workplace.teacher(&args.teacher, &how)?;
+    notes.iter().for_each(|note| ui::say(args.recipe.place.machine.quiet, note));
     let kind = if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) };
     carry_out(&args.recipe, &workplace, kind, stop)
 }

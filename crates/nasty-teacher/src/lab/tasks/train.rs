@@ -16,6 +16,7 @@ use crate::training::{
     evaluate, mean_scaled_kl,
 };
 use crate::victim::{LOG_FLOOR, Origin, OwnNetwork, Victim};
+use std::sync::Arc;
 
 impl Work for Recipe {
     fn hash(&self) -> String {
@@ -90,7 +91,7 @@ impl Work for Recipe {
             origin: Some(Origin { set: &self.data.digest, places: &split.places }),
             selection,
             normalisation: &data.normalisation,
-            victim: victim.as_ref().map(|victim| victim as &dyn Victim),
+            victim: victim.as_deref(),
             floor: LOG_FLOOR,
             device: workplace.device.clone(),
         };
@@ -124,22 +125,31 @@ impl Work for Recipe {
     }
 }
 
-/// The network that the recipe's objective asks.
+/// The network or foreign victim that the recipe's objective asks.
 fn victim(
     recipe: &Recipe,
     context: &mut Context<'_>,
     data: &DataSet,
-) -> Result<Option<OwnNetwork>, JobError> {
+) -> Result<Option<Arc<dyn Victim>>, JobError> {
     let Some(reference) = recipe.objective.victim() else { return Ok(None) };
+    if reference.is_victim() {
+        if let Objective::SelfUndermining(_) = &recipe.objective {
+            return Err(
+                context.refuse(format!("its adversary {} only answers, expected a network", reference.0))
+            );
+        }
+        return context.victim(reference, data).map(Some);
+    }
     let Loaded { network, config, digest } = context.network(reference, data)?;
     let workplace = context.workplace;
     let victim = OwnNetwork::new(&network, normalisation_of(&config), digest, &workplace.device);
     if !workplace.keep_logits {
-        return Ok(Some(victim));
+        return Ok(Some(Arc::new(victim)));
     }
     let Recipe { data: of, augmentation, .. } = recipe;
     let (tables, numerics) = (&workplace.logits, workplace.numerics());
-    Ok(Some(victim.remembering(tables, numerics, &of.digest, data.train.len(), augmentation)))
+    let victim = victim.remembering(tables, numerics, &of.digest, data.train.len(), augmentation);
+    Ok(Some(Arc::new(victim)))
 }
 
 /// Whether the nasty teacher that `recipe` made became nasty; none for other objectives.

@@ -4,10 +4,10 @@
 //! a frozen network are computed once per image and epoch, by the first run that asks; later runs of the same seed find
 //! them in the table.
 
-use super::experiment::{DataFacts, Resolved};
+use super::experiment::DataFacts;
 use super::task::Task;
 use crate::data::DataName;
-use crate::nets::{Architecture, Input, NetError};
+use crate::nets::{Architecture, Input, NetError, Precision};
 use crate::training::NetworkRef;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,8 @@ pub struct Shape {
     pub input: Input,
     /// Classes.
     pub classes: usize,
+    /// What it is trained in; answers are always f32.
+    pub precision: Precision,
 }
 
 /// Numbers of images.
@@ -64,19 +66,20 @@ pub struct Estimate<'a> {
     cost: &'a mut Cost,
     /// Frozen networks whose logits an earlier task asked for, with the seed of the views.
     asked: &'a mut HashSet<(String, u64)>,
-    /// What the experiment's tasks make, by hash.
-    made: &'a HashMap<String, Architecture>,
+    /// The architecture of a network that is named.
+    architecture: &'a dyn Fn(&NetworkRef) -> Option<Architecture>,
 }
 
 impl Estimate<'_> {
-    /// A network for the task's data set.
+    /// A network for the task's data set, trained in f32.
     pub fn shape(&self, architecture: Architecture) -> Shape {
-        Shape { architecture, input: self.facts.input, classes: self.facts.classes }
+        let DataFacts { input, classes, .. } = *self.facts;
+        Shape { architecture, input, classes, precision: Precision::F32 }
     }
 
-    /// A network that another task of the experiment makes.
+    /// A network that another task makes, or that is there already.
     pub fn network(&self, reference: &NetworkRef) -> Option<Shape> {
-        self.made.get(&reference.0).map(|&architecture| self.shape(architecture))
+        (self.architecture)(reference).map(|architecture| self.shape(architecture))
     }
 
     /// Whether no task before asked `network` for its logits on the views of `seed`: later ones find them in the table.
@@ -104,23 +107,26 @@ impl Shape {
 }
 
 impl Cost {
-    /// The cost of all tasks of an experiment, none of them done.
+    /// The cost of those of `tasks` that `left` says are still to be done; `there` knows networks that none of them makes.
     ///
     /// # Errors
     /// [`NetError`] if a network cannot be built for its data set.
-    pub fn of(
-        resolved: &Resolved,
+    pub fn of<'t>(
+        tasks: impl IntoIterator<Item = &'t Task> + Clone,
+        left: &dyn Fn(&Task) -> bool,
+        there: &dyn Fn(&NetworkRef) -> Option<Architecture>,
         facts: &dyn Fn(&DataName) -> Option<DataFacts>,
         device: &Device,
     ) -> Result<Self, NetError> {
         let mut cost = Self::default();
         let mut asked = HashSet::new();
-        let made = |(_, task): &(String, Task)| Some((task.hash(), task.makes()?));
-        let made: HashMap<String, Architecture> = resolved.tasks.iter().filter_map(made).collect();
-        for (_, task) in &resolved.tasks {
+        let made: HashMap<String, Architecture> =
+            tasks.clone().into_iter().filter_map(|task| Some((task.hash(), task.makes()?))).collect();
+        let architecture = |network: &NetworkRef| made.get(&network.0).copied().or_else(|| there(network));
+        for task in tasks.into_iter().filter(|task| left(task)) {
             if let Some(facts) = &facts(task.data()) {
-                let (cost, asked, made) = (&mut cost, &mut asked, &made);
-                task.cost(&mut Estimate { facts, device, cost, asked, made })?;
+                let (cost, asked, architecture) = (&mut cost, &mut asked, &architecture);
+                task.cost(&mut Estimate { facts, device, cost, asked, architecture })?;
             }
         }
         Ok(cost)

@@ -13,6 +13,8 @@ mod executor;
 pub mod experiment;
 mod failure;
 mod kept;
+#[cfg(test)]
+mod keys_page;
 mod known_victim;
 mod life_cycle;
 mod open_victim;

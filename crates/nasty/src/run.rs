@@ -1,5 +1,7 @@
 //! Parses the command line and dispatches to the command.
 
+#[cfg(feature = "serve")]
+use crate::commands::serve;
 use crate::commands::{
     audit, completions, data, devices, evaluate, experiment, experiments, export, import, man, networks,
     onnx_worker, quickstart, report, single, work,
@@ -47,6 +49,9 @@ enum Command {
     Audit(Box<audit::AuditCommand>),
     /// Measure a classifier's accuracy on a data set's test images
     Evaluate(Box<evaluate::EvaluateArgs>),
+    /// Serve a classifier over HTTP by the Open Inference Protocol, with defences, API keys and query budgets
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::ServeArgs>),
     /// Import weights from PyTorch: a checkpoint or a safetensors file
     Import(import::ImportArgs),
     /// Export weights: safetensors with PyTorch's names, or ONNX
@@ -89,15 +94,21 @@ fn parse_and_do() -> Result<End> {
     let cli = Cli::try_parse().unwrap_or_else(|error| with_key(error).exit());
     tracing_subscriber::fmt()
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG").unwrap_or_else(|_| "warn".into()),
+            tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG")
+                .unwrap_or_else(|_| "warn,nasty_serve=info".into()),
         )
         .with_writer(|| ui::Talk)
         .without_time()
         .with_target(false)
         .init();
     warn_of_kernels();
-    let stop =
-        Stop::on_signals().map_err(|e| Trouble::bug(format!("cannot install signal handlers: {e}"), None))?;
+    let stop = match &cli.command {
+        // A server listens to signals by itself: SIGHUP does not stop it.
+        #[cfg(feature = "serve")]
+        Command::Serve(_) => Stop::default(),
+        _ => Stop::on_signals()
+            .map_err(|e| Trouble::bug(format!("cannot install signal handlers: {e}"), None))?,
+    };
     match &cli.command {
         Command::Quickstart(args) => quickstart::run(args, &stop),
         Command::Run(args) => experiment::run(args, &stop),
@@ -109,6 +120,8 @@ fn parse_and_do() -> Result<End> {
         Command::Distill(args) => single::distill(args, &stop),
         Command::Audit(args) => audit::run(args, &stop),
         Command::Evaluate(args) => evaluate::run(args, &stop),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
         Command::Networks(args) => networks::run(args),

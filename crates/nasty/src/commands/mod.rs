@@ -20,5 +20,7 @@ pub mod place;
 pub mod quickstart;
 pub mod record;
 pub mod report;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod single;
 pub mod work;

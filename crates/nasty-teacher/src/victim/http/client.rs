@@ -63,7 +63,7 @@ impl Client {
                     header.name, header.variable
                 )
             })?;
-            if value.bytes().any(|b| b < b' ' || b > b'~') {
+            if value.bytes().any(|b| !(b' '..=b'~').contains(&b)) {
                 return Err(format!("the variable {} holds characters that no header has", header.variable));
             }
             Ok((header.name.clone(), value))

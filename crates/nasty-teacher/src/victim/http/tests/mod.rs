@@ -343,7 +343,7 @@ fn inference() -> Inference {
     let server = Server::start(|seen, _| mean_model(seen, true, true));
     let client = Client::new(&server.address, &HttpSettings::default()).expect("no headers");
     let metadata = Inference::describe(&format!("{}/v2/models/m", server.address), &client);
-    Inference::new(&server.address, &metadata.ok().expect("a description"), &client, Default::default())
+    Inference::new(&server.address, &metadata.expect("a description"), &client, Default::default())
         .expect("a model")
 }
 

@@ -183,6 +183,7 @@ impl DefenceArgs {
             owner_data: self.owner_data.clone(),
             wrong: self.wrong.clone(),
             proxy: self.proxy.clone(),
+            ..AskOptions::default()
         }
     }
 }

@@ -30,6 +30,7 @@ mod recorder;
 mod result;
 mod run;
 mod split;
+mod start;
 mod store;
 mod task;
 mod task_file;
@@ -62,6 +63,7 @@ pub use result::{
     EmbeddingResult, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult, Verdict,
 };
 pub use run::Run;
+pub use start::{Head, head};
 pub use store::{ListedRun, Store, StoreError};
 pub use task::{Task, Work};
 pub use thief_result::{Alike, ThiefResult};

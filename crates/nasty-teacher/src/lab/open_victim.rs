@@ -1,7 +1,7 @@
 //! What a person's word for a victim means: one of our networks, an ONNX file, an address, or recorded answers.
 
 use super::{Kept, Misfit, StoreError, Workplace, normalisation_of};
-use crate::data::{ClassMap, DataError, DataName, DataSet, ImageSet, class_map};
+use crate::data::{ClassMap, DataError, DataName, DataSet, Framing, ImageSet, class_map};
 use crate::defences::{DefenceError, Defended, Need, Owner, Secret, Stack};
 use crate::nets::{self, CONFIG_FILE, Input, NetError};
 use crate::victim::{
@@ -68,6 +68,8 @@ pub struct Opened {
     pub notes: Vec<String>,
     /// What was guessed of how it is asked.
     pub guesses: Vec<Guess>,
+    /// How it takes pictures of other sizes, where it says so.
+    pub framing: Option<Framing>,
 }
 
 /// Why a victim cannot be opened.
@@ -235,13 +237,14 @@ fn open_plain(
     };
     let nets::Loaded { network, config, digest } = nets::load_known(&folder, &workplace.device)?;
     let victim = OwnNetwork::new(&network, normalisation_of(&config), digest, &workplace.device);
+    let framing = Some(config.framing());
     let victim = victim.named(config.label_names);
     let victim = match interface {
         Some(interface) => victim.behind(interface)?,
         None => victim,
     };
     let file = Some(folder.join(CONFIG_FILE));
-    Ok(Opened { file, ..Opened::plain(Arc::new(victim), "network") })
+    Ok(Opened { file, framing, ..Opened::plain(Arc::new(victim), "network") })
 }
 
 /// Whether `reference` is the name of an ONNX file.
@@ -345,7 +348,13 @@ fn told(notes: &[String], guesses: &[Guess]) -> (Vec<String>, Vec<Guess>) {
 impl Opened {
     fn plain(victim: Arc<dyn Victim>, kind: &'static str) -> Self {
         let (notes, guesses) = (Vec::new(), Vec::new());
-        Self { victim, kept: None, undefended: None, kind, file: None, notes, guesses }
+        Self { victim, kept: None, undefended: None, kind, file: None, notes, guesses, framing: None }
+    }
+
+    /// How the images of `data` are fitted to it: those of a folder only.
+    pub fn framing_for(&self, data: &DataName) -> Option<Framing> {
+        let own = self.framing.filter(|_| matches!(data, DataName::Folder(_)));
+        own.or_else(|| side_for(&*self.victim, data))
     }
 }
 
@@ -373,8 +382,8 @@ pub fn class_tails(
 }
 
 /// The side that the images of `data` are resized to for `victim`: those of a folder only.
-pub fn side_for(victim: &dyn Victim, data: &DataName) -> Option<usize> {
-    victim.input().map(|input| input.side).filter(|_| matches!(data, DataName::Folder(_)))
+pub fn side_for(victim: &dyn Victim, data: &DataName) -> Option<Framing> {
+    victim.input().map(|input| Framing::square(input.side)).filter(|_| matches!(data, DataName::Folder(_)))
 }
 
 /// The secret in the file at `path`: its bytes, without white space at the end, which editors add.

@@ -7,7 +7,7 @@ use super::plan::State;
 use super::result::Machine;
 use super::store::Store;
 use super::task::Task;
-use crate::data::{DataError, DataName, DataRoots, DataSet, Normalisation, load};
+use crate::data::{DataError, DataName, DataRoots, DataSet, Framing, Normalisation, load};
 use crate::nets::{self, CONFIG_FILE, Input, NetError, Network, NetworkConfig};
 use crate::numerics::Numerics;
 use crate::training::NetworkRef;
@@ -41,7 +41,7 @@ pub struct Workplace {
 
 struct Loaded {
     name: DataName,
-    side: Option<usize>,
+    side: Option<Framing>,
     digest: String,
     set: Arc<DataSet>,
 }
@@ -59,7 +59,7 @@ impl Workplace {
     ///
     /// # Errors
     /// [`DataError`] if it cannot be read.
-    pub fn data(&self, name: &DataName, side: Option<usize>) -> Result<Arc<DataSet>, DataError> {
+    pub fn data(&self, name: &DataName, side: Option<Framing>) -> Result<Arc<DataSet>, DataError> {
         Ok(self.data_and_digest(name, side)?.0)
     }
 
@@ -70,7 +70,7 @@ impl Workplace {
     pub fn data_and_digest(
         &self,
         name: &DataName,
-        side: Option<usize>,
+        side: Option<Framing>,
     ) -> Result<(Arc<DataSet>, String), DataError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = loaded.iter().find(|l| l.name == *name && l.side == side) {
@@ -86,7 +86,7 @@ impl Workplace {
     ///
     /// # Errors
     /// [`DataError`] if it cannot be read.
-    pub fn facts(&self, name: &DataName, side: Option<usize>) -> Result<DataFacts, DataError> {
+    pub fn facts(&self, name: &DataName, side: Option<Framing>) -> Result<DataFacts, DataError> {
         let (data, digest) = self.data_and_digest(name, side)?;
         Ok(facts(&data, digest))
     }

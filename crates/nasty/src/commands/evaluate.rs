@@ -11,7 +11,7 @@ use nasty_teacher::audit::{UserCost, user_cost};
 use nasty_teacher::data::{ClassMap, DataName, DataSet};
 use nasty_teacher::lab::{
     AskOptions, Misfit, Opened, RECORDED_SET, Readings, Workplace, at_chance, fit_victim, is_address,
-    open_victim_once, readings, side_for,
+    open_victim_once, readings,
 };
 use nasty_teacher::training::{Evaluation, ask_all, evaluate};
 use nasty_teacher::victim::{Answers, LOG_FLOOR, Origin, Victim, record};
@@ -51,7 +51,11 @@ pub fn run(args: &EvaluateArgs, stop: &Stop) -> Result<End> {
     let how = args.defences.added(plain.clone(), &args.data);
     let opened = open_victim_once(&args.victim, &how, &workplace, &|| stop.requested())?;
     opened.notes.iter().for_each(|note| ui::say(quiet, note));
-    let data = workplace.data(&args.data, side_for(&*opened.victim, &args.data))?;
+    let framing = opened.framing_for(&args.data);
+    let data = workplace.data(&args.data, framing)?;
+    if let Some(framing) = framing.filter(|_| data.train.has_photos()) {
+        ui::say(quiet, &format!("pictures: {}, as the victim takes them", framing.in_words()));
+    }
     let fitted = fit_victim(&opened.victim, &data).map_err(|e| misfit(args, &e))?;
     match (&fitted.note, &fitted.map) {
         // Never a wrong number without a word.

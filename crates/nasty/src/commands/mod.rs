@@ -12,6 +12,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod experiments;
 pub mod export;
+mod from;
 pub mod import;
 pub mod man;
 pub mod networks;

@@ -9,7 +9,7 @@ use crate::ui::{self, Watcher};
 use clap::Args;
 use nasty_teacher::data::DataName;
 use nasty_teacher::lab::defaults::{self, Kind};
-use nasty_teacher::lab::{JobEnd, OverrideError, RunResult, Task, Workplace, apply};
+use nasty_teacher::lab::{JobEnd, OverrideError, RunResult, Task, Workplace, apply, is_address, is_onnx};
 use nasty_teacher::nets::Architecture;
 use nasty_teacher::training::{Objective, Recipe, Start};
 use std::fs;
@@ -95,7 +95,9 @@ pub fn undermine(args: &UndermineArgs, stop: &Stop) -> Result<End> {
 /// Trains a student on a teacher's answers.
 pub fn distill(args: &DistillArgs, stop: &Stop) -> Result<End> {
     let teacher = args.teacher.as_deref();
-    carry_out(&args.recipe, stop, teacher, |workplace| {
+    // A foreign victim says nothing about how a student takes images.
+    let network = teacher.filter(|teacher| !is_onnx(teacher) && !is_address(teacher));
+    carry_out(&args.recipe, stop, network, |workplace| {
         let (teacher, notes) = workplace.teacher(given(teacher), &args.asking.options()?)?;
         notes.iter().for_each(|note| ui::say(args.recipe.place.machine.quiet, note));
         Ok(if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) })

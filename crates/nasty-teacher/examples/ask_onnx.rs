@@ -1,5 +1,5 @@
 //! Answers of an ONNX file to raw images, as JSON: `ask_onnx MODEL SIDE PIXELS`, where PIXELS are RGB images of 8 bits a channel,
-//! `[images, side, side, 3]`. `tools/check_onnx` compares them with onnxruntime's.
+//! `[images, side, side, 3]`; the model gets them from 0 to 1. `tools/check_onnx` compares them with onnxruntime's.
 
 use nasty_teacher::data::ImageSet;
 use nasty_teacher::victim::onnx::Runtime;
@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (side, pixels) = (side.parse::<usize>()?, std::fs::read(pixels)?);
     let count = pixels.len() / (side * side * 3);
     let images = ImageSet::new(side, side, 3, pixels, vec![0; count]);
-    let asking = Asking { white: Some(White::Full), ..Asking::default() };
+    let asking = Asking { white: Some(White::One), ..Asking::default() };
     let mut out = std::io::stdout().lock();
     match Onnx::open(Path::new(model), &asking, &Runtime::Here) {
         Ok(victim) => {

@@ -109,8 +109,11 @@ impl Work for Recipe {
         let logits = all_logits(&network, &data.normalisation, &data.test, &workplace.device);
         let test = evaluate(&logits, &data.test.labels, data.classes.len());
         trained.end.finite("test loss", test.loss)?;
-        nets::save(&context.run.folder, &network, &config)?;
         let nastiness = nastiness(self, context, &network, &data, split.validation.as_ref(), &test)?;
+        if !context.may_write() {
+            return Ok(Ended::Stopped);
+        }
+        nets::save(&context.run.folder, &network, &config)?;
         context.finish(&RunResult {
             format: RESULT_FORMAT,
             recipe: context.run.hash.clone(),

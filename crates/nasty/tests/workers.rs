@@ -82,7 +82,8 @@ fn a_task_that_fails_three_times_is_given_up_until_somebody_asks() {
     let folder = planned();
     let here = folder.path();
     let place = |planned: &str| {
-        let line = planned.lines().find(|line| line.starts_with("cnn4")).expect("the normal teacher");
+        let line =
+            planned.lines().find(|line| line.starts_with("normal teacher")).expect("the normal teacher");
         line.split_whitespace().find(|word| word.len() == 16).expect("its hash").to_owned()
     };
     let hash = place(&text(&output(here, &["run", "tiny.toml", "--dry-run"]).stdout));
@@ -147,7 +148,7 @@ fn the_store_tells_how_far_a_plan_is() {
     assert_eq!(code, Some(75));
     assert!(told.contains("0 of 7 tasks done, 2 ready, 5 waiting"), "{told}");
     let (_, told) = status(&["tiny", "--all"]);
-    assert!(told.contains("waiting") && told.contains("for cnn4"), "{told}");
+    assert!(told.contains("waiting") && told.contains("for normal teacher cnn4"), "{told}");
 
     // A worker is seen at work, and once it is killed, too: until its lease is old nobody knows.
     let mut worker = start(here, &WORK);

@@ -176,9 +176,11 @@ impl<W: Worker> Local<'_, W> {
                             continue;
                         }
                         let end = self.one(planned, watch);
+                        let failed = matches!(end, Some(TaskEnd::Failed(_)));
+                        let look = failed.then(|| caught(|| self.worker.look(&planned.hash)).ok()).flatten();
                         let (mut guard, now) = (lock(), begun.elapsed());
                         match end {
-                            Some(end) => guard.ended(task, end, now),
+                            Some(end) => guard.ended(task, end, look.as_ref(), now),
                             None => guard.taken(task, now),
                         }
                         drop(guard);

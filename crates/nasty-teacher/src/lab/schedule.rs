@@ -184,9 +184,13 @@ impl<'a, E> Schedule<'a, E> {
         self.again(task, now, BUSY);
     }
 
-    /// Takes note of how `task` ended here.
-    pub(super) fn ended(&mut self, task: usize, end: TaskEnd<E>, now: Duration) {
-        if let (TaskEnd::Failed(_), Some(_)) = (&end, self.terms.attempts) {
+    /// Takes note of how `task` ended here; `look` is what there was to see of it after a failure.
+    pub(super) fn ended(&mut self, task: usize, end: TaskEnd<E>, look: Option<&Look>, now: Duration) {
+        let given_up = match (self.terms.attempts, look) {
+            (Some(most), Some(Look::Failed { attempts, .. })) => *attempts >= most,
+            (most, _) => most.is_none(),
+        };
+        if matches!(end, TaskEnd::Failed(_)) && !given_up {
             self.failed.insert(task, end);
             self.again(task, now, FAILED);
         } else {

@@ -17,7 +17,7 @@ const FORMAT: u32 = 1;
 /// `claim.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Lease {
-    format: u32,
+    pub(super) format: u32,
     pub(super) host: String,
     /// Tells apart hosts of one name, and containers of one host.
     pub(super) machine: String,

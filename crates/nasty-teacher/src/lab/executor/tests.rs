@@ -226,7 +226,7 @@ fn a_member_of_a_pool_leaves_what_others_work_on_and_gives_up_what_fails_again_a
     let ends = execute(3);
     assert!(matches!(&ends[place("normal #0")], TaskEnd::GivenUp(why) if why == "told to"));
     assert!(matches!(&ends[place("cnn from normal #0")], TaskEnd::Blocked(by) if by == "normal #0"));
-    // Its own failure is the third; it leaves before it looks again.
+    // Its own failure is the third.
     assert!(matches!(&ends[place("nasty #1")], TaskEnd::Failed(Told(ErrorClass::Data))), "{ends:?}");
     assert!(matches!(ends[place("preresnet20 from normal #1")], TaskEnd::Done));
     let ends = execute(9);

@@ -203,7 +203,7 @@ impl<'a> World<'a> {
                 self.ask(now, FINISH);
                 self.store[task] = Kept { done: true, ..Kept::default() };
                 let at = Duration::from_secs_f64(now);
-                self.machines[m].schedule.ended(task, TaskEnd::Done, at);
+                self.machines[m].schedule.ended(task, TaskEnd::Done, None, at);
                 self.machines[m].idle_since = now;
                 self.wake(m, now);
             }

@@ -106,7 +106,8 @@ impl<'a> World<'a> {
     fn at(&mut self, time: f64, event: Event) {
         self.made += 1;
         self.what.insert(self.made, event);
-        self.events.push(Reverse(((time * 1e6) as u64, self.made)));
+        // Not before `time`: what is due then must not be a moment away.
+        self.events.push(Reverse(((time * 1e6).ceil() as u64 + 1, self.made)));
     }
 
     /// Counts `requests` at the time `now`.

@@ -250,11 +250,8 @@ struct Watch {
 
 impl Watch {
     async fn run(self, mut signals: signals::Signals) {
-        loop {
-            match signals.next().await {
-                signals::Signal::Reload => self.reload(),
-                signals::Signal::Stop(_) => break,
-            }
+        while matches!(signals.next().await, signals::Signal::Reload) {
+            self.reload();
         }
         tracing::info!("stopping: requests under way are finished");
         self.service.ready.store(false, Ordering::Relaxed);

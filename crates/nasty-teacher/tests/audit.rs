@@ -105,7 +105,7 @@ fn an_audit_stops_goes_on_and_asks_nothing_twice() {
     let report = loop {
         sittings += 1;
         assert!(sittings < 200, "it must end");
-        let end = audit(&here, request(&hash, 60, ""), 40);
+        let end = audit(&here, request(&hash, 60, ""), 12);
         if !end.stopped {
             break finished(end);
         }

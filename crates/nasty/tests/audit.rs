@@ -33,8 +33,8 @@ fn victim(folder: &Path) -> String {
 }
 
 fn audit<'a>(hash: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let usual = ["--data", "quickstart", "--battery", "quick", "--budget", "60", "--seeds", "1"];
-    let small = ["--steps", "8", "--test-images", "200"];
+    let usual = ["--data", "quickstart", "--battery", "quick", "--budget", "200", "--seeds", "1"];
+    let small = ["--steps", "40", "--test-images", "200"];
     [&["audit", hash], &usual[..], &small, more].concat()
 }
 
@@ -71,7 +71,7 @@ fn an_audit_that_is_killed_over_and_over_asks_nothing_twice() {
     let (queries, failed) = (&report["probes"]["queries"], &report["probes"]["failed"]);
     let (queries, failed) = (queries.as_u64().expect("a number"), failed.as_u64().expect("a number"));
     // Only a request that was under way when the process was killed is asked again, and counted.
-    assert_eq!(queries - failed, 5 * 50 + 150 + 60 + 50);
+    assert_eq!(queries - failed, 5 * 50 + 150 + 200 + 50);
     assert!(failed <= 5 * 64 && failed % 2 == 0, "{failed}");
     assert_eq!(report["made"]["complete"], true);
     assert_eq!(report["rows"].as_array().expect("rows").len(), 6);
@@ -89,7 +89,7 @@ fn a_condition_decides_the_exit_code_and_a_dry_run_makes_nothing() {
     let dry = output(here, &audit(&hash, &["--dry-run"]));
     assert!(dry.status.success(), "{}", text(&dry.stderr));
     let told = text(&dry.stdout);
-    assert!(told.contains("hard-label, B 60 cnn4 seed 0") && told.contains("510 queries"), "{told}");
+    assert!(told.contains("hard-label, B 200 cnn4 seed 0") && told.contains("650 queries"), "{told}");
     assert_eq!(fs::read_dir(here.join("runs")).expect("a store").count(), before);
 
     let code = |more: &[&str]| output(here, &audit(&hash, more)).status.code();

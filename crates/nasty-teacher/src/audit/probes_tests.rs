@@ -209,7 +209,7 @@ fn failed_queries_raise_f9() {
             self.0.front()
         }
         fn ask(&self, request: &Request<'_>) -> Result<Answers, VictimError> {
-            if self.1.fetch_add(1, Ordering::Relaxed) % 3 == 0 {
+            if self.1.fetch_add(1, Ordering::Relaxed).is_multiple_of(3) {
                 return Err(VictimError::Interface { interface: "now".into(), reason: "busy".into() });
             }
             self.0.ask(request)

@@ -10,7 +10,7 @@ use crate::defences::Stack;
 use crate::lab::ask::ASK_FORMAT;
 use crate::lab::defaults::{self, Kind};
 use crate::lab::{AskRecipe, Calibration, JobError, Passes, Plan, Reach, Shape, Task};
-use crate::nets::{Architecture, Input};
+use crate::nets::{Architecture, Input, Precision};
 use crate::training::{NetworkRef, Optimiser};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -207,7 +207,8 @@ impl Schedule {
             if !seen.insert(recipe.hash()) {
                 continue;
             }
-            let shape = Shape { architecture: recipe.student, input, classes: subject.data.classes.len() };
+            let (architecture, classes) = (recipe.student, subject.data.classes.len());
+            let shape = Shape { architecture, input, classes, precision: Precision::F32 };
             let Passes { trained, forward } = speed.rate(shape)?;
             let held = recipe.validation(recipe.images.count);
             let train = recipe.images.count - held;

@@ -10,6 +10,7 @@ use crate::random::{Purpose, Stream};
 
 /// Random changes made to training images; all combinations are equally likely.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
     /// Black pixels added on each side before a crop of the image's own size is taken; 0: no crop.

@@ -3,7 +3,7 @@
 use super::cost::{Passes, Shape};
 use crate::files::write_whole;
 use crate::losses;
-use crate::nets::{Mode, NetError};
+use crate::nets::{Answering, Mode, NetError, Precision};
 use crate::training::Optimiser;
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::Instant;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Steps are timed until this many seconds have passed.
 const SECONDS: f64 = 0.5;
 /// A batch's multiply-accumulates are kept below this, so that a step of the largest network takes seconds.
@@ -83,7 +83,8 @@ impl Calibration {
 
 fn measure(shape: Shape, device: &Device) -> Result<Passes, NetError> {
     let autodiff = device.clone().autodiff();
-    let mut network = shape.architecture.build(shape.classes, shape.input, 0, &autodiff)?;
+    let network = shape.architecture.build(shape.classes, shape.input, 0, &autodiff)?;
+    let mut network = network.with_precision(shape.precision);
     let batch = (BATCH_MACS / network.macs().max(1)).clamp(2, 64) as usize;
     let size = [batch, shape.input.side, shape.input.side, shape.input.channels];
     let pixels: Vec<f32> = (0..size.iter().product()).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
@@ -98,8 +99,8 @@ fn measure(shape: Shape, device: &Device) -> Result<Passes, NetError> {
         loss.into_scalar::<f32>()
     };
     let trained = timed(&mut step) / batch as f64;
-    let frozen = network.valid();
-    let mut pass = || crate::training::host(frozen.forward(images(device), Mode::Eval))[0];
+    let frozen = Answering::new(&network.valid().with_precision(Precision::F32), device);
+    let mut pass = || frozen.logits(pixels.clone())[0];
     Ok(Passes { trained, forward: timed(&mut pass) / batch as f64 })
 }
 

@@ -4,11 +4,11 @@
 //! a frozen network are computed once per image and epoch, by the first run that asks; later runs of the same seed find
 //! them in the table.
 
-use super::experiment::{DataFacts, Resolved};
+use super::experiment::DataFacts;
 use super::plan::Plan;
 use super::task::Task;
 use crate::data::DataName;
-use crate::nets::{Architecture, Input, NetError};
+use crate::nets::{Architecture, Input, NetError, Precision};
 use crate::training::NetworkRef;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,8 @@ pub struct Shape {
     pub input: Input,
     /// Classes.
     pub classes: usize,
+    /// What it is trained in; answers are always f32.
+    pub precision: Precision,
 }
 
 /// Numbers of images.
@@ -67,19 +69,20 @@ pub struct Estimate<'a> {
     sizes: &'a mut Vec<(Shape, u64)>,
     /// Frozen networks whose logits an earlier task asked for, with the seed of the views.
     asked: &'a mut HashSet<(String, u64)>,
-    /// What the experiment's tasks make, by hash.
-    made: &'a HashMap<String, Architecture>,
+    /// The architecture of a network that is named.
+    architecture: &'a dyn Fn(&NetworkRef) -> Option<Architecture>,
 }
 
 impl Estimate<'_> {
-    /// A network for the task's data set.
+    /// A network for the task's data set, trained in f32.
     pub fn shape(&self, architecture: Architecture) -> Shape {
-        Shape { architecture, input: self.facts.input, classes: self.facts.classes }
+        let DataFacts { input, classes, .. } = *self.facts;
+        Shape { architecture, input, classes, precision: Precision::F32 }
     }
 
-    /// A network that another task of the experiment makes.
+    /// A network that another task makes, or that is there already.
     pub fn network(&self, reference: &NetworkRef) -> Option<Shape> {
-        self.made.get(&reference.0).map(|&architecture| self.shape(architecture))
+        (self.architecture)(reference).map(|architecture| self.shape(architecture))
     }
 
     /// Whether no task before asked `network` for its logits on the views of `seed`: later ones find them in the table.
@@ -119,7 +122,8 @@ pub fn price(
     device: &Device,
     mut rate: Option<&mut Rate<'_>>,
 ) -> Result<(), NetError> {
-    let costs = Cost::of_each(plan.tasks.iter().map(|planned| &planned.task), facts, device)?;
+    let tasks = plan.tasks.iter().map(|planned| &planned.task);
+    let costs = Cost::of_each(tasks, &|_| true, &|_| None, facts, device)?;
     for (planned, cost) in plan.tasks.iter_mut().zip(costs) {
         planned.cost = match &mut rate {
             Some(rate) => cost.seconds(rate)?,
@@ -140,42 +144,47 @@ impl Shape {
 }
 
 impl Cost {
-    /// The cost of all tasks of an experiment, none of them done.
+    /// The cost of those of `tasks` that `left` says are still to be done; `there` knows networks that none of them makes.
     ///
     /// # Errors
     /// [`NetError`] if a network cannot be built for its data set.
-    pub fn of(
-        resolved: &Resolved,
+    pub fn of<'t>(
+        tasks: impl IntoIterator<Item = &'t Task> + Clone,
+        left: &dyn Fn(&Task) -> bool,
+        there: &dyn Fn(&NetworkRef) -> Option<Architecture>,
         facts: &dyn Fn(&DataName) -> Option<DataFacts>,
         device: &Device,
     ) -> Result<Self, NetError> {
         let mut sum = Self::default();
-        for cost in Self::of_each(resolved.tasks.iter().map(|(_, task)| task), facts, device)? {
+        for cost in Self::of_each(tasks, left, there, facts, device)? {
             sum.macs += cost.macs;
             cost.passes.into_iter().for_each(|(shape, passes)| sum.add(shape, passes, 0));
         }
         Ok(sum)
     }
 
-    /// The cost of each of `tasks`, if they are carried out in this order.
-    fn of_each<'a>(
-        tasks: impl Iterator<Item = &'a Task> + Clone,
+    /// The same for each of those tasks by itself, if they are carried out in this order.
+    fn of_each<'t>(
+        tasks: impl IntoIterator<Item = &'t Task> + Clone,
+        left: &dyn Fn(&Task) -> bool,
+        there: &dyn Fn(&NetworkRef) -> Option<Architecture>,
         facts: &dyn Fn(&DataName) -> Option<DataFacts>,
         device: &Device,
     ) -> Result<Vec<Self>, NetError> {
         let (mut asked, mut sizes) = (HashSet::new(), Vec::new());
-        let made = |task: &Task| Some((task.hash(), task.makes()?));
-        let made: HashMap<String, Architecture> = tasks.clone().filter_map(made).collect();
-        tasks
-            .map(|task| {
-                let mut cost = Self::default();
-                if let Some(facts) = &facts(task.data()) {
-                    let (cost, sizes, asked, made) = (&mut cost, &mut sizes, &mut asked, &made);
-                    task.cost(&mut Estimate { facts, device, cost, sizes, asked, made })?;
-                }
-                Ok(cost)
-            })
-            .collect()
+        let made: HashMap<String, Architecture> =
+            tasks.clone().into_iter().filter_map(|task| Some((task.hash(), task.makes()?))).collect();
+        let architecture = |network: &NetworkRef| made.get(&network.0).copied().or_else(|| there(network));
+        let cost = |task: &Task| {
+            let mut cost = Self::default();
+            if let Some(facts) = &facts(task.data()) {
+                let (cost, sizes, asked) = (&mut cost, &mut sizes, &mut asked);
+                let architecture = &architecture;
+                task.cost(&mut Estimate { facts, device, cost, sizes, asked, architecture })?;
+            }
+            Ok(cost)
+        };
+        tasks.into_iter().filter(|task| left(task)).map(cost).collect()
     }
 
     fn add(&mut self, shape: Shape, passes: Passes, macs: u64) {

@@ -12,6 +12,8 @@ mod error;
 mod executor;
 pub mod experiment;
 mod failure;
+#[cfg(test)]
+mod keys_page;
 mod leftovers;
 mod life_cycle;
 mod listing;

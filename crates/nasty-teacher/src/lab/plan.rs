@@ -40,6 +40,19 @@ pub enum State {
     Failed,
 }
 
+impl State {
+    /// For people and for JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Absent => "to do",
+            Self::Resumable => "begun",
+            Self::Done => "done",
+            Self::NotFinite => "done: loss not finite",
+            Self::Failed => "failed: is tried again",
+        }
+    }
+}
+
 impl Plan {
     /// The plan of `tasks` with their names; a task that is there twice is carried out once. Networks that no task
     /// of the plan makes are taken to be in the store.
@@ -135,13 +148,7 @@ impl Plan {
         out: &mut String,
     ) {
         let planned = &self.tasks[task];
-        let word = match state(planned) {
-            State::Absent => "to do",
-            State::Resumable => "begun",
-            State::Done => "done",
-            State::NotFinite => "done: loss not finite",
-            State::Failed => "failed: is tried again",
-        };
+        let word = state(planned).word();
         let name = format!("{lead}{}", planned.name);
         let pad = 64usize.saturating_sub(name.chars().count()).max(1);
         *out += &format!("{name}{:pad$}{}  {word}\n", "", planned.hash);

@@ -1,15 +1,22 @@
 //! Where tasks are run: a store, data folders and a device.
 
+use super::calibration::Calibration;
+use super::cost::{Cost, published_facts};
 use super::experiment::DataFacts;
+use super::plan::State;
 use super::result::Machine;
 use super::store::Store;
+use super::task::Task;
 use crate::data::{DataError, DataName, DataRoots, DataSet, Normalisation, load};
-use crate::nets::{self, Input, NetError, Network, NetworkConfig};
+use crate::nets::{self, CONFIG_FILE, Input, NetError, Network, NetworkConfig};
 use crate::numerics::Numerics;
 use crate::training::NetworkRef;
 use crate::victim::logits::{FILE_BUDGET, LogitTables, MEMORY_BUDGET};
 use burn::tensor::Device;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Multiply-accumulates of images that take a few minutes on a usual machine.
+const SHORT_MACS: f64 = 2e13;
 
 /// Where jobs run: the store, the data, the device. None of it changes a result.
 pub struct Workplace {
@@ -77,13 +84,7 @@ impl Workplace {
     /// [`DataError`] if it cannot be read.
     pub fn facts(&self, name: &DataName, side: Option<usize>) -> Result<DataFacts, DataError> {
         let (data, digest) = self.data_and_digest(name, side)?;
-        Ok(DataFacts {
-            digest,
-            train: data.train.len(),
-            test: data.test.len(),
-            input: Input { channels: data.train.channels, side: data.train.height },
-            classes: data.classes.len(),
-        })
+        Ok(facts(&data, digest))
     }
 
     /// The weights of `network`, on this workplace's device without autodiff, with their configuration.
@@ -94,6 +95,39 @@ impl Workplace {
     /// As [`Self::network`], with the digest of the weights that are really there.
     pub(super) fn known_network(&self, network: &NetworkRef) -> Result<nets::Loaded, NetError> {
         nets::load_known(&self.store.network(network), &self.device)
+    }
+
+    /// Seconds that those of `tasks` that are not done take here, measured by `calibration`; begun ones count whole. None if that is
+    /// too little to be worth measuring: less than some minutes.
+    ///
+    /// # Errors
+    /// [`NetError`] if a network cannot be built for its data set.
+    pub fn seconds_left<'t>(
+        &self,
+        tasks: impl IntoIterator<Item = &'t Task> + Clone,
+        calibration: &mut Calibration,
+    ) -> Result<Option<f64>, NetError> {
+        let numerics = self.numerics();
+        let left = |task: &Task| {
+            !matches!(self.store.run(&task.hash()).state_on(&numerics), State::Done | State::NotFinite)
+        };
+        let there = |network: &NetworkRef| {
+            let text = std::fs::read(self.store.network(network).join(CONFIG_FILE)).ok()?;
+            Some(serde_json::from_slice::<NetworkConfig>(&text).ok()?.architecture)
+        };
+        let facts = |name: &DataName| self.known_facts(name).or_else(|| published_facts(name));
+        let cost = Cost::of(tasks, &left, &there, &facts, &self.device)?;
+        if cost.macs < SHORT_MACS {
+            return Ok(None);
+        }
+        cost.seconds(&mut |shape| calibration.rate(shape)).map(Some)
+    }
+
+    /// What is known of the data set `name` if it was read before.
+    fn known_facts(&self, name: &DataName) -> Option<DataFacts> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = loaded.iter().find(|l| l.name == *name)?;
+        Some(facts(&found.set, found.digest.clone()))
     }
 
     /// How numbers are rounded here.
@@ -109,6 +143,16 @@ impl Workplace {
             threads: rayon::current_num_threads(),
             device: self.device_name.clone(),
         }
+    }
+}
+
+fn facts(data: &DataSet, digest: String) -> DataFacts {
+    DataFacts {
+        digest,
+        train: data.train.len(),
+        test: data.test.len(),
+        input: Input { channels: data.train.channels, side: data.train.height },
+        classes: data.classes.len(),
     }
 }
 

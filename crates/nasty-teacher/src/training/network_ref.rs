@@ -7,6 +7,7 @@ const DIGITS: usize = 16;
 
 /// A trained network by its identity: the hash of the recipe that made it, or `weights-<hash>` for an imported one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct NetworkRef(pub String);
 

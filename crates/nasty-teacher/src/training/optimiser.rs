@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// How gradients change weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Optimiser {
     /// Stochastic gradient descent, momentum without dampening, weight decay added to every gradient.

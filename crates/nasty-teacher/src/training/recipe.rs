@@ -13,6 +13,7 @@ pub const RECIPE_FORMAT: u32 = 1;
 
 /// Everything that decides what one training run gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// [`RECIPE_FORMAT`].
@@ -20,6 +21,7 @@ pub struct Recipe {
     /// The images.
     pub data: DataRecipe,
     /// The network to train.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub architecture: Architecture,
     /// What it minimises.
     pub objective: Objective,
@@ -40,6 +42,7 @@ pub struct Recipe {
     /// Largest ℓ2 norm of the whole gradient; larger ones are scaled down to it.
     pub clip_norm: Option<f64>,
     /// What the trained network's convolutions multiply; weights, statistics and losses are f32 either way.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub precision: Precision,
     /// Which epoch's weights are kept.
     #[serde(default)]
@@ -52,9 +55,11 @@ pub struct Recipe {
 
 /// Which images a run trains on and which it holds out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DataRecipe {
     /// The data set.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub name: DataName,
     /// First 16 hexadecimal digits of the SHA-256 of all its images and labels.
     pub digest: String,
@@ -68,6 +73,7 @@ pub struct DataRecipe {
 
 /// Which epoch's weights are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Keep {
     /// The one with the highest accuracy on the images that choose; the last one if there are none.
@@ -80,6 +86,7 @@ pub enum Keep {
 
 /// How the best epoch is chosen and accuracy counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Parity {
     /// On held-out training images; exact counts.
@@ -99,6 +106,18 @@ impl Recipe {
     /// The identity: the first 16 hexadecimal digits of the SHA-256 of the recipe's canonical JSON.
     pub fn hash(&self) -> String {
         identity(self)
+    }
+
+    /// The recipe that `text`, its JSON, says.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let tree = serde_json::from_str::<serde_json::Value>(text).map_err(|e| e.to_string())?;
+        serde_path_to_error::deserialize(tree).map_err(|e| match e.path().to_string().as_str() {
+            "." => e.inner().to_string(),
+            place => format!("{place}: {}", e.inner()),
+        })
     }
 
     /// What is impossible about the recipe, with what to change; `None` if it can run.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The shape of the learning rate over a run, before warm-up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
     /// The peak rate throughout.

@@ -29,7 +29,7 @@ pub struct AuditCommand {
     #[command(subcommand)]
     finished: Option<Finished>,
     #[command(flatten)]
-    audit: Option<AuditArgs>,
+    audit: AuditArgs,
 }
 
 #[derive(Subcommand)]
@@ -44,10 +44,12 @@ enum Finished {
 #[derive(Args)]
 struct AuditArgs {
     /// A run's hash or folder, or an imported network's folder
-    victim: String,
+    // Required, but absent beside a subcommand.
+    #[arg(required = true)]
+    victim: Option<String>,
     /// Data set, such as cifar10: clones are tested on its test images
-    #[arg(long, value_name = "NAME", value_parser = named::<DataName>)]
-    data: DataName,
+    #[arg(long, required = true, value_name = "NAME", value_parser = named::<DataName>)]
+    data: Option<DataName>,
     /// A pool of other images, such as cifar100 or folder:PATH: thieves ask about these too
     #[arg(long, value_name = "NAME", value_parser = named::<DataName>)]
     pool: Option<DataName>,
@@ -115,20 +117,20 @@ struct AuditArgs {
 
 /// Audits a victim and writes the report, or does something with finished audits.
 pub fn run(command: &AuditCommand, stop: &Stop) -> Result<End> {
-    match (&command.finished, &command.audit) {
-        (Some(Finished::Compare(args)), _) => compare::run(args),
-        (Some(Finished::Record(args)), _) => record::run(args),
-        (None, Some(args)) => audit(args, stop),
-        (None, None) => {
-            Err(Trouble::usage("expected a victim, found none", Some("see `nasty audit --help`")).into())
-        }
+    match &command.finished {
+        Some(Finished::Compare(args)) => compare::run(args),
+        Some(Finished::Record(args)) => record::run(args),
+        None => audit(&command.audit, stop),
     }
 }
 
 fn audit(args: &AuditArgs, stop: &Stop) -> Result<End> {
     let quiet = args.place.machine.quiet;
+    let (Some(victim), Some(data)) = (&args.victim, &args.data) else {
+        return Err(Trouble::usage("expected a victim and --data", Some("see `nasty audit --help`")).into());
+    };
     let workplace = if args.dry_run { args.place.look()? } else { args.place.open()? };
-    let subject = Subject::open(request(args), &workplace)?;
+    let subject = Subject::open(request(args, victim, data), &workplace)?;
     for note in &subject.notes {
         ui::say(quiet, note);
     }
@@ -175,18 +177,18 @@ fn audit(args: &AuditArgs, stop: &Stop) -> Result<End> {
     }
 }
 
-fn request(args: &AuditArgs) -> Request {
+fn request(args: &AuditArgs, victim: &str, data: &DataName) -> Request {
     Request {
-        victim: args.victim.clone(),
+        victim: victim.to_owned(),
         how: AskOptions {
             interface: args.interface,
             defence: args.defence.clone().unwrap_or_default(),
             secret_file: args.secret_file.clone(),
-            owner_data: Some(args.data.clone()),
+            owner_data: Some(data.clone()),
             ..AskOptions::default()
         },
         undefended: args.undefended.clone(),
-        data: args.data.clone(),
+        data: data.clone(),
         pool: args.pool.clone(),
         budget: args.budget as usize,
         battery: args.battery,

@@ -1,14 +1,14 @@
 //! `nasty run`.
 
-use super::place::PlaceArgs;
+use super::place::{PlaceArgs, in_words, seconds_left};
 use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, PlanWatcher};
 use clap::{Args, value_parser};
 use nasty_teacher::ErrorClass;
 use nasty_teacher::data::DataName;
-use nasty_teacher::lab::experiment::{Experiment, ExperimentError};
-use nasty_teacher::lab::{Executor, JobError, Local, Plan, Planned, Record, TaskEnd, Workplace, price};
+use nasty_teacher::lab::experiment::{Experiment, ExperimentError, Scale};
+use nasty_teacher::lab::{Executor, JobError, Local, Plan, Planned, Record, Task, TaskEnd, Workplace, price};
 use nasty_teacher::report::experiment::{Written, write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -22,6 +22,9 @@ pub struct RunArgs {
     /// Changes to its file, such as scale=paper 'seeds=[0,1,2]' teacher.omega=0.01 recipe.epochs=3
     #[arg(value_name = "KEY=VALUE")]
     changes: Vec<String>,
+    /// paper, short or small: the same as scale=NAME [default: small]
+    #[arg(long, value_name = "NAME")]
+    scale: Option<Scale>,
     /// Number of tasks to run in parallel; results do not depend on it
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = value_parser!(u16).range(1..))]
     jobs: u16,
@@ -37,6 +40,9 @@ pub struct RunArgs {
     /// Compute the logits of frozen networks anew each time instead of caching them; results are the same
     #[arg(long)]
     no_logit_cache: bool,
+    /// Print report.json, or with --dry-run the tasks and the hours, as JSON
+    #[arg(long)]
+    json: bool,
     /// Folder for the report [default: a folder for this experiment in STORE/reports]
     #[arg(long, short, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -48,7 +54,9 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     let quiet = args.place.machine.quiet;
     let begun = Instant::now();
-    let experiment = Experiment::find(&args.experiment, &args.changes).map_err(hinted)?;
+    let scale = args.scale.iter().map(|scale| format!("scale={scale}"));
+    let changes: Vec<String> = args.changes.iter().cloned().chain(scale).collect();
+    let experiment = Experiment::find(&args.experiment, &changes).map_err(hinted)?;
     if args.print_config {
         ui::data(experiment.to_toml().trim_end())?;
         return Ok(End::Done);
@@ -58,18 +66,18 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     let resolved = experiment.resolve(&mut |name, side| workplace.facts(name, side))?;
     let mut plan = Plan::new(resolved.tasks.clone());
     if args.dry_run {
-        let numerics = workplace.numerics();
-        let state = |planned: &Planned| workplace.store.run(&planned.hash).state_on(&numerics);
-        ui::data(plan.tree(&state).trim_end())?;
-        return Ok(End::Done);
+        return dry_run(&plan, &workplace, args.json);
     }
     let facts = |name: &DataName| resolved.data.get(&name.to_string()).cloned();
     price(&mut plan, &facts, &workplace.device, None)?;
-    let record = Record::new(&experiment, &resolved, &args.experiment, &args.changes);
+    let record = Record::new(&experiment, &resolved, &args.experiment, &changes);
     keep(&workplace, &record, &plan)?;
     if args.plan_only {
         let store = args.place.store.display();
         return ui::data(&format!("{} tasks in the store {store}", plan.tasks.len())).map(|()| End::Done);
+    }
+    if let Some(time) = in_words(seconds_left(&workplace, tasks_of(&plan))?, &workplace) {
+        ui::say(quiet, &format!("to do: {time}"));
     }
 
     let told = |planned: &Planned| told(&workplace, planned);
@@ -81,6 +89,9 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     let folder = args.out.clone().unwrap_or_else(usual);
     let report = report(&workplace, record, &folder);
     let shown = report.and_then(|written| {
+        if args.json {
+            return ui::data(written.json.trim_end());
+        }
         ui::data(&written.text)?;
         ui::data(&format!("report   {}", written.page.display()))
     });
@@ -88,6 +99,34 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     // What went wrong with a task matters more than a report that could not be written for the same reason.
     let end = conclude(&plan, ends, quiet)?;
     shown.map(|()| end)
+}
+
+fn tasks_of(plan: &Plan) -> impl Iterator<Item = &Task> + Clone {
+    plan.tasks.iter().map(|planned| &planned.task)
+}
+
+/// Shows what would be done, and how long it takes.
+fn dry_run(plan: &Plan, workplace: &Workplace, json: bool) -> Result<End> {
+    let numerics = workplace.numerics();
+    let state = |planned: &Planned| workplace.store.run(&planned.hash).state_on(&numerics);
+    let seconds = seconds_left(workplace, tasks_of(plan))?;
+    if json {
+        let tasks = plan.tasks.iter().map(|planned| {
+            let needs: Vec<&str> = planned.needs.iter().map(|&need| plan.tasks[need].hash.as_str()).collect();
+            let Planned { name, hash, task, .. } = planned;
+            serde_json::json!({
+                "hash": hash, "name": name, "kind": task.kind(), "state": state(planned).word(), "needs": needs,
+            })
+        });
+        let all = serde_json::json!({ "tasks": tasks.collect::<Vec<_>>(), "seconds_left": seconds.map(f64::round) });
+        ui::data(&serde_json::to_string_pretty(&all).expect("plain data"))?;
+        return Ok(End::Done);
+    }
+    ui::data(plan.tree(&state).trim_end())?;
+    if let Some(time) = in_words(seconds, workplace) {
+        ui::data(&format!("to do: {time}"))?;
+    }
+    Ok(End::Done)
 }
 
 /// Writes an experiment's record, tasks and plan into the store, so that workers can carry it out.

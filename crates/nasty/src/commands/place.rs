@@ -5,7 +5,7 @@ use clap::Args;
 use miette::Diagnostic;
 use nasty_teacher::data::DataRoots;
 use nasty_teacher::device::device;
-use nasty_teacher::lab::{Store, Workplace};
+use nasty_teacher::lab::{Calibration, Store, Task, Workplace};
 use std::path::{Path, PathBuf};
 
 /// Where to work.
@@ -67,6 +67,32 @@ impl MachineArgs {
     }
 }
 
+/// Seconds that the tasks which are not done take on this machine; none if they are short.
+pub fn seconds_left<'t>(
+    workplace: &Workplace,
+    tasks: impl IntoIterator<Item = &'t Task> + Clone,
+) -> Result<Option<f64>> {
+    let usual = Calibration::usual_file();
+    let mut calibration = Calibration::open(workplace.device.clone(), &workplace.device_name, usual);
+    Ok(workplace.seconds_left(tasks, &mut calibration)?)
+}
+
+/// The same for people.
+pub fn in_words(seconds: Option<f64>, workplace: &Workplace) -> Option<String> {
+    let threads = workplace.machine().threads;
+    seconds.map(|seconds| format!("about {} on this machine, with {threads} threads", span(seconds)))
+}
+
+/// A time span for people.
+fn span(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round().max(1.0) as u64;
+    match (minutes / 60, minutes % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours @ ..48, minutes) => format!("{hours} h {minutes} min"),
+        (hours, _) => format!("{} days", (hours as f64 / 24.0).round()),
+    }
+}
+
 /// Parses a value, and keeps the error's help, which clap would drop.
 pub fn named<T>(text: &str) -> std::result::Result<T, String>
 where
@@ -77,4 +103,15 @@ where
         Some(help) => format!("{error}\n  help: {help}"),
         None => error.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::span;
+
+    #[test]
+    fn time_spans_are_told_in_the_units_of_people() {
+        let told = [1.0, 150.0, 3_599.0, 12_345.0, 172_000.0, 7e6].map(span);
+        assert_eq!(told, ["1 min", "3 min", "1 h 0 min", "3 h 26 min", "47 h 47 min", "81 days"]);
+    }
 }

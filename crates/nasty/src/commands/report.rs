@@ -19,6 +19,9 @@ pub struct ReportArgs {
     /// Folder of the runs, where an experiment is named [default: runs]
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+    /// Print report.json
+    #[arg(long)]
+    json: bool,
 }
 
 /// Writes a report of everything that was run in a store, single runs too, or of one experiment.
@@ -55,7 +58,11 @@ pub fn run(args: &ReportArgs) -> Result<End> {
     let findings: Vec<Findings> =
         records.into_iter().map(|record| store.findings(record)).collect::<std::result::Result<_, _>>()?;
     let written = report::write_store(&findings, &singles, &args.out)?;
-    ui::data(&format!("report   {}", written.page.display()))?;
+    if args.json {
+        ui::data(written.json.trim_end())?;
+    } else {
+        ui::data(&format!("report   {}", written.page.display()))?;
+    }
     Ok(End::Done)
 }
 

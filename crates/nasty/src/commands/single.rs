@@ -1,25 +1,30 @@
 //! `nasty train`, `nasty undermine`, `nasty distill`: each runs one recipe.
 
-use super::place::{PlaceArgs, named};
-use crate::failure::{CommandError, End, Result};
+use super::place::{PlaceArgs, in_words, named, seconds_left};
+use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, Watcher};
 use clap::Args;
 use nasty_teacher::data::DataName;
 use nasty_teacher::lab::defaults::{self, Kind};
-use nasty_teacher::lab::{JobEnd, OverrideError, RunResult, Workplace, apply};
+use nasty_teacher::lab::{JobEnd, OverrideError, RunResult, Store, Task, Workplace, apply};
 use nasty_teacher::nets::Architecture;
-use nasty_teacher::training::{Objective, Recipe};
+use nasty_teacher::training::{NetworkRef, Objective, Recipe};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// What every single recipe takes.
 #[derive(Args)]
 struct RecipeArgs {
     /// Data set: quickstart, cifar10, cifar100, tiny-imagenet, fashion-mnist, mnist or folder:PATH
-    #[arg(long, value_name = "NAME", value_parser = named::<DataName>)]
-    data: DataName,
+    #[arg(long, value_name = "NAME", value_parser = named::<DataName>, required_unless_present = "config")]
+    data: Option<DataName>,
     /// Network, such as resnet18; see `nasty networks`
-    #[arg(long, value_name = "NAME", value_parser = named::<Architecture>)]
-    architecture: Architecture,
+    #[arg(long, value_name = "NAME", value_parser = named::<Architecture>, required_unless_present = "config")]
+    architecture: Option<Architecture>,
+    /// A whole recipe, as --print-config prints it or a run's recipe.json has it, in place of all other settings
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "architecture"])]
+    config: Option<PathBuf>,
     /// Changes to the published recipe, such as epochs=3 data.subset=2000 schedule.kind=cosine
     #[arg(value_name = "KEY=VALUE")]
     changes: Vec<String>,
@@ -44,8 +49,8 @@ pub struct TrainArgs {
 #[derive(Args)]
 pub struct UndermineArgs {
     /// The normally trained adversarial network: a run's hash or folder, or an imported network's folder
-    #[arg(long, value_name = "RUN")]
-    adversary: String,
+    #[arg(long, value_name = "RUN", required_unless_present = "config", conflicts_with = "config")]
+    adversary: Option<String>,
     #[command(flatten)]
     recipe: RecipeArgs,
 }
@@ -54,8 +59,8 @@ pub struct UndermineArgs {
 #[derive(Args)]
 pub struct DistillArgs {
     /// The teacher to imitate: a run's hash or folder, or an imported network's folder
-    #[arg(long, value_name = "RUN")]
-    teacher: String,
+    #[arg(long, value_name = "RUN", required_unless_present = "config", conflicts_with = "config")]
+    teacher: Option<String>,
     /// Learn the teacher's predicted classes only, not its probabilities
     #[arg(long)]
     hard_labels: bool,
@@ -63,37 +68,36 @@ pub struct DistillArgs {
     recipe: RecipeArgs,
 }
 
-impl RecipeArgs {
-    /// The workplace; its store is made if absent, unless the recipe is only printed.
-    fn workplace(&self) -> Result<Workplace> {
-        if self.print_config { self.place.look() } else { self.place.open() }
-    }
-}
-
 /// Trains a network by cross entropy.
 pub fn train(args: &TrainArgs, stop: &Stop) -> Result<End> {
-    let workplace = args.recipe.workplace()?;
-    carry_out(&args.recipe, &workplace, Kind::Train, stop)
+    carry_out(&args.recipe, stop, |_| Ok(Kind::Train))
 }
 
 /// Trains a nasty teacher.
 pub fn undermine(args: &UndermineArgs, stop: &Stop) -> Result<End> {
-    let workplace = args.recipe.workplace()?;
-    let adversary = workplace.store.resolve(&args.adversary)?;
-    carry_out(&args.recipe, &workplace, Kind::Undermine(adversary), stop)
+    carry_out(&args.recipe, stop, |store| Ok(Kind::Undermine(victim(store, &args.adversary)?)))
 }
 
 /// Trains a student on a teacher's answers.
 pub fn distill(args: &DistillArgs, stop: &Stop) -> Result<End> {
-    let workplace = args.recipe.workplace()?;
-    let teacher = workplace.store.resolve(&args.teacher)?;
-    let kind = if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) };
-    carry_out(&args.recipe, &workplace, kind, stop)
+    carry_out(&args.recipe, stop, |store| {
+        let teacher = victim(store, &args.teacher)?;
+        Ok(if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) })
+    })
 }
 
-fn carry_out(args: &RecipeArgs, workplace: &Workplace, kind: Kind, stop: &Stop) -> Result<End> {
+fn victim(store: &Store, named: &Option<String>) -> Result<NetworkRef> {
+    Ok(store.resolve(named.as_deref().expect("required where there is no recipe"))?)
+}
+
+fn carry_out(args: &RecipeArgs, stop: &Stop, kind: impl FnOnce(&Store) -> Result<Kind>) -> Result<End> {
     let quiet = args.place.machine.quiet;
-    let recipe = resolve(args, workplace, kind)?;
+    // A recipe that is only printed makes no store.
+    let workplace = if args.print_config { args.place.look()? } else { args.place.open()? };
+    let recipe = match &args.config {
+        Some(file) => read(file, &args.changes)?,
+        None => published(args, &workplace, kind(&workplace.store)?)?,
+    };
     if args.print_config {
         ui::data(&serde_json::to_string_pretty(&recipe).expect("a recipe is plain data"))?;
         return Ok(End::Done);
@@ -101,6 +105,10 @@ fn carry_out(args: &RecipeArgs, workplace: &Workplace, kind: Kind, stop: &Stop) 
     let hash = recipe.hash();
     let folder = workplace.store.run(&hash).folder;
     ui::say(quiet, &format!("run {hash} in {}", folder.display()));
+    let task = Task::Train(recipe.clone());
+    if let Some(time) = in_words(seconds_left(&workplace, [&task])?, &workplace) {
+        ui::say(quiet, &format!("to do: {time}"));
+    }
     let mut watcher = Watcher::new(&recipe.architecture.to_string(), recipe.epochs, quiet, stop.clone());
     let end = workplace.carry_out(&recipe, &mut watcher);
     watcher.finish();
@@ -117,17 +125,40 @@ fn carry_out(args: &RecipeArgs, workplace: &Workplace, kind: Kind, stop: &Stop) 
     Ok(End::Done)
 }
 
+/// The recipe in `file` with what was typed changed.
+fn read(file: &Path, changes: &[String]) -> Result<Recipe> {
+    let text = fs::read_to_string(file)
+        .map_err(|e| Trouble::data(format!("{}: the recipe cannot be read: {e}", file.display()), None))?;
+    let recipe = Recipe::read(&text).map_err(|why| {
+        let help = "`--print-config` prints a recipe, and every run keeps its own as recipe.json";
+        Trouble::usage(format!("{}: expected a recipe: {why}", file.display()), Some(help))
+    })?;
+    apply(recipe, changes).map_err(hinted)
+}
+
 /// The published recipe with what was typed changed.
-fn resolve(args: &RecipeArgs, workplace: &Workplace, kind: Kind) -> Result<Recipe> {
+fn published(args: &RecipeArgs, workplace: &Workplace, kind: Kind) -> Result<Recipe> {
+    let (Some(name), Some(architecture)) = (&args.data, args.architecture) else {
+        unreachable!("required where there is no recipe")
+    };
     // The size that a folder's images are resized to decides what its digest is of.
     let side =
         args.changes.iter().rev().find_map(|c| c.strip_prefix("data.side=")).and_then(|s| s.parse().ok());
-    let (data, digest) = workplace.data_and_digest(&args.data, side)?;
-    let recipe = defaults::for_data(args.data.clone(), &data, digest, args.architecture, kind);
-    apply(recipe, &args.changes).map_err(|error| {
-        let keys = matches!(error, OverrideError::Unknown { .. });
-        CommandError::hinted(error, keys.then_some("--print-config shows all keys"))
-    })
+    // A mistyped key is told before the data set is read, or even missed. Whether the recipe as a whole can run depends on the data.
+    let unread = defaults::recipe(name.clone(), String::new(), architecture, kind.clone());
+    match apply(unread, &args.changes) {
+        Ok(_) | Err(OverrideError::Impossible(_)) => {}
+        Err(error) => return Err(hinted(error)),
+    }
+    let (data, digest) = workplace.data_and_digest(name, side)?;
+    let recipe = defaults::for_data(name.clone(), &data, digest, architecture, kind);
+    apply(recipe, &args.changes).map_err(hinted)
+}
+
+/// What to type, where a key is unknown.
+fn hinted(error: OverrideError) -> CommandError {
+    let keys = matches!(error, OverrideError::Unknown { .. });
+    CommandError::hinted(error, keys.then_some("--print-config shows all keys"))
 }
 
 /// The result in a few lines.

@@ -33,6 +33,19 @@ fn the_committed_schema_is_that_of_the_types() {
     );
 }
 
+/// The program's tests read a report that is kept in a file; `INSTA_UPDATE=always` writes it.
+#[test]
+fn the_committed_sample_is_of_this_schema() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audit").join(REPORT_FILE);
+    let report = sample();
+    let text = super::super::to_json(&report, &verdict(&report)) + "\n";
+    if std::env::var("INSTA_UPDATE").as_deref() == Ok("always") {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+        std::fs::write(&path, &text).expect("writable");
+    }
+    assert!(std::fs::read_to_string(&path).expect("the sample") == text, "{} is stale", path.display());
+}
+
 #[test]
 fn a_produced_report_is_valid_and_is_read_again() {
     let mut report = sample();

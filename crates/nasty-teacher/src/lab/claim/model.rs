@@ -88,7 +88,7 @@ struct World {
     state: u8,
     weights: bool,
     result: Option<Id>,
-    /// How often each epoch was computed.
+    /// How often each epoch was computed; counted only where there is a limit.
     computed: [u8; EPOCHS as usize],
     kills: u8,
     faults: u8,
@@ -142,9 +142,10 @@ impl World {
         }
     }
 
-    fn put_lease(&mut self, i: usize, lease: Option<Id>) {
-        self.lease_before = self.lease;
-        self.changed_by = Some(self.processes[i].id);
+    fn put_lease(&mut self, i: usize, lease: Option<Id>, setting: &Setting) {
+        if setting.stale_reads {
+            (self.lease_before, self.changed_by) = (self.lease, Some(self.processes[i].id));
+        }
         self.lease = lease;
     }
 
@@ -232,7 +233,7 @@ impl World {
                 }
             }
             At::Train(done) => push(&mut |w| {
-                w.computed[done as usize] = w.computed[done as usize].saturating_add(1).min(9);
+                w.computed[done as usize] += u8::from(setting.timely);
                 let write = if done + 1 == EPOCHS { Write::Weights } else { Write::State };
                 w.go(i, At::Check(done + 1, write));
             }),
@@ -277,7 +278,7 @@ impl World {
                 }
             }
             At::Release(end) => push(&mut |w| {
-                w.put_lease(i, None);
+                w.put_lease(i, None, setting);
                 w.go(i, if end { At::Ended } else { At::Look });
             }),
             At::Ended => {}
@@ -329,12 +330,12 @@ impl World {
             Step::Create => saw(&mut |w| {
                 let free = w.lease.is_none();
                 if free {
-                    w.put_lease(i, Some(id));
+                    w.put_lease(i, Some(id), setting);
                 }
                 Seen::Written(free)
             }),
             Step::Replace => saw(&mut |w| {
-                w.put_lease(i, Some(id));
+                w.put_lease(i, Some(id), setting);
                 Seen::Written(true)
             }),
             Step::Confirm => {
@@ -408,33 +409,47 @@ fn explore(setting: &Setting) -> usize {
 const ALL_LOCKS: [Locks; 4] = [Locks::Full, Locks::WithinHost, Locks::None, Locks::Lost];
 
 /// Whoever renews in time is alone, whatever the locks; each epoch is computed once, or once more for each kill.
-#[test]
-fn a_run_has_one_owner_where_leases_are_renewed_in_time() {
-    for (processes, kills, faults) in [(2, 2, 1), (3, 1, 0)] {
-        for locks in [Locks::Full, Locks::WithinHost, Locks::None] {
-            for one_host in [false, true] {
-                let timely = true;
-                let setting =
-                    Setting { processes, locks, one_host, timely, stale_reads: false, kills, faults };
-                assert!(explore(&setting) > 300, "{setting:?}");
-            }
+fn in_time(processes: usize, kills: u8, faults: u8) {
+    for locks in [Locks::Full, Locks::WithinHost, Locks::None] {
+        for one_host in [false, true] {
+            let (timely, stale_reads) = (true, false);
+            let setting = Setting { processes, locks, one_host, timely, stale_reads, kills, faults };
+            assert!(explore(&setting) > 100, "{setting:?}");
         }
     }
 }
 
 /// With pauses of any length, reads of old contents and lost locks several may work on a run, but nobody is misled: every way leads to a
 /// result, with its weights, and nobody thinks that there is one before.
-#[test]
-fn whatever_happens_the_run_is_finished_in_the_end() {
-    for (processes, kills, faults) in [(2, 1, 1), (3, 0, 0)] {
-        for locks in ALL_LOCKS {
-            for one_host in [false, true] {
-                let (timely, stale_reads) = (false, true);
-                let setting = Setting { processes, locks, one_host, timely, stale_reads, kills, faults };
-                assert!(explore(&setting) > 300, "{setting:?}");
-            }
+fn in_any_order(processes: usize, stale_reads: bool, kills: u8, faults: u8) {
+    for locks in [Locks::Full, Locks::WithinHost, Locks::None, Locks::Lost] {
+        for one_host in [false, true] {
+            let timely = false;
+            let setting = Setting { processes, locks, one_host, timely, stale_reads, kills, faults };
+            assert!(explore(&setting) > 100, "{setting:?}");
         }
     }
+}
+
+#[test]
+fn a_run_has_one_owner_where_leases_are_renewed_in_time() {
+    in_time(2, 1, 1);
+    in_time(3, 0, 1);
+}
+
+#[test]
+fn whatever_happens_the_run_is_finished_in_the_end() {
+    in_any_order(2, true, 0, 0);
+}
+
+#[test]
+#[ignore = "millions of states: minutes"]
+fn with_more_processes_kills_and_faults_it_is_the_same() {
+    in_time(2, 2, 1);
+    in_time(3, 1, 0);
+    in_any_order(2, true, 1, 0);
+    in_any_order(2, true, 0, 1);
+    in_any_order(3, false, 0, 0);
 }
 
 /// The check finds what it looks for: without waiting for those who saw the same void lease, two work on one run.

@@ -2,7 +2,7 @@
 
 use crate::data::{DataName, DataSet, ImageSet, Normalisation};
 use crate::lab::context::Context;
-use crate::lab::cost::{Estimate, Passes};
+use crate::lab::cost::{Estimate, Passes, Shape};
 use crate::lab::doubts::doubts;
 use crate::lab::error::JobError;
 use crate::lab::executor::Ended;
@@ -51,7 +51,8 @@ impl Work for Recipe {
         let left = facts.train.saturating_sub(self.data.validation);
         let trained = (self.data.subset.unwrap_or(left) * self.epochs) as f64;
         let forward = (self.data.validation * self.epochs + facts.test) as f64;
-        estimate.add(estimate.shape(self.architecture), Passes { trained, forward })?;
+        let shape = Shape { precision: self.precision, ..estimate.shape(self.architecture) };
+        estimate.add(shape, Passes { trained, forward })?;
         if let Some(victim) = self.objective.victim()
             && let Some(shape) = estimate.network(victim)
             && estimate.is_first_to_ask(victim, self.seed)

@@ -26,6 +26,8 @@ pub struct Written {
     pub page: PathBuf,
     /// The tables as text, for a terminal.
     pub text: String,
+    /// What `report.json` says.
+    pub json: String,
 }
 
 /// Writes `index.html`, `report.json`, `figures/` and `tables/` of `findings` to `folder`, which is made if absent.
@@ -71,7 +73,7 @@ fn write_page(page: &Page, findings: &[Findings], folder: &Path) -> Result<Writt
             text.push('\n');
         }
     }
-    Ok(Written { page, text: text.trim_end().to_owned() })
+    Ok(Written { page, text: text.trim_end().to_owned(), json })
 }
 
 /// What the files of each of `findings` begin with: its report's name, which of two of one name only the first keeps.

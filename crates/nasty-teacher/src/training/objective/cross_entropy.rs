@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Cross entropy with the true labels: a normal teacher, or a student alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CrossEntropy {
     /// ε of label smoothing, 0 for none.

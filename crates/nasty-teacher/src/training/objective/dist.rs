@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A student that imitates how classes and images relate in a teacher's probabilities, by correlation (Huang et al.,
 /// NeurIPS 2022).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Dist {
     /// The teacher.

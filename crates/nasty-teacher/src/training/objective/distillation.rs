@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A student that imitates a teacher's probabilities (Hinton et al., 2015).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Distillation {
     /// The teacher.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A student that imitates the label's share and the other classes' shares apart (Zhao et al., CVPR 2022).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Dkd {
     /// The teacher.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A student that learns the teacher's predicted classes only; it never sees true labels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HardLabel {
     /// The teacher.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A student that imitates a teacher's probabilities at a high temperature without tempering its own (Jandial et al.,
 /// ECCV 2022, as re-implemented in public code).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Htc {
     /// The teacher.

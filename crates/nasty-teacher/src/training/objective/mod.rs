@@ -81,6 +81,7 @@ macro_rules! objectives {
 
         /// The training objective, with the victim that it asks.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema))]
         #[serde(tag = "kind", rename_all = "kebab-case")]
         pub enum Objective {
             $($(#[$doc])* $name($name),)*

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A nasty teacher (Ma et al., ICLR 2021): cross entropy minus ω times the scaled KL divergence from an adversary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SelfUndermining {
     /// The adversarial network: normally trained, frozen.

@@ -12,8 +12,12 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-/// After the first look at a task of another process, and at most.
+/// After the first look at a task of another process, and at most; both longer where many others wait for a look.
 const BUSY: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(120)];
+/// So many tasks are looked at as often as one alone; twice as many half as often.
+const CROWD: usize = 8;
+/// No longer, for a lease is void after that time.
+const LONGEST: Duration = Duration::from_secs(300);
 /// After the first failure of a task, and at most.
 const FAILED: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(300)];
 
@@ -207,7 +211,9 @@ impl<'a, E> Schedule<'a, E> {
     }
 
     fn again(&mut self, task: usize, now: Duration, [first, most]: [Duration; 2]) {
+        let crowd = (self.later.len() / CROWD).max(1) as u32;
         let pause = first.saturating_mul(1 << self.looks[task].min(16)).min(most);
+        let pause = pause.saturating_mul(crowd).min(LONGEST);
         self.looks[task] += 1;
         let jitter = 0.75 + 0.5 * self.draw(1024) as f64 / 1024.0;
         self.phases[task] = Phase::Open;

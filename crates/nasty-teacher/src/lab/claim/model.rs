@@ -406,8 +406,6 @@ fn explore(setting: &Setting) -> usize {
     before.len()
 }
 
-const ALL_LOCKS: [Locks; 4] = [Locks::Full, Locks::WithinHost, Locks::None, Locks::Lost];
-
 /// Whoever renews in time is alone, whatever the locks; each epoch is computed once, or once more for each kill.
 fn in_time(processes: usize, kills: u8, faults: u8) {
     for locks in [Locks::Full, Locks::WithinHost, Locks::None] {

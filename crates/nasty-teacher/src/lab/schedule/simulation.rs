@@ -9,12 +9,12 @@ use crate::lab::defaults::{Kind, recipe};
 use crate::lab::plan::Planned;
 use crate::lab::task::Task;
 
-/// `result.json` is there: one look.
-const SEE_DONE: u64 = 1;
-/// It is not, and `claim.json` is opened, read and closed.
-const SEE_BUSY: u64 = 4;
+/// The run's folder and `result.json` in it are looked up.
+const SEE_DONE: u64 = 2;
+/// There is none, and `claim.json` is opened, read and closed.
+const SEE_BUSY: u64 = 5;
 /// Neither is there, nor `failure.json`.
-const SEE_FREE: u64 = 3;
+const SEE_FREE: u64 = 4;
 /// Folder, lock, lease (made under another name, linked, unlinked), and what is read before the work begins.
 const CLAIM: u64 = 16;
 /// Reading the lease and writing it, every 30 seconds.
@@ -318,6 +318,6 @@ fn a_thousand_machines_and_ten_thousand_tasks() {
     for kill_every in [None, Some(4.0 * 3600.0)] {
         let outcome = simulate(1_000, 10_000, kill_every);
         eprintln!("killed every {kill_every:?} s: {outcome:?}");
-        assert!(outcome.mean < 2_000.0 && outcome.busiest < 10_000.0, "{outcome:?}");
+        assert!(outcome.mean < 2_000.0 && outcome.busiest < 30_000.0, "{outcome:?}");
     }
 }

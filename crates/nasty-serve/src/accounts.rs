@@ -1,7 +1,7 @@
 //! Who may ask, and how much: keys, their rates and their budgets, counted in images.
 //!
 //! Images are reserved when a request is understood, and charged before its answer leaves. A reservation that is dropped
-//! without a charge is given back. So requests at the same time cannot use a budget twice, and a failure costs nothing.
+//! without a charge is given back. So requests at the same time cannot use a budget twice, and a failure costs nothing of it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -31,11 +31,18 @@ struct Used {
     bucket: Option<Bucket>,
 }
 
+impl Used {
+    fn left_of(&self, budget: u64) -> u64 {
+        budget.saturating_sub(self.charged).saturating_sub(self.reserved)
+    }
+}
+
 /// Images that a request may use. Given back unless charged.
 pub(crate) struct Reservation {
     accounts: Arc<Accounts>,
     key: Arc<Key>,
     images: u64,
+    computed: bool,
     charged: bool,
 }
 
@@ -92,7 +99,7 @@ impl Accounts {
         let mut all = self.lock();
         let used = all.entry(key.name.clone()).or_default();
         if let Some(budget) = key.budget {
-            let left = budget.saturating_sub(used.charged + used.reserved);
+            let left = used.left_of(budget);
             if images > left {
                 return Err(Refusal::new(
                     429,
@@ -114,7 +121,7 @@ impl Accounts {
         }
         used.reserved += images;
         drop(all);
-        Ok(Reservation { accounts: self.clone(), key: key.clone(), images, charged: false })
+        Ok(Reservation { accounts: self.clone(), key: key.clone(), images, computed: false, charged: false })
     }
 
     /// What `key` has left.
@@ -122,7 +129,7 @@ impl Accounts {
         let mut all = self.lock();
         let used = all.entry(key.name.clone()).or_default();
         Left {
-            budget: key.budget.map(|budget| budget.saturating_sub(used.charged + used.reserved)),
+            budget: key.budget.map(|budget| used.left_of(budget)),
             rate: key
                 .images_per_minute
                 .map(|rate| used.bucket.as_mut().map_or(rate, |bucket| bucket.left(rate, now))),
@@ -131,6 +138,12 @@ impl Accounts {
 }
 
 impl Reservation {
+    /// The model is asked: from here on the rate is used, whatever becomes of the answer. Else a client who hangs up each time
+    /// would keep the model busy for nothing.
+    pub(crate) fn computed(&mut self) {
+        self.computed = true;
+    }
+
     /// Charges the images, durably.
     ///
     /// # Errors
@@ -159,7 +172,7 @@ impl Drop for Reservation {
         }
         if let Some(used) = self.accounts.lock().get_mut(&self.key.name) {
             used.reserved -= self.images;
-            if let Some(bucket) = &mut used.bucket {
+            if let Some(bucket) = used.bucket.as_mut().filter(|_| !self.computed) {
                 bucket.put_back(self.images);
             }
         }

@@ -84,6 +84,10 @@ fn a_rate_says_when_to_come_again() {
     assert_eq!(accounts.left(&alice, now + Duration::from_secs(30)), Left { budget: None, rate: Some(0) });
     drop(reservation);
     assert_eq!(accounts.left(&alice, now + Duration::from_secs(30)).rate, Some(30));
+    let mut hung_up = reserve(30, 30).expect("in time");
+    hung_up.computed();
+    drop(hung_up);
+    assert_eq!(accounts.left(&alice, now + Duration::from_secs(30)).rate, Some(0), "it was computed");
     assert!(accounts.reserve(&bob, 1_000_000, now).is_ok());
 }
 

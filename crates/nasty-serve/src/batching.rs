@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use crate::counters::Counters;
+use crate::memory::Held;
 use crate::model::{Answered, Fault, Model};
 
 /// A queue in front of a model, and the thread that empties it.
@@ -40,8 +41,13 @@ struct Job {
     /// How many of them are in a batch already.
     taken: usize,
     answered: Answered,
-    reply: oneshot::Sender<Result<Answered, Fault>>,
+    /// What the images take: as long as they wait, also if the client hung up.
+    held: Held,
+    reply: oneshot::Sender<Reply>,
 }
+
+/// The answers to a request, and the memory that it holds.
+pub(crate) type Reply = Result<(Answered, Held), Fault>;
 
 /// The queue is full.
 #[derive(Debug, PartialEq, Eq)]
@@ -68,19 +74,20 @@ impl Batcher {
         Ok(Self { shared, worker: Some(worker), most_waiting })
     }
 
-    /// Queues `count` images; their answers come by the receiver.
+    /// Queues `count` images, which hold memory; their answers come by the receiver.
     pub(crate) fn submit(
         &self,
         images: Vec<f32>,
         count: usize,
-    ) -> Result<oneshot::Receiver<Result<Answered, Fault>>, Full> {
+        held: Held,
+    ) -> Result<oneshot::Receiver<Reply>, Full> {
         let (reply, answers) = oneshot::channel();
         let mut queue = self.shared.lock();
         if queue.images + count > self.most_waiting {
             return Err(Full);
         }
         queue.images += count;
-        queue.jobs.push_back(Job { images, count, taken: 0, answered: Answered::default(), reply });
+        queue.jobs.push_back(Job { images, count, taken: 0, answered: Answered::default(), held, reply });
         drop(queue);
         self.shared.arrived.notify_one();
         Ok(answers)
@@ -129,7 +136,7 @@ impl Worker {
     fn next(&self, rest: Option<Job>) -> Option<Batch> {
         let mut batch = Batch { images: Vec::new(), parts: Vec::new() };
         let mut room = self.most;
-        if let Some(job) = rest {
+        if let Some(job) = rest.filter(|job| !job.reply.is_closed()) {
             room -= batch.add(job, room);
         }
         let mut queue = self.shared.lock();
@@ -152,11 +159,18 @@ impl Worker {
 
     /// Answers a batch; gives the job that is not finished, if the last one is not.
     fn answer(&self, batch: Batch) -> Option<Job> {
-        let total = batch.parts.iter().map(|(_, images)| images).sum();
+        let total: usize = batch.parts.iter().map(|(_, images)| images).sum();
         self.counters.batch(total);
         let answered = catch_unwind(AssertUnwindSafe(|| self.model.answer(&batch.images)))
             .unwrap_or_else(|_| Err(Fault("a bug, reported in the server's messages".into())));
         let classes = self.model.about().classes();
+        let answered = answered.and_then(|answered| {
+            if (answered.rows.len(), answered.images.len()) == (total * classes, total) {
+                return Ok(answered);
+            }
+            tracing::error!("{} numbers answer {total} images of {classes} classes", answered.rows.len());
+            Err(Fault("a bug, reported in the server's messages".into()))
+        });
         let mut begin = 0;
         let mut unfinished = None;
         for (mut job, images) in batch.parts {
@@ -167,7 +181,7 @@ impl Worker {
                     if job.taken < job.count {
                         unfinished = Some(job);
                     } else {
-                        let _ = job.reply.send(Ok(job.answered));
+                        let _ = job.reply.send(Ok((job.answered, job.held)));
                     }
                 }
                 Err(fault) => drop(job.reply.send(Err(fault.clone()))),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::about::{About, Input, Output};
+use crate::memory::Memory;
 use nasty_teacher::defences::ImageId;
 use proptest::prelude::*;
 use std::sync::Condvar;
@@ -58,6 +59,10 @@ fn batcher(model: &Arc<Doubling>, most: usize) -> Batcher {
     Batcher::new(model.clone(), most, 1000, Arc::default()).expect("a thread")
 }
 
+fn held() -> Held {
+    Memory::new(0).request()
+}
+
 fn numbers(from: usize, images: usize) -> Vec<f32> {
     (2 * from..2 * (from + images)).map(|number| number as f32).collect()
 }
@@ -73,13 +78,13 @@ proptest! {
         let mut sent = 0;
         let mut waiting = Vec::new();
         for images in requests {
-            let answers = batcher.submit(numbers(sent, images), images).expect("room");
+            let answers = batcher.submit(numbers(sent, images), images, held()).expect("room");
             waiting.push((sent, images, answers));
             sent += images;
         }
         model.release();
         for (from, images, answers) in waiting {
-            let answered = answers.blocking_recv().expect("an answer").expect("no fault");
+            let answered = answers.blocking_recv().expect("an answer").expect("no fault").0;
             let expected: Vec<f32> = numbers(from, images).into_iter().map(|number| 2.0 * number).collect();
             prop_assert_eq!(&answered.rows, &expected);
             let ids: Vec<_> = numbers(from, images).chunks(2).map(|i| ImageId::of(&i[0].to_le_bytes())).collect();
@@ -98,7 +103,12 @@ fn faults_and_bugs_reach_their_requests_alone() {
     let model = Doubling::new(false);
     let batcher = batcher(&model, 1);
     let ask = |number: f32| {
-        batcher.submit(vec![number; 2], 1).expect("room").blocking_recv().expect("an answer").map(|a| a.rows)
+        batcher
+            .submit(vec![number; 2], 1, held())
+            .expect("room")
+            .blocking_recv()
+            .expect("an answer")
+            .map(|(a, _)| a.rows)
     };
     assert_eq!(ask(3.0), Ok(vec![6.0; 2]));
     assert_eq!(ask(-2.0), Err(Fault("no".into())));
@@ -110,13 +120,13 @@ fn faults_and_bugs_reach_their_requests_alone() {
 fn a_full_queue_refuses_and_hung_up_requests_are_not_computed() {
     let model = Doubling::new(true);
     let batcher = Batcher::new(model.clone(), 4, 8, Arc::default()).expect("a thread");
-    let first = batcher.submit(numbers(0, 4), 4).expect("room");
+    let first = batcher.submit(numbers(0, 4), 4, held()).expect("room");
     while !model.busy.load(Ordering::SeqCst) {
         std::thread::yield_now();
     }
-    let gone = batcher.submit(numbers(4, 4), 4).expect("room");
-    let last = batcher.submit(numbers(8, 4), 4).expect("room");
-    assert_eq!(batcher.submit(numbers(12, 1), 1).map(drop), Err(Full));
+    let gone = batcher.submit(numbers(4, 4), 4, held()).expect("room");
+    let last = batcher.submit(numbers(8, 4), 4, held()).expect("room");
+    assert_eq!(batcher.submit(numbers(12, 1), 1, held()).map(drop), Err(Full));
     drop(gone);
     model.release();
     assert!(
@@ -124,7 +134,7 @@ fn a_full_queue_refuses_and_hung_up_requests_are_not_computed() {
     );
     assert_eq!(*model.asked.lock().expect("whole"), [4, 4]);
     // What waits is answered when the server ends.
-    let late = batcher.submit(numbers(0, 1), 1).expect("room");
+    let late = batcher.submit(numbers(0, 1), 1, held()).expect("room");
     drop(batcher);
     assert!(late.blocking_recv().expect("an answer").is_ok());
 }

@@ -1,8 +1,8 @@
 //! A classifier behind HTTP, by the Open Inference Protocol: with defences, API keys that have rates and budgets, and an
 //! audit log.
 //!
-//! From the bottom up: [`protocol`] (bytes to images, rows to bytes) · [`model`] (what is asked) · batching · keys, rates,
-//! budgets and their ledger · HTTP · [`serve`].
+//! From the bottom up: [`protocol`] (bytes to images, rows to bytes) · [`model`] (what is asked; [`Served`] is a victim) ·
+//! batching · keys, rates, budgets and their ledger · HTTP · [`serve`].
 
 mod about;
 mod accounts;
@@ -17,6 +17,7 @@ mod memory;
 pub mod model;
 pub mod protocol;
 mod rate;
+mod served;
 mod server;
 mod tls;
 
@@ -24,5 +25,6 @@ pub use about::{About, INPUT, Input, Output, VERSION};
 pub use keys::{Key, Keys, KeysError};
 pub use ledger::LedgerError;
 pub use model::{Answered, Fault, Model};
+pub use served::{Served, UnservableError};
 pub use server::{Limits, Options, ServeError, serve};
 pub use tls::{TlsError, TlsFiles};

@@ -54,7 +54,12 @@ impl Held {
 
     /// Gives back all but `bytes`.
     pub(crate) fn shrink(&mut self, bytes: usize) {
-        let back = self.bytes.saturating_sub(bytes);
+        self.give_back(self.bytes.saturating_sub(bytes));
+    }
+
+    /// Gives `bytes` back, as far as they are held.
+    pub(crate) fn give_back(&mut self, bytes: usize) {
+        let back = bytes.min(self.bytes);
         self.memory.held.fetch_sub(back, Ordering::Relaxed);
         self.bytes -= back;
     }

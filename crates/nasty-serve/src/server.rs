@@ -25,6 +25,9 @@ use crate::memory::Memory;
 use crate::model::Model;
 use crate::tls::{TlsError, TlsFiles};
 
+/// Bytes of a connection that are read before they are asked for, and of its headers.
+const CONNECTION_BUFFER: usize = 64 << 10;
+
 /// How to serve.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -233,7 +236,7 @@ async fn run(
     let limited = Limited { permits: service.connections.clone(), write_time: limits.write_time };
     let app = router(service).into_make_service();
     let mut server = axum_server::from_tcp(listener)?.handle(handle).http1_only();
-    server.http_builder().http1().header_read_timeout(limits.header_time);
+    server.http_builder().http1().header_read_timeout(limits.header_time).max_buf_size(CONNECTION_BUFFER);
     match tls {
         None => server.acceptor(limited).serve(app).await,
         Some(tls) => server.acceptor(RustlsAcceptor::new(tls).acceptor(limited)).serve(app).await,

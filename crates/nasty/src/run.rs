@@ -1,5 +1,7 @@
 //! Parses the command line and dispatches to the command.
 
+#[cfg(feature = "serve")]
+use crate::commands::serve;
 use crate::commands::{
     audit, completions, data, devices, evaluate, experiment, experiments, export, import, ls, man, networks,
     quickstart, report, rm, single, slurm, status, work,
@@ -57,6 +59,9 @@ enum Command {
     Audit(Box<audit::AuditCommand>),
     /// Measure a network's accuracy on a data set's test images
     Evaluate(evaluate::EvaluateArgs),
+    /// Serve a classifier over HTTP by the Open Inference Protocol, with defences, API keys and query budgets
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::ServeArgs>),
     /// Import weights from PyTorch: a checkpoint or a safetensors file
     Import(import::ImportArgs),
     /// Export weights: safetensors with PyTorch's names, or ONNX
@@ -96,15 +101,21 @@ fn parse_and_do() -> Result<End> {
     let cli = Cli::try_parse().unwrap_or_else(|error| with_key(error).exit());
     tracing_subscriber::fmt()
         .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG").unwrap_or_else(|_| "warn".into()),
+            tracing_subscriber::EnvFilter::try_from_env("NASTY_LOG")
+                .unwrap_or_else(|_| "warn,nasty_serve=info".into()),
         )
         .with_writer(|| ui::Talk)
         .without_time()
         .with_target(false)
         .init();
     warn_of_kernels();
-    let stop =
-        Stop::on_signals().map_err(|e| Trouble::bug(format!("cannot install signal handlers: {e}"), None))?;
+    let stop = match &cli.command {
+        // A server listens to signals by itself: SIGHUP does not stop it.
+        #[cfg(feature = "serve")]
+        Command::Serve(_) => Stop::default(),
+        _ => Stop::on_signals()
+            .map_err(|e| Trouble::bug(format!("cannot install signal handlers: {e}"), None))?,
+    };
     match &cli.command {
         Command::Quickstart(args) => quickstart::run(args, &stop),
         Command::Run(args) => experiment::run(args, &stop),
@@ -121,6 +132,8 @@ fn parse_and_do() -> Result<End> {
         Command::Distill(args) => single::distill(args, &stop),
         Command::Audit(args) => audit::run(args, &stop),
         Command::Evaluate(args) => evaluate::run(args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
         Command::Networks(args) => networks::run(args),

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, VARY,
     WWW_AUTHENTICATE,
@@ -12,6 +12,7 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use serde_json::Value;
 
+use crate::memory::Held;
 use crate::protocol::{Refusal, Reply};
 
 /// How many bytes of a body are JSON.
@@ -20,8 +21,20 @@ pub(super) const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-he
 /// Below this, compression makes bodies longer or hardly shorter.
 const WORTH_COMPRESSING: usize = 1024;
 
-fn response(status: u16, media: &'static str, body: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+/// An answer's bytes, and the memory that they hold until the client has them.
+struct Outgoing {
+    bytes: Vec<u8>,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Outgoing {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn response(status: u16, media: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     response
@@ -49,8 +62,8 @@ pub(super) fn refused(refusal: &Refusal) -> Response<Body> {
     response
 }
 
-/// An answer to a client that sent `headers`.
-pub(super) fn answer(headers: &HeaderMap, reply: Reply) -> Response<Body> {
+/// An answer to a client that sent `headers`; `held` is the memory that its body takes.
+pub(super) fn answer(headers: &HeaderMap, reply: Reply, held: Held) -> Response<Body> {
     let Reply { body, json_length } = reply;
     let coding = (body.len() >= WORTH_COMPRESSING).then(|| accepted(headers)).flatten();
     let body = match coding {
@@ -58,6 +71,7 @@ pub(super) fn answer(headers: &HeaderMap, reply: Reply) -> Response<Body> {
         None => body,
     };
     let media = if json_length.is_some() { "application/octet-stream" } else { "application/json" };
+    let body = Bytes::from_owner(Outgoing { bytes: body, _held: held });
     let mut response = response(200, media, body);
     let headers = response.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
@@ -124,6 +138,7 @@ fn accepted(headers: &HeaderMap) -> Option<Coding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Memory;
 
     #[test]
     fn the_client_chooses_the_coding() {
@@ -142,9 +157,16 @@ mod tests {
     fn long_answers_are_compressed_for_those_who_ask() {
         let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("gzip"))]);
         let long = Reply { body: vec![b'a'; 5000], json_length: Some(4000) };
-        let response = answer(&headers, long.clone());
+        let memory = Memory::new(10_000);
+        let mut held = memory.request();
+        held.grow(5000).expect("room");
+        let response = answer(&headers, long.clone(), held);
+        assert_eq!(memory.held(), 5000, "until the client has it");
         assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");
         assert_eq!(response.headers()[JSON_LENGTH], "4000");
+        drop(response);
+        assert_eq!(memory.held(), 0);
+        let answer = |headers: &HeaderMap, reply| answer(headers, reply, memory.request());
         assert!(!answer(&HeaderMap::new(), long).headers().contains_key(CONTENT_ENCODING));
         let short = Reply { body: b"{}".to_vec(), json_length: None };
         assert!(!answer(&headers, short).headers().contains_key(CONTENT_ENCODING));

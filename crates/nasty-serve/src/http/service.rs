@@ -18,7 +18,7 @@ use crate::counters::{Counters, Gauges};
 use crate::keys::Key;
 use crate::memory::{Held, Memory};
 use crate::model::{Answered, Model};
-use crate::protocol::{Inference, Refusal, Reply, parse, reply as render};
+use crate::protocol::{Inference, Refusal, Reply, memory_for, parse, reply as render};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// draft-ietf-httpapi-ratelimit-headers.
@@ -90,9 +90,9 @@ impl Service {
         let begin = Instant::now();
         let mut images = 0;
         let mut response = match self.answer(key, headers, body).await {
-            Ok((answer, count)) => {
+            Ok((answer, held, count)) => {
                 images = count;
-                reply::answer(headers, answer)
+                reply::answer(headers, answer, held)
             }
             Err(refusal) => reply::refused(&refusal),
         };
@@ -108,7 +108,7 @@ impl Service {
         key: Option<&Arc<Key>>,
         headers: &HeaderMap,
         body: Body,
-    ) -> Result<(Reply, usize), Refusal> {
+    ) -> Result<(Reply, Held, usize), Refusal> {
         let mut held = self.memory.request();
         let limits = Limits { bytes: self.most_bytes, time: self.body_time };
         let body = body::read(headers, body, limits, &mut held).await?;
@@ -116,24 +116,30 @@ impl Service {
         let Inference { id, images, count, wanted } = request;
         held.shrink(images.len() * size_of::<f32>());
 
-        let reservation = match (key, &self.accounts) {
+        let mut reservation = match (key, &self.accounts) {
             (Some(key), Some(accounts)) => Some(accounts.reserve(key, count as u64, Instant::now())?),
             _ => None,
         };
         let answers = self
             .batcher
-            .submit(images, count)
+            .submit(images, count, held)
             .map_err(|_| Refusal::unavailable("too many images wait already", 1))?;
-        let answered = answers
+        if let Some(reservation) = &mut reservation {
+            reservation.computed();
+        }
+        let (answered, mut held) = answers
             .await
             .map_err(|_| Refusal::new(500, "the model stopped"))?
             .map_err(|fault| Refusal::new(500, fault.to_string()))?;
         self.check_finite(&answered)?;
+        let reply = render(self.model.about(), id.as_deref(), &answered.rows, wanted);
+        held.shrink(0);
+        held.grow(reply.body.len())?;
         if let Some(reservation) = reservation {
             reservation.charge().await?;
         }
         self.log(key, id.as_deref(), &answered)?;
-        Ok((render(self.model.about(), id.as_deref(), &answered.rows, wanted), count))
+        Ok((reply, held, count))
     }
 
     /// Decompresses and parses a body.
@@ -150,9 +156,10 @@ impl Service {
         let (service, headers) = (self.clone(), headers.clone());
         let work = move || {
             let body = body::decoded(&headers, body, limits, &mut held)?;
-            // Numbers of two characters become four bytes, in vectors that may be half empty.
-            held.grow(2 * body.len())?;
-            let request = parse(&body, json_length, service.model.about(), service.most_images)?;
+            let about = service.model.about();
+            held.grow(memory_for(&body, json_length, about)?)?;
+            let mut request = parse(&body, json_length, about, service.most_images)?;
+            request.images.shrink_to_fit();
             Ok((request, held))
         };
         if quick {

@@ -15,8 +15,6 @@ pub(super) struct Elements {
     pub(super) values: Vec<f32>,
     /// The lengths of the nested lists, the outermost first.
     pub(super) shape: Vec<usize>,
-    /// Whether all numbers were written as integers.
-    pub(super) whole: bool,
 }
 
 impl<'de> Deserialize<'de> for Elements {
@@ -27,7 +25,7 @@ impl<'de> Deserialize<'de> for Elements {
             return Err(D::Error::custom("data: expected a list of numbers, found a number"));
         }
         let shape = gathered.lengths.into_iter().map(Option::unwrap_or_default).collect();
-        Ok(Self { values: gathered.values, shape, whole: !gathered.fractions })
+        Ok(Self { values: gathered.values, shape })
     }
 }
 
@@ -39,7 +37,6 @@ struct Gathered {
     lengths: Vec<Option<usize>>,
     /// The depth of the numbers, once there was one.
     depth: Option<usize>,
-    fractions: bool,
 }
 
 /// A number, or a list of items.
@@ -75,7 +72,6 @@ impl<'de> Visitor<'de> for Item<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.gathered.fractions = true;
         self.number(value)
     }
 
@@ -118,9 +114,8 @@ mod tests {
     fn flat_and_nested_lists_give_the_same_numbers() {
         let flat = read("[1, 2, 3, 4.5]").expect("flat");
         let nested = read("[[1, 2], [3, 4.5]]").expect("nested");
-        assert_eq!((flat.values.clone(), flat.shape, flat.whole), (vec![1.0, 2.0, 3.0, 4.5], vec![4], false));
+        assert_eq!((flat.values.clone(), flat.shape), (vec![1.0, 2.0, 3.0, 4.5], vec![4]));
         assert_eq!((nested.values, nested.shape), (flat.values, vec![2, 2]));
-        assert!(read("[255, 0, -1]").expect("whole").whole);
     }
 
     #[test]

@@ -8,9 +8,10 @@ mod openapi;
 mod refusal;
 mod request;
 mod response;
+mod scan;
 
 pub use metadata::{model, server};
 pub use openapi::openapi;
 pub use refusal::Refusal;
-pub use request::{Inference, Wanted, parse};
+pub use request::{Inference, Wanted, memory_for, parse};
 pub use response::{Reply, reply};

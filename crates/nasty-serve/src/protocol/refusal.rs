@@ -1,5 +1,7 @@
 //! Why a request is not answered.
 
+const LONGEST_MESSAGE: usize = 500;
+
 /// A request that is refused, as the client is told: a status of HTTP and a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -13,9 +15,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal with `status`.
+    /// A refusal with `status`. A long message is cut: it may repeat what the client sent.
     pub fn new(status: u16, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), retry_after: None }
+        Self { status, message: shortened(&message.into(), LONGEST_MESSAGE), retry_after: None }
     }
 
     /// 400: the request itself is wrong.
@@ -41,5 +43,13 @@ impl Refusal {
     /// The body that the client gets: `{"error": "…"}`.
     pub fn body(&self) -> Vec<u8> {
         serde_json::json!({ "error": self.message }).to_string().into_bytes()
+    }
+}
+
+/// The first `most` characters of a client's text, as a message repeats it.
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }

@@ -5,6 +5,8 @@ use serde::Deserialize;
 use super::Refusal;
 use super::bounded::Bounded;
 use super::elements::Elements;
+use super::refusal::shortened;
+use super::scan;
 use crate::about::{About, INPUT, Input};
 
 /// Ids are echoed: they may not be arbitrarily long.
@@ -12,6 +14,10 @@ const LONGEST_ID: usize = 1024;
 /// Models have one input and one output; a few more are read, to say which one is unknown.
 const MOST_TENSORS: usize = 16;
 const MOST_DIMENSIONS: usize = 16;
+/// Characters of a client's name that a message repeats.
+const LONGEST_NAME: usize = 64;
+/// Normalised images have smaller numbers. Far larger ones would overflow in a network.
+const LARGEST_NUMBER: f32 = 1e6;
 
 /// A request that was understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +71,20 @@ struct Tensor {
 struct Requested {
     name: String,
     parameters: Option<Parameters>,
+}
+
+/// Bytes that [`parse`] takes beside `body`, at most.
+///
+/// # Errors
+/// [`Refusal`] with status 400 for a body that would take many more than it has.
+pub fn memory_for(body: &[u8], json_length: Option<usize>, about: &About) -> Result<usize, Refusal> {
+    let json = &body[..json_length.unwrap_or(body.len()).min(body.len())];
+    let growth = match about.input {
+        Input::Normalised => 1,
+        // A byte becomes an f32.
+        Input::Pixels => size_of::<f32>(),
+    };
+    Ok(scan::memory_for(json)? + growth * (body.len() - json.len()))
 }
 
 /// What `body` asks of the model `about`. `json_length` is the value of the header `Inference-Header-Content-Length`: how
@@ -123,7 +143,7 @@ fn wanted(request: Parameters, outputs: Option<Vec<Requested>>, about: &About) -
         return Err(Refusal::bad(format!(
             "outputs: expected `{output}`, the one output of {}; found `{}`",
             about.name,
-            shortened(&unknown.name)
+            shortened(&unknown.name, LONGEST_NAME)
         )));
     }
     match outputs.as_slice() {
@@ -148,14 +168,14 @@ fn checked_count(tensor: &Tensor, about: &About, most: usize) -> Result<usize, R
     if tensor.name != INPUT {
         return Err(Refusal::bad(format!(
             "expected the input `{INPUT}`, found `{}`",
-            shortened(&tensor.name)
+            shortened(&tensor.name, LONGEST_NAME)
         )));
     }
     if !about.datatypes().contains(&tensor.datatype.as_str()) {
         return Err(Refusal::bad(format!(
             "{INPUT}: expected datatype {}, found `{}`",
             about.datatypes().join(" or "),
-            shortened(&tensor.datatype)
+            shortened(&tensor.datatype, LONGEST_NAME)
         )));
     }
     let [channels, height, width] = about.image;
@@ -217,7 +237,7 @@ fn from_json(
     shape: &[i64],
     expected: usize,
 ) -> Result<Vec<f32>, Refusal> {
-    let Elements { values, shape: nested, whole } = elements;
+    let Elements { values, shape: nested } = elements;
     if values.len() != expected {
         return Err(Refusal::bad(format!(
             "{INPUT}: expected {expected} numbers for shape {shape:?}, found {}",
@@ -229,8 +249,10 @@ fn from_json(
             "{INPUT}: data is nested as {nested:?}, but the shape is {shape:?}"
         )));
     }
-    if datatype == "UINT8" && !whole {
-        return Err(Refusal::bad(format!("{INPUT}: expected whole numbers for UINT8, found fractions")));
+    if datatype == "UINT8"
+        && let Some(value) = values.iter().find(|value| value.fract() != 0.0)
+    {
+        return Err(Refusal::bad(format!("{INPUT}: expected whole numbers for UINT8, found {value}")));
     }
     Ok(values)
 }
@@ -257,7 +279,13 @@ fn checked(mut values: Vec<f32>, datatype: &str, about: &About) -> Result<Vec<f3
         return Err(Refusal::bad(format!("{INPUT}: number {at} is {}, expected finite ones", values[at])));
     }
     if about.input == Input::Normalised {
-        return Ok(values);
+        return match values.iter().position(|value| value.abs() > LARGEST_NUMBER) {
+            None => Ok(values),
+            Some(at) => Err(Refusal::bad(format!(
+                "{INPUT}: number {at} is {}, expected numbers of a normalised image, at most {LARGEST_NUMBER}",
+                values[at]
+            ))),
+        };
     }
     let (most, range) = if datatype == "UINT8" { (255.0, "0 to 255") } else { (1.0, "0 to 1") };
     for (at, value) in values.iter_mut().enumerate() {
@@ -270,15 +298,6 @@ fn checked(mut values: Vec<f32>, datatype: &str, about: &About) -> Result<Vec<f3
         *value = level;
     }
     Ok(values)
-}
-
-/// A client's text as a message repeats it.
-fn shortened(text: &str) -> String {
-    const MOST: usize = 64;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -148,6 +148,7 @@ fn each_fault_is_one_clear_refusal() {
         (28, &NUMBERS[..7], "expected 32 bytes for 8 numbers of FP32, found 28"),
         (u64::MAX, &NUMBERS[..], "but 32 bytes follow"),
         (32, &[f32::NAN; 8], "number 0 is NaN"),
+        (32, &[-2e6; 8], "number 0 is -2000000, expected numbers of a normalised image, at most 1000000"),
     ] {
         let (body, length) = binary(size, numbers);
         let refusal = read(&body, Some(length)).expect_err(needle);
@@ -171,6 +172,7 @@ fn pixels_become_levels() {
     };
     let levels = Ok(vec![0.0, 1.0, 128.0, 255.0]);
     assert_eq!(read("UINT8", json!([0, 1, 128, 255])), levels);
+    assert_eq!(read("UINT8", json!([0.0, 1.0, 128.0, 2.55e2])), levels);
     assert_eq!(read("FP32", json!([0.0, 1.0 / 255.0, 0.501, 1])), levels);
     for (datatype, data) in [
         ("UINT8", json!([0, 1, 2, 256])),
@@ -212,6 +214,14 @@ fn small_bodies_do_not_become_many_objects() {
         let refusal = read(body.as_bytes(), None).expect_err("too many");
         assert!(refusal.message.contains("a list of at most 16 items"), "{refusal}");
     }
+    // A parser's message repeats what it did not expect; here each byte is written as six.
+    let long = format!("{{\"inputs\":\"{}\"}}", "\u{7f}".repeat(4000));
+    assert!(read(long.as_bytes(), None).expect_err("a string").message.len() < 600);
+    let wide = format!("[{}1]", "1,".repeat(1 << 20));
+    let about = about(Input::Normalised);
+    assert_eq!(memory_for(wide.as_bytes(), None, &about), Ok(12 * ((1 << 20) + 1)));
+    assert_eq!(memory_for(wide.as_bytes(), Some(0), &about), Ok(12 + wide.len()));
+    assert!(memory_for(b"[1]\0\0\0\0", Some(usize::MAX), &about).is_ok());
     let deep = format!("{{\"parameters\":{{\"x\":{}", "[".repeat(1_000_000));
     assert_eq!(read(deep.as_bytes(), None).expect_err("deep").status, 400);
 }
@@ -249,7 +259,8 @@ proptest! {
     }
 
     #[test]
-    fn numbers_survive_json_and_binary(numbers in prop::collection::vec(prop::num::f32::NORMAL | prop::num::f32::ZERO | prop::num::f32::SUBNORMAL, 8)) {
+    fn numbers_survive_json_and_binary(numbers in prop::collection::vec(-1e6f32..=1e6, 7), tiny in prop::num::f32::SUBNORMAL) {
+        let numbers = [&numbers[..], &[tiny]].concat();
         let (body, length) = binary(32, &numbers);
         prop_assert_eq!(read(&body, Some(length)).expect("binary").images, numbers.clone());
         let doubles: Vec<f64> = numbers.iter().map(|number| f64::from(*number)).collect();

@@ -1,6 +1,7 @@
 //! What all victims share: identity, interface, meter.
 
 use super::{Answers, Interface, Scale, VictimError};
+use crate::data::Normalisation;
 use crate::nets::Input;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +23,7 @@ pub struct Front {
     classes: usize,
     names: Vec<String>,
     input: Option<Input>,
+    normalisation: Option<Normalisation>,
     scale: Scale,
     interface: Interface,
     meter: Meter,
@@ -32,8 +34,8 @@ impl Front {
     /// are.
     pub fn new(identity: String, classes: usize, scale: Scale) -> Self {
         let interface = Interface::natural(scale);
-        let (names, input, meter) = (Vec::new(), None, Meter::default());
-        Self { identity, classes, names, input, scale, interface, meter }
+        let (names, meter) = (Vec::new(), Meter::default());
+        Self { identity, classes, names, input: None, normalisation: None, scale, interface, meter }
     }
 
     /// The same front, whose classes are called `names`, in the order of its answers.
@@ -50,6 +52,11 @@ impl Front {
         Self { input: Some(input), ..self }
     }
 
+    /// The same front of a victim that answers to [`Request::exact`](super::Request::exact), normalised by `normalisation`.
+    pub fn exact(self, normalisation: Normalisation) -> Self {
+        Self { normalisation: Some(normalisation), ..self }
+    }
+
     /// The same front with another interface.
     ///
     /// # Errors
@@ -64,8 +71,9 @@ impl Front {
     /// The front of the victim `identity`, which passes on what the one behind `inner` says: the same classes for the same
     /// images, on `scale`.
     pub(crate) fn over(inner: &Self, identity: String, scale: Scale) -> Self {
-        let (names, input) = (inner.names.clone(), inner.input);
-        Self { names, input, ..Self::new(identity, inner.classes, scale) }
+        let Self { names, input, normalisation, classes, .. } = inner;
+        let (names, normalisation) = (names.clone(), normalisation.clone());
+        Self { names, input: *input, normalisation, ..Self::new(identity, *classes, scale) }
     }
 
     /// The same front of a victim whose answers come as `interface` gives them out: it changes them no further.
@@ -98,6 +106,11 @@ impl Front {
     /// The images that it takes; none if it takes any.
     pub fn input(&self) -> Option<Input> {
         self.input
+    }
+
+    /// How the numbers are normalised that it answers to; none if it takes images of 8 bits a channel only.
+    pub fn normalisation(&self) -> Option<&Normalisation> {
+        self.normalisation.as_ref()
     }
 
     /// What the numbers of its answers are.

@@ -27,6 +27,7 @@ pub use recorded::{Recorded, content_hash};
 pub use request::{Origin, Request};
 pub use scripted::Scripted;
 
+use crate::data::Normalisation;
 use crate::nets::Input;
 
 /// A classifier that answers queries.
@@ -60,6 +61,12 @@ pub trait Victim: Send + Sync {
     /// The images that it takes; none if it takes any.
     fn input(&self) -> Option<Input> {
         self.front().input()
+    }
+
+    /// How the numbers of [`Request::exact`] are normalised that it answers to; none if it takes images of 8 bits a channel
+    /// only.
+    fn normalisation(&self) -> Option<&Normalisation> {
+        self.front().normalisation()
     }
 
     /// What the numbers of its answers are.

@@ -25,7 +25,8 @@ impl OwnNetwork {
     /// normalised by `normalisation`. It serves logits.
     pub fn new(network: &Network, normalisation: Normalisation, weights: String, device: &Device) -> Self {
         let input = network.input();
-        let front = Front::new(weights, network.classes(), Scale::Logits).taking(input);
+        let front = Front::new(weights, network.classes(), Scale::Logits);
+        let front = front.taking(input).exact(normalisation.clone());
         Self { front, network: Answering::new(network, device), input, normalisation, table: None }
     }
 
@@ -69,7 +70,10 @@ impl OwnNetwork {
     fn compute(&self, request: &Request<'_>, items: &[(usize, usize)]) -> Vec<f32> {
         let Request { images, augmentation, .. } = request;
         let chunk = |chunk: &[(usize, usize)]| {
-            let pixels = |items: &[(usize, usize)]| render(images, &self.normalisation, augmentation, items);
+            let pixels = |items: &[(usize, usize)]| match request.exact {
+                Some(exact) => picked(exact, images.image_bytes(), items),
+                None => render(images, &self.normalisation, augmentation, items),
+            };
             if self.network.is_prepared() {
                 return self.network.logits(pixels(chunk));
             }
@@ -87,7 +91,8 @@ impl OwnNetwork {
     /// The logits `[items, classes]` of the request, from the table as far as it knows them.
     fn logits(&self, request: &Request<'_>) -> Vec<f32> {
         let known = self.table.as_ref().zip(request.origin);
-        let known = known.filter(|(table, from)| table.serves(from.set, &request.augmentation));
+        let known = known
+            .filter(|(table, from)| request.exact.is_none() && table.serves(from.set, &request.augmentation));
         let Some((table, origin)) = known else { return self.compute(request, &request.items) };
         let classes = self.front.classes();
         let known_as: Vec<_> =
@@ -104,6 +109,11 @@ impl OwnNetwork {
         }
         out
     }
+}
+
+/// The numbers of `items`, `length` an image.
+fn picked(exact: &[f32], length: usize, items: &[(usize, usize)]) -> Vec<f32> {
+    items.iter().flat_map(|&(image, _)| &exact[image * length..][..length]).copied().collect()
 }
 
 impl Victim for OwnNetwork {

@@ -14,6 +14,10 @@ pub struct Request<'a> {
     pub items: Vec<(usize, usize)>,
     /// Where the images come from, if that is known. It saves a victim work; answers do not depend on it.
     pub origin: Option<Origin<'a>>,
+    /// The numbers `[images, height, width, channels]`, normalised as [`Victim::normalisation`](super::Victim::normalisation)
+    /// says, of which `images` are the nearest images of 8 bits a channel. None for images that have no more than 8 bits. A
+    /// victim that has a normalisation answers to these; only items without a view can be asked for.
+    pub exact: Option<&'a [f32]>,
 }
 
 /// Where images come from.
@@ -30,12 +34,22 @@ impl<'a> Request<'a> {
     pub fn unchanged(images: &'a ImageSet) -> Self {
         let augmentation = Augmentation::none();
         let items = (0..images.len()).map(|image| (image, augmentation.identity())).collect();
-        Self { images, augmentation, items, origin: None }
+        Self { images, augmentation, items, origin: None, exact: None }
+    }
+
+    /// The images whose normalised numbers are `exact` `[images, height, width, channels]`, for a victim that has a
+    /// normalisation; `images` are the nearest images of 8 bits a channel.
+    ///
+    /// # Panics
+    /// If there are not as many numbers as pixels.
+    pub fn exactly(images: &'a ImageSet, exact: &'a [f32]) -> Self {
+        assert_eq!(exact.len(), images.len() * images.image_bytes(), "one number a pixel and channel");
+        Self { exact: Some(exact), ..Self::unchanged(images) }
     }
 
     /// Views of `images`: (image, view) pairs, views by `augmentation`.
     pub fn views(images: &'a ImageSet, augmentation: &Augmentation, items: Vec<(usize, usize)>) -> Self {
-        Self { images, augmentation: augmentation.clone(), items, origin: None }
+        Self { images, augmentation: augmentation.clone(), items, origin: None, exact: None }
     }
 
     /// The same request with the origin of its images.

@@ -50,6 +50,23 @@ fn an_answer_does_not_depend_on_the_company() {
 }
 
 #[test]
+fn exact_numbers_are_answered_as_they_are() {
+    let (images, victim) = (test_images(), own(3, "w"));
+    let normalisation = victim.normalisation().expect("a network has one");
+    let augmentation = Augmentation::none();
+    let items: Vec<_> = (0..images.len()).map(|image| (image, augmentation.identity())).collect();
+    let mut exact = crate::data::render(&images, normalisation, &augmentation, &items);
+    let of_pixels = victim.ask(&Request::unchanged(&images)).expect("fits").rows;
+    let request = |exact: &[f32]| victim.ask(&Request::exactly(&images, exact)).expect("fits").rows;
+    assert_eq!(request(&exact), of_pixels);
+    // Less than a step of 8 bits.
+    exact[0] += 0.001;
+    let nudged = request(&exact);
+    assert_ne!(nudged[..CLASSES], of_pixels[..CLASSES]);
+    assert_eq!(nudged[CLASSES..], of_pixels[CLASSES..]);
+}
+
+#[test]
 fn less_than_logits_is_served_behind_an_interface() {
     let images = test_images();
     let logits = own(3, "w").ask(&Request::unchanged(&images)).expect("fits");

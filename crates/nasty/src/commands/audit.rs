@@ -1,7 +1,7 @@
 //! `nasty audit`.
 
 use super::compare::{self, CompareArgs};
-use super::place::{PlaceArgs, named};
+use super::place::{PlaceArgs, interface, named};
 use super::record::{self, RecordArgs};
 use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
@@ -65,7 +65,7 @@ struct AuditArgs {
     /// Architecture of clones, beside those of the battery; may be given several times
     #[arg(long = "student", value_name = "NAME", value_parser = named::<Architecture>)]
     students: Vec<Architecture>,
-    /// What is revealed: logits, probabilities, top:K, rounded:DECIMALS or label [default: all that the victim has]
+    /// What is revealed: logits, probabilities, top-k:K, rounded:DECIMALS or label [default: all that the victim has]
     #[arg(long, value_name = "KIND", value_parser = interface)]
     interface: Option<Interface>,
     /// Defences in front of the victim, such as rounding:decimals=1 or flat-tail
@@ -238,19 +238,6 @@ fn typed() -> String {
         }
     });
     ["nasty".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
-}
-
-fn interface(text: &str) -> std::result::Result<Interface, String> {
-    let (kind, number) = text.split_once(':').map_or((text, None), |(kind, n)| (kind, Some(n)));
-    let number = number.map(|n| n.parse::<u32>().map_err(|e| format!("`{n}`: {e}"))).transpose()?;
-    match (kind, number) {
-        ("logits", None) => Ok(Interface::Logits),
-        ("probabilities", None) => Ok(Interface::Probabilities),
-        ("label", None) => Ok(Interface::Label),
-        ("top", Some(k)) => Ok(Interface::TopK { k: k as usize }),
-        ("rounded", Some(decimals)) => Ok(Interface::Rounded { decimals }),
-        _ => Err("expected logits, probabilities, top:K, rounded:DECIMALS or label".into()),
-    }
 }
 
 fn condition(text: &str) -> std::result::Result<Condition, String> {

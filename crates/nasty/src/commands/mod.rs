@@ -19,6 +19,8 @@ pub mod quickstart;
 pub mod record;
 pub mod report;
 pub mod rm;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod single;
 pub mod slurm;
 pub mod status;

@@ -6,6 +6,7 @@ use miette::Diagnostic;
 use nasty_teacher::data::DataRoots;
 use nasty_teacher::device::device;
 use nasty_teacher::lab::{Calibration, Store, Task, Workplace};
+use nasty_teacher::victim::Interface;
 use std::path::{Path, PathBuf};
 
 /// Where to work.
@@ -103,6 +104,20 @@ where
         Some(help) => format!("{error}\n  help: {help}"),
         None => error.to_string(),
     })
+}
+
+/// What a victim reveals, as it is typed.
+pub fn interface(text: &str) -> std::result::Result<Interface, String> {
+    let (kind, number) = text.split_once(':').map_or((text, None), |(kind, n)| (kind, Some(n)));
+    let number = number.map(|n| n.parse::<u32>().map_err(|e| format!("`{n}`: {e}"))).transpose()?;
+    match (kind, number) {
+        ("logits", None) => Ok(Interface::Logits),
+        ("probabilities", None) => Ok(Interface::Probabilities),
+        ("label", None) => Ok(Interface::Label),
+        ("top" | "top-k", Some(k)) => Ok(Interface::TopK { k: k as usize }),
+        ("rounded", Some(decimals)) => Ok(Interface::Rounded { decimals }),
+        _ => Err("expected logits, probabilities, top-k:K, rounded:DECIMALS or label".into()),
+    }
 }
 
 #[cfg(test)]

@@ -94,6 +94,9 @@ struct World {
     faults: u8,
 }
 
+/// Takes a change of a world, which gives the next one.
+type Push<'a> = dyn FnMut(&mut dyn FnMut(&mut World)) + 'a;
+
 impl At {
     /// Whether the process works on the run, as it thinks.
     fn owns(self) -> bool {
@@ -286,13 +289,7 @@ impl World {
     }
 
     /// The step of a try to claim the run.
-    fn tries(
-        &self,
-        i: usize,
-        attempt: Attempt,
-        setting: &Setting,
-        push: &mut dyn FnMut(&mut dyn FnMut(&mut Self)),
-    ) {
+    fn tries(&self, i: usize, attempt: Attempt, setting: &Setting, push: &mut Push<'_>) {
         let id = self.processes[i].id;
         let mut saw = |seen: &mut dyn FnMut(&mut Self) -> Seen| {
             push(&mut |w| {

@@ -22,6 +22,8 @@ pub enum Purpose {
     Noise = 5,
     /// What training drops; counters: step, layer.
     Dropout = 6,
+    /// Rectangles of the numbered crops; counters: the crop's number, 0.
+    Crop = 7,
 }
 
 /// A stream of random numbers, fixed by (seed, purpose, a, b).

@@ -6,7 +6,7 @@ use nasty_teacher::device::device;
 use nasty_teacher::lab::defaults::{self, Kind};
 use nasty_teacher::lab::{JobEnd, JobError, Run, RunResult, State, Store, Verdict, Workplace, apply, digest};
 use nasty_teacher::tensorboard::EventWriter;
-use nasty_teacher::training::{EpochRow, NetworkRef, Observer, Recipe, TrainError};
+use nasty_teacher::training::{EpochRow, NetworkRef, Observer, Recipe, Start, TrainError};
 use std::path::Path;
 
 /// Stops after a number of batches; counts them.
@@ -329,4 +329,124 @@ fn networks_of_the_store_are_known_by_what_they_are() {
     assert!(by_folder == by_name && by_name.is_identity(), "{by_folder:?} {by_name:?}");
     assert!(here.store.network(&by_name).join("config.json").is_file());
     assert_eq!(here.store.resolve(&normal.hash()[..5]).expect("a run").0, normal.hash());
+}
+
+/// `recipe` beginning with the weights of `network`.
+fn begun_at(recipe: Recipe, network: &str, changes: &[&str]) -> Recipe {
+    let start = Start { network: NetworkRef(network.to_owned()), freeze: None };
+    let changes: Vec<String> =
+        ["epochs=2", "batch=32"].iter().chain(changes).map(|c| (*c).to_owned()).collect();
+    apply(defaults::fine_tuning(recipe, start, 28), &changes).expect("a recipe that can run")
+}
+
+#[test]
+fn training_goes_on_from_weights_with_their_normalisation_and_frozen_stages() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let first = recipe(&here, Kind::Train, &[]);
+    finish(&here, &first);
+    let normal = here.store.run(&first.hash()).folder;
+    // The same weights under another normalisation: what the start says is kept.
+    let outside = folder.path().join("outside");
+    std::fs::create_dir(&outside).expect("writable");
+    std::fs::copy(normal.join("model.safetensors"), outside.join("model.safetensors")).expect("copied");
+    let config = std::fs::read_to_string(normal.join("config.json")).expect("there");
+    let mut config: serde_json::Value = serde_json::from_str(&config).expect("JSON");
+    (config["mean"], config["std"]) = (serde_json::json!([0.25]), serde_json::json!([0.5]));
+    std::fs::write(outside.join("config.json"), config.to_string()).expect("writable");
+    let start = here.store.resolve(outside.to_str().expect("UTF-8")).expect("adopted");
+
+    let tuned = begun_at(first.clone(), &start.0, &["start.freeze=conv2"]);
+    assert_ne!(tuned.hash(), first.hash());
+    finish(&here, &tuned);
+    let run = here.store.run(&tuned.hash());
+    let config = std::fs::read_to_string(run.folder.join("config.json")).expect("there");
+    let config: serde_json::Value = serde_json::from_str(&config).expect("JSON");
+    assert_eq!((&config["mean"], &config["std"]), (&serde_json::json!([0.25]), &serde_json::json!([0.5])));
+    let made_with = run.result().expect("readable").expect("finished").made_with.expect("of today");
+    assert!(made_with.weights.iter().any(|(name, _)| *name == start.0), "{made_with:?}");
+
+    let tensors = |folder: &Path| {
+        let (network, _) = nasty_teacher::nets::load(folder, &here.device).expect("a network");
+        network.state_dict()
+    };
+    let (before, after) = (tensors(&normal), tensors(&run.folder));
+    let changed: Vec<&str> =
+        before.iter().zip(&after).filter(|(a, b)| a != b).map(|(a, _)| a.name.as_str()).collect();
+    assert!(
+        !changed.iter().any(|name| name.starts_with("conv1.") || name.starts_with("conv2.")),
+        "{changed:?}"
+    );
+    assert!(changed.contains(&"fc2.weight") && changed.contains(&"conv3.weight"), "{changed:?}");
+
+    // Another architecture, and a stage that is not there.
+    let fails = |recipe: &Recipe| match here.carry_out(recipe, &mut StopAfter::new(NEVER)) {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("it cannot run"),
+    };
+    let other = Recipe { architecture: "cnn2".parse().expect("a name"), ..tuned.clone() };
+    assert!(fails(&other).contains("is a cnn4, the architecture is cnn2"), "{}", fails(&other));
+    let stage = begun_at(first, &start.0, &["start.freeze=layer9"]);
+    assert!(fails(&stage).contains("cnn4 has no stage `layer9`"), "{}", fails(&stage));
+}
+
+#[test]
+fn undermining_from_the_adversarys_own_weights_is_guarded_and_resumes_to_the_same_bits() {
+    let recipes = |here: &Workplace, changes: &[&str]| {
+        let normal = recipe(here, Kind::Train, &["epochs=4"]);
+        finish(here, &normal);
+        let nasty = recipe(here, Kind::Undermine(NetworkRef(normal.hash())), &[]);
+        begun_at(nasty, &normal.hash(), changes)
+    };
+    let strong = ["epochs=3", "objective.omega=0.4", "learning_rate=0.05", "objective.guard.tolerance=1"];
+    let whole = tempfile::tempdir().expect("temp");
+    let there = workplace(whole.path());
+    let nasty = recipes(&there, &strong);
+    let result = finish(&there, &nasty);
+    let run = there.store.run(&nasty.hash());
+    let distances: Vec<f64> = run
+        .rows()
+        .expect("rows")
+        .iter()
+        .map(|row| row.selection.clone().expect("held out").scaled_kl.expect("watched"))
+        .collect();
+    assert_eq!(distances.len(), 3);
+    let farthest = distances.iter().copied().fold(0.0, f64::max);
+    assert!(distances[result.epoch] == farthest && farthest > 1.0, "{distances:?}, kept {}", result.epoch);
+    let told = result.nastiness.clone().expect("a nasty teacher").scaled_kl;
+    assert!(
+        (told - farthest).abs() < 1e-3 * farthest,
+        "the verdict is on the kept weights: {told} {farthest}"
+    );
+    let expected = essence(&run);
+
+    let pieces = tempfile::tempdir().expect("temp");
+    loop {
+        let here = workplace(pieces.path());
+        let nasty = recipes(&here, &strong);
+        if let JobEnd::Done(_) = here.carry_out(&nasty, &mut StopAfter::new(2)).expect("runs") {
+            assert!(essence(&here.store.run(&nasty.hash())) == expected);
+            break;
+        }
+    }
+
+    // Nothing may be lost, and much is: every epoch is undone, and the start's weights are what is left.
+    let broken = [
+        "objective.omega=50",
+        "learning_rate=0.5",
+        "clip_norm=none",
+        "objective.guard.tolerance=0",
+        "epochs=2",
+    ];
+    let nasty = recipes(&there, &broken);
+    let result = finish(&there, &nasty);
+    let rows = there.store.run(&nasty.hash()).rows().expect("rows");
+    assert!(rows.iter().all(|row| row.selection.as_ref().is_some_and(|s| s.undone)), "{rows:?}");
+    assert!(result.start_kept);
+    let nastiness = result.nastiness.expect("a nasty teacher");
+    assert_eq!((nastiness.verdict, nastiness.scaled_kl), (Verdict::NotNasty, 0.0));
+    assert_eq!(nastiness.adversary.correct, result.test.correct);
+
+    let unguarded = Recipe { start: None, ..nasty };
+    assert!(unguarded.problem().expect("no start to fall back to").contains("objective.guard"));
 }

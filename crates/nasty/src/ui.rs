@@ -5,7 +5,7 @@ use crate::signals::Stop;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nasty_teacher::data::fetch::Progress;
 use nasty_teacher::lab::{JobError, Planned, TaskEnd, Watch};
-use nasty_teacher::training::{EpochRow, Observer};
+use nasty_teacher::training::{EpochRow, Observer, Selection};
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -99,10 +99,7 @@ impl Observer for Watcher {
     }
 
     fn epoch(&mut self, row: &EpochRow, epochs: usize) {
-        self.selection = row
-            .selection
-            .as_ref()
-            .map_or_else(String::new, |s| format!(", {} {:.1} %", s.images(), 100.0 * s.accuracy));
+        self.selection = row.selection.as_ref().map_or_else(String::new, told);
         let line = format!(
             "{}: epoch {}/{epochs}, loss {:.3}, training {:.1} %{}, {:.0} s",
             self.name,
@@ -118,6 +115,15 @@ impl Observer for Watcher {
     fn stop(&self) -> bool {
         self.stop.requested()
     }
+}
+
+/// What the images that choose the epoch say of it.
+fn told(selection: &Selection) -> String {
+    let mut text = format!(", {} {:.1} %", selection.images(), 100.0 * selection.accuracy);
+    if let Some(distance) = selection.scaled_kl {
+        text += &format!(", τ²·KL {distance:.2}");
+    }
+    text + if selection.undone { ", undone: too much accuracy lost" } else { "" }
 }
 
 /// Watches a plan: a bar for each task under way, a line for each that ended.

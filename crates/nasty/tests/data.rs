@@ -94,7 +94,12 @@ fn bad_data_sets_are_one_clear_error() {
             write(here, &format!("photos/{split}/{class}/1.png"), b"no picture");
         }
     }
-    fails(here, &train("folder:photos"), 3, &["train/a/1.png: expected a PNG or JPEG picture"]);
+    fails(
+        here,
+        &train("folder:photos"),
+        3,
+        &["train/a/1.png: expected a PNG, JPEG, WebP, BMP, TIFF or GIF picture"],
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub mod thieves;
 
 pub use images::{Images, Part, Trained};
 
-use crate::data::DataName;
+use crate::data::{DataName, Framing};
 use serde::{Deserialize, Serialize};
 
 /// A data set of which only the test images, the class names and the normalisation are used.
@@ -22,6 +22,6 @@ pub struct TestData {
     pub name: DataName,
     /// First 16 hexadecimal digits of the SHA-256 of all its images and labels, as in a training recipe.
     pub digest: String,
-    /// Side that images of a folder are resized to.
-    pub side: Option<usize>,
+    /// What the pictures of a folder become.
+    pub side: Option<Framing>,
 }

@@ -2,7 +2,7 @@
 
 use super::battery::{Battery, Effort};
 use crate::attacks::{Images, Part, TestData, Trained};
-use crate::data::{DataName, DataSet};
+use crate::data::{DataName, DataSet, Framing};
 use crate::defences::Stack;
 use crate::lab::ask::whose;
 use crate::lab::{AskOptions, JobError, Opened, Reach, Task, Workplace, fit_victim, open_victim, side_for};
@@ -115,7 +115,7 @@ impl Subject {
         let pool = match &request.pool {
             None => None,
             Some(name) => {
-                let side = matches!(name, DataName::Folder(_)).then_some(data.test.height);
+                let side = matches!(name, DataName::Folder(_)).then(|| Framing::square(data.test.height));
                 let (set, digest) = workplace.data_and_digest(name, side)?;
                 if (set.train.channels, set.train.height) != (data.test.channels, data.test.height) {
                     let shape =

@@ -173,7 +173,7 @@ mod tests {
             count in 0usize..40, batch_size in 1usize..17, start_batch in 0usize..5, seed: u64, epoch: u64,
         ) {
             let set = set(count);
-            let augmentation = Augmentation { crop_padding: 1, flip: true, rotation_degrees: 3 };
+            let augmentation = Augmentation { crop_padding: 1, flip: true, rotation_degrees: 3, resized_crop_percent: 0 };
             let wanted = Epoch { seed, epoch, batch_size, start_batch };
             let ahead: Vec<Batch> = epoch_batches(set.clone(), &levels(), &augmentation, wanted).collect();
             let order = order(seed, epoch, count);

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::cifar::{CIFAR10, CIFAR100};
 use super::error::DataError;
+use super::framing::Framing;
 use super::image_set::{DataSet, ImageSet, Normalisation};
 use super::roots::{DataRoots, first};
-use super::{class_folders, class_names, idx, tiny_imagenet};
+use super::{class_names, folder, idx, tiny_imagenet};
 
 /// A data set, by name. As text, and in serde: `quickstart`, `cifar10`, `cifar100`, `tiny-imagenet`,
 /// `fashion-mnist`, `mnist`, `folder:/path`.
@@ -29,7 +30,7 @@ pub enum DataName {
     FashionMnist,
     /// MNIST: 60,000 + 10,000 grey images, 28×28, 10 classes.
     Mnist,
-    /// A folder of images: `train/` and `test/` (or `val/`), in each one folder a class.
+    /// A folder of images: `train/` and `test/` (or `val/`), in each one folder a class, or class folders alone.
     Folder(PathBuf),
 }
 
@@ -128,12 +129,12 @@ fn edits(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// Reads a data set into memory. `side` resizes the images of a [`DataName::Folder`] to `side` × `side`.
+/// Reads a data set into memory. `side` makes squares of the pictures of a [`DataName::Folder`].
 ///
 /// # Errors
 /// [`DataError`] when the data set is not there, is damaged or incomplete, or when `side` is given for a data
 /// set whose size is fixed.
-pub fn load(name: &DataName, roots: &DataRoots, side: Option<usize>) -> Result<DataSet, DataError> {
+pub fn load(name: &DataName, roots: &DataRoots, side: Option<Framing>) -> Result<DataSet, DataError> {
     if side.is_some() && !matches!(name, DataName::Folder(_)) {
         return Err(DataError::Impossible {
             what: format!("data.side was given for {name}, whose images have a fixed size"),
@@ -153,7 +154,7 @@ pub fn load(name: &DataName, roots: &DataRoots, side: Option<usize>) -> Result<D
             (strings(&class_names::MNIST), idx::load(&folder)?)
         }
         DataName::TinyImagenet => tiny_imagenet::load(roots)?,
-        DataName::Folder(path) => class_folders::load(path, side)?,
+        DataName::Folder(path) => folder::load(path, side)?,
     };
     let normalisation = name.published_normalisation().unwrap_or_else(|| Normalisation::of(&train));
     Ok(DataSet { name: name.to_string(), classes, train, test, normalisation })
@@ -233,7 +234,10 @@ mod tests {
         assert_eq!((data.train.height, data.train.width, data.train.channels), (28, 28, 1));
         assert_eq!(data.train.labels[..6], [9, 0, 0, 3, 0, 2]);
         assert!(
-            load(&DataName::Quickstart, &roots, Some(32)).unwrap_err().to_string().contains("fixed size")
+            load(&DataName::Quickstart, &roots, Some(Framing::square(32)))
+                .unwrap_err()
+                .to_string()
+                .contains("fixed size")
         );
     }
 }

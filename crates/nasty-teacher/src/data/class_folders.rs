@@ -3,70 +3,161 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::batches::held_out;
 use super::error::DataError;
+use super::framing::Framing;
 use super::image_set::ImageSet;
-use super::pictures::{Picture, Side, decode, dimensions};
+use super::pictures::{FORMATS, Picture, Shape, decode, dimensions, is_picture};
 
 /// The most pictures that a folder may hold.
 const MOST: usize = 10_000_000;
+/// How deep the pictures of a class may lie in folders of their own.
+const DEEPEST: usize = 8;
+/// Names of the folder with the training pictures, in any case.
+pub(super) const TRAIN: [&str; 2] = ["train", "training"];
+/// Names of the folder with the test pictures, in any case; the first that is there is taken.
+pub(super) const TEST: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
+/// What file managers and archivers leave behind, in any case; and whatever begins with a dot.
+const LITTER: [&str; 8] = [
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "@eadir",
+    "__macosx",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+];
+/// Decides which pictures become the test set where the folder has none.
+pub(super) const SPLIT_SEED: u64 = 0;
 
 /// A split: its classes in ascending order, and for each its pictures in ascending order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ClassFolders {
     pub(super) path: PathBuf,
     pub(super) classes: Vec<String>,
     pub(super) pictures: Vec<Picture>,
+    /// Files that are no pictures by their names.
+    pub(super) others: Vec<PathBuf>,
 }
 
-/// Training and test set of `folder`: `train/` and `test/`, or `train/` and `val/` where there is no `test/`.
+/// Class names, training and test set of `folder`: `train/` and `test/` (or `val/`, …); where there is no test set, a fifth
+/// of the pictures becomes one.
 ///
-/// With `side`, all pictures are resized; without, they must all be squares of one size.
+/// By the `framing`, all pictures become squares; without, they must all be squares of one size.
 pub(super) fn load(
     folder: &Path,
-    side: Option<usize>,
+    framing: Option<Framing>,
 ) -> Result<(Vec<String>, (ImageSet, ImageSet)), DataError> {
-    let part = |names: &[&str]| {
-        let places: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
-        places.iter().find(|place| place.is_dir()).cloned().ok_or_else(|| DataError::Missing {
-            what: format!("the folder {}", names.join(" or ")),
-            looked: places,
-            help: "a folder: data set has train/ and test/ (or val/), in each one folder a class".into(),
-        })
+    let (train, test) = splits(folder)?;
+    tell_others(folder, &[&train.others[..], test.as_ref().map_or(&[], |test| &test.others)].concat());
+    if let Some(test) = &test {
+        agree(&train, test)?;
+    }
+    let classes = train.classes;
+    let (train, test) = match test {
+        Some(test) => (train.pictures, test.pictures),
+        None => set_apart(train.pictures, folder),
     };
-    let train = read(&part(&["train"])?, Inside::Pictures)?;
-    let test = read(&part(&["test", "val"])?, Inside::Pictures)?;
-    agree(&train, &test)?;
-    let side = match side {
-        Some(0) => {
-            return Err(DataError::Impossible {
-                what: "images of side 0".into(),
-                help: "give a side, such as data.side=64".into(),
-            });
-        }
-        Some(side) => Side::Resized(side),
-        None => side_of(&train.pictures[0].path)?,
-    };
-    Ok((train.classes, (decode(&train.pictures, side)?, decode(&test.pictures, side)?)))
+    Ok((classes, decode_both(&train, &test, framing)?))
 }
 
-/// The side of all pictures where none is given: that of the first.
-fn side_of(first: &Path) -> Result<Side, DataError> {
-    let (width, height) = dimensions(first)?;
+/// The pictures of both splits as images; of the training pictures more than their squares is kept, for random crops.
+pub(super) fn decode_both(
+    train: &[Picture],
+    test: &[Picture],
+    framing: Option<Framing>,
+) -> Result<(ImageSet, ImageSet), DataError> {
+    let (of_train, of_test) = match framing {
+        Some(framing) => {
+            framing.check()?;
+            (Shape::FramedAndWhole(framing), Shape::Framed(framing))
+        }
+        None => {
+            let shape = shape_of(&train[0])?;
+            (shape, shape)
+        }
+    };
+    Ok((decode(train, of_train)?, decode(test, of_test)?))
+}
+
+/// The splits that `folder` has: training pictures, and test pictures if there are any.
+fn splits(folder: &Path) -> Result<(ClassFolders, Option<ClassFolders>), DataError> {
+    let missing = |names: &[&str]| {
+        DataError::Missing {
+        what: format!("the folder {}", names.join(" or ")),
+        looked: names.iter().map(|name| folder.join(name)).collect(),
+        help: "a folder: data set has train/ and test/ (or val/), in each one folder a class; or one folder a class, of which \
+               a test set is made"
+            .into(),
+    }
+    };
+    let test = subfolder(folder, &TEST);
+    match subfolder(folder, &TRAIN) {
+        Some(train) => {
+            let test = test.map(|test| read(&test, Inside::Pictures)).transpose()?;
+            Ok((read(&train, Inside::Pictures)?, test))
+        }
+        // The class folders themselves.
+        None if test.is_none() && folder.is_dir() => Ok((read(folder, Inside::Pictures)?, None)),
+        None => Err(missing(&TRAIN[..1])),
+    }
+}
+
+/// The folder inside `folder` that has one of these names, in any case; the first name counts first.
+pub(super) fn subfolder(folder: &Path, names_of_it: &[&str]) -> Option<PathBuf> {
+    let present = names(folder).unwrap_or_default();
+    let find = |name: &&str| present.iter().find(|found| found.eq_ignore_ascii_case(name));
+    names_of_it.iter().filter_map(find).map(|name| folder.join(name)).find(|path| path.is_dir())
+}
+
+/// A fifth of each class as the test set, which is told; the others as the training set.
+pub(super) fn set_apart(pictures: Vec<Picture>, place: &Path) -> (Vec<Picture>, Vec<Picture>) {
+    let labels: Vec<u16> = pictures.iter().map(|picture| picture.class).collect();
+    let (train, test) = held_out(&labels, labels.len().div_ceil(5), SPLIT_SEED);
+    tracing::warn!(
+        "{} has no test set: {} of its {} pictures, a fifth of each class, drawn with seed {SPLIT_SEED}, are the test set",
+        place.display(),
+        test.len(),
+        labels.len()
+    );
+    let of = |indices: &[usize]| indices.iter().map(|&i| pictures[i].clone()).collect();
+    (of(&train), of(&test))
+}
+
+/// Tells once which files are no pictures.
+fn tell_others(folder: &Path, others: &[PathBuf]) {
+    let Some(first) = others.first() else { return };
+    let named = |path: &PathBuf| path.strip_prefix(folder).unwrap_or(path).display().to_string();
+    let names: Vec<String> = others.iter().take(3).map(named).collect();
+    let more = if others.len() > 3 { ", …" } else { "" };
+    tracing::warn!(
+        "{}: {} passed over that {} not end like pictures ({FORMATS}): {}{more}",
+        folder.display(),
+        if others.len() == 1 { "a file was".to_owned() } else { format!("{} files were", others.len()) },
+        if others.len() == 1 { "does" } else { "do" },
+        if others.len() == 1 { named(first) } else { names.join(", ") },
+    );
+}
+
+/// The shape of all pictures where no framing is given: that of the first.
+fn shape_of(first: &Picture) -> Result<Shape, DataError> {
+    let (width, height) = dimensions(&first.encoded)?;
     if width == height {
-        return Ok(Side::Exactly(width));
+        return Ok(Shape::Exactly(width));
     }
     Err(DataError::Malformed {
-        path: first.display().to_string(),
+        path: first.encoded.name(),
         expected: "a square picture".into(),
         found: format!("{width}×{height}"),
-        help: "data.side=N resizes all pictures to N×N".into(),
+        help: "data.side=N makes squares of N×N of all pictures".into(),
     })
 }
 
 /// What is in the folder of a class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Inside {
-    /// Pictures and nothing else.
+    /// Pictures, in folders of their own too.
     Pictures,
     /// `images/` with the pictures, or the pictures themselves; and other files (Tiny-ImageNet's).
     MaybeImages,
@@ -74,15 +165,17 @@ pub(super) enum Inside {
 
 /// Lists the class folders in `path` and the pictures in them.
 pub(super) fn read(path: &Path, inside: Inside) -> Result<ClassFolders, DataError> {
-    let mut found = ClassFolders { path: path.into(), classes: Vec::new(), pictures: Vec::new() };
+    let mut found =
+        ClassFolders { path: path.into(), classes: Vec::new(), pictures: Vec::new(), others: Vec::new() };
     for name in names(path)? {
         let folder = path.join(&name);
-        // Where Tiny-ImageNet's validation images were moved into class folders, an empty `images` may be left.
-        if inside == Inside::MaybeImages && (!folder.is_dir() || name == "images") {
+        if !folder.is_dir() {
+            found.others.push(folder);
             continue;
         }
-        if !folder.is_dir() {
-            return Err(unexpected(&folder, "a folder for each class", "a file"));
+        // Where Tiny-ImageNet's validation images were moved into class folders, an empty `images` may be left.
+        if inside == Inside::MaybeImages && name == "images" {
+            continue;
         }
         let name = name.into_string().map_err(|_| unexpected(&folder, "a name in UTF-8", "another"))?;
         // A label is 16 bits.
@@ -90,7 +183,13 @@ pub(super) fn read(path: &Path, inside: Inside) -> Result<ClassFolders, DataErro
             .map_err(|_| unexpected(path, &format!("at most {} classes", u16::MAX), "more"))?;
         found.classes.push(name);
         let before = found.pictures.len();
-        pictures(&folder, inside, class, &mut found.pictures)?;
+        match inside {
+            Inside::Pictures => found.collect(&folder, class, DEEPEST)?,
+            Inside::MaybeImages => {
+                let images = folder.join("images");
+                found.collect(if images.is_dir() { &images } else { &folder }, class, 0)?;
+            }
+        }
         if found.pictures.len() == before {
             return Err(unexpected(&folder, "pictures of the class", "none"));
         }
@@ -108,24 +207,23 @@ pub(super) fn read(path: &Path, inside: Inside) -> Result<ClassFolders, DataErro
     Ok(found)
 }
 
-/// Appends the pictures in the folder of one class.
-fn pictures(folder: &Path, inside: Inside, class: u16, found: &mut Vec<Picture>) -> Result<(), DataError> {
-    let images = folder.join("images");
-    let folder = if inside == Inside::MaybeImages && images.is_dir() { &images } else { folder };
-    for name in names(folder)? {
-        let path = folder.join(name);
-        if is_picture(&path) {
-            found.push(Picture { path, class });
-        } else if inside == Inside::Pictures {
-            return Err(unexpected(&path, "a picture named .png, .jpg or .jpeg", "something else"));
+impl ClassFolders {
+    /// Appends the pictures in `folder`, and in its folders down to a depth.
+    fn collect(&mut self, folder: &Path, class: u16, depth: usize) -> Result<(), DataError> {
+        for name in names(folder)? {
+            let path = folder.join(name);
+            if path.is_dir() {
+                if depth > 0 {
+                    self.collect(&path, class, depth - 1)?;
+                }
+            } else if is_picture(&path) {
+                self.pictures.push(Picture::file(path, class));
+            } else {
+                self.others.push(path);
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
-
-pub(super) fn is_picture(path: &Path) -> bool {
-    let ending = path.extension().unwrap_or_default();
-    ["png", "jpg", "jpeg"].iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
 /// Names in a folder in ascending order, without those that file managers leave behind.
@@ -133,7 +231,10 @@ pub(super) fn names(folder: &Path) -> Result<Vec<OsString>, DataError> {
     let entries = std::fs::read_dir(folder).map_err(DataError::io(folder))?;
     let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
     let mut names = names.collect::<Result<Vec<_>, _>>().map_err(DataError::io(folder))?;
-    names.retain(|name| !name.as_encoded_bytes().starts_with(b".") && name != "Thumbs.db");
+    names.retain(|name| {
+        !name.as_encoded_bytes().starts_with(b".")
+            && !LITTER.iter().any(|litter| name.eq_ignore_ascii_case(litter))
+    });
     names.sort_unstable();
     Ok(names)
 }
@@ -154,7 +255,7 @@ fn unexpected(path: &Path, expected: &str, found: &str) -> DataError {
         path: path.display().to_string(),
         expected: expected.into(),
         found: found.into(),
-        help: "each split is a folder with one folder a class, which holds its PNG and JPEG pictures".into(),
+        help: "each split is a folder with one folder a class, which holds its pictures".into(),
     }
 }
 
@@ -182,7 +283,10 @@ mod tests {
                 place.picture(name, 8, 8, 40 * i as u8);
             }
             place.write("train/.DS_Store", b"left by a file manager");
-            place.write("train/a/Thumbs.db", b"left by another");
+            for litter in ["train/a/Thumbs.db", "train/Desktop.ini", "val/@eaDir/x.png", "__MACOSX/a/._1.png"]
+            {
+                place.write(litter, b"left by another");
+            }
             place
         }
 
@@ -201,7 +305,7 @@ mod tests {
         }
 
         fn says(&self, side: Option<usize>, parts: &[&str]) {
-            let error = load(self.0.path(), side).unwrap_err();
+            let error = load(self.0.path(), side.map(Framing::square)).unwrap_err();
             let text = format!(
                 "{error} {}",
                 miette::Diagnostic::help(&error).map(|h| h.to_string()).unwrap_or_default()
@@ -222,7 +326,7 @@ mod tests {
         assert_eq!(test.labels, [0, 1]);
         let first: Vec<u8> = (0..4).map(|i| train.image(i)[0]).collect();
         assert_eq!(first, [80, 120, 40, 0], "x, y, 10, 2");
-        let (_, (resized, _)) = load(place.0.path(), Some(5)).unwrap();
+        let (_, (resized, _)) = load(place.0.path(), Some(Framing::square(5))).unwrap();
         assert_eq!((resized.height, resized.width, resized.len()), (5, 5, 4));
         // A test/ is the test set even where there is a val/.
         place.picture("test/a/1.png", 8, 8, 1);
@@ -236,7 +340,7 @@ mod tests {
         place.says(Some(0), &["side 0"]);
         place.picture("train/b/z.png", 9, 8, 0);
         place.says(None, &["train/b/z.png: expected a picture of 8×8, found 9×8", "data.side=N"]);
-        assert!(load(place.0.path(), Some(8)).is_ok());
+        assert!(load(place.0.path(), Some(Framing::square(8))).is_ok());
         place.picture("train/a/0.png", 9, 8, 0);
         place.says(None, &["train/a/0.png: expected a square picture, found 9×8", "data.side"]);
 
@@ -247,21 +351,59 @@ mod tests {
         place.picture("val/0/1.png", 8, 8, 0);
         place.says(None, &["train: expected a folder for each class", "none for `0`"]);
         let place = Place::whole();
-        place.write("train/a/notes.txt", b"");
-        place.says(None, &["train/a/notes.txt: expected a picture named .png, .jpg or .jpeg"]);
-        let place = Place::whole();
-        place.write("train/notes.txt", b"");
-        place.says(None, &["train/notes.txt: expected a folder for each class, found a file"]);
-        let place = Place::whole();
         std::fs::create_dir(place.path("train/empty")).unwrap();
         place.says(None, &["train/empty: expected pictures of the class, found none"]);
         let place = Place::whole();
         place.write("val/b/2.png", b"no picture");
-        place.says(None, &["val/b/2.png: expected a PNG or JPEG picture"]);
+        place.says(None, &["val/b/2.png: expected a PNG, JPEG, WebP, BMP, TIFF or GIF picture"]);
         let place = Place::whole();
-        std::fs::remove_dir_all(place.path("val")).unwrap();
-        place.says(None, &["test or val was not found", "train/ and test/"]);
         std::fs::remove_dir_all(place.path("train")).unwrap();
+        place.says(None, &["the folder train was not found", "train/ and test/"]);
+        std::fs::remove_dir_all(place.0.path()).unwrap();
         place.says(None, &["the folder train was not found"]);
+        let place = Place::whole();
+        for split in ["train", "val"] {
+            std::fs::remove_dir_all(place.path(&format!("{split}/b"))).unwrap();
+        }
+        place.says(None, &["a folder for each of two or more classes, found 1"]);
+    }
+
+    #[test]
+    fn other_files_are_counted_and_pictures_lie_at_any_depth() {
+        let place = Place::whole();
+        for other in ["train/notes.txt", "train/a/labels.csv", "val/b/x.mp4"] {
+            place.write(other, b"");
+        }
+        place.picture("train/a/2024/05/z.bmp", 8, 8, 7);
+        let (train, test) = splits(place.0.path()).unwrap();
+        let others = |of: &ClassFolders| of.others.len();
+        assert_eq!((others(&train), others(&test.unwrap())), (2, 1));
+        assert_eq!(train.classes, ["a", "b"]);
+        assert_eq!(load(place.0.path(), None).unwrap().1.0.labels, [0, 0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn splits_have_many_names_and_are_made_where_there_are_none() {
+        for name in ["test", "Valid", "validation", "VAL"] {
+            let place = Place::whole();
+            std::fs::rename(place.path("val"), place.path("moved")).unwrap();
+            std::fs::rename(place.path("moved"), place.path(name)).unwrap();
+            assert_eq!(load(place.0.path(), None).unwrap().1.1.len(), 2, "{name}");
+        }
+        // Class folders alone.
+        let place = Place(tempfile::tempdir().unwrap());
+        for i in 0..20 {
+            place.picture(&format!("{}/{i:02}.png", if i < 10 { "cat" } else { "dog" }), 12, 8, 10 * i);
+        }
+        let split = || load(place.0.path(), Some(Framing::square(8))).unwrap();
+        let (classes, (train, test)) = split();
+        assert_eq!(classes, ["cat", "dog"]);
+        assert_eq!((train.class_counts(2), test.class_counts(2)), (vec![8, 8], vec![2, 2]));
+        let shades: std::collections::BTreeSet<u8> =
+            train.images().chain(test.images()).map(|i| i[0]).collect();
+        assert_eq!(shades.len(), 20, "each picture is in one of both");
+        assert_eq!(split().1, (train.clone(), test.clone()), "always the same");
+        assert!(train.has_photos() && !test.has_photos());
+        assert_eq!(train.photo(0).map(|photo| (photo.height, photo.width)), Some((8, 12)));
     }
 }

@@ -3,8 +3,11 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::arrays::ArraySplit;
+use super::budget;
 use super::error::DataError;
 use super::files::{damaged, maybe_gzip, open_maybe_gzip, read_exactly};
+use super::folder::{files_named, is_training};
 use super::image_set::ImageSet;
 
 /// Rows and columns of every image of the two sets.
@@ -30,6 +33,97 @@ pub(super) fn load(folder: &Path) -> Result<(ImageSet, ImageSet), DataError> {
         Ok(image_set(pixels, labels))
     };
     Ok((split(FILES[0], FILES[1], 60_000)?, split(FILES[2], FILES[3], 10_000)?))
+}
+
+/// Image and label files of the user's own: of the training set, and of the test set if there is one.
+pub(super) struct OwnFiles {
+    train: [PathBuf; 2],
+    test: Option<[PathBuf; 2]>,
+}
+
+/// The IDX files in `folder` or its `raw/`: images `…images-idx3-ubyte` or `….idx3-ubyte`, labels of the same name with
+/// `labels` and `idx1`, gzipped or not. None if there are no images.
+pub(super) fn own_files(folder: &Path) -> Result<Option<OwnFiles>, DataError> {
+    let is_images = |name: &str| name.trim_end_matches(".gz").ends_with("idx3-ubyte");
+    let mut images = Vec::new();
+    for place in [folder.to_owned(), folder.join("raw")].iter().filter(|place| place.is_dir()) {
+        images.extend(files_named(place, is_images)?);
+    }
+    if images.is_empty() {
+        return Ok(None);
+    }
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let of = |training: bool| {
+        let of_split = |path: &&PathBuf| is_training(&name(path)).unwrap_or(true) == training;
+        let mut files = images.iter().filter(of_split);
+        match (files.next(), files.next()) {
+            (first, None) => Ok(first),
+            (Some(first), Some(second)) => Err(DataError::malformed(
+                folder.display().to_string(),
+                "one file of images for each split",
+                format!("{} and {}", name(first), name(second)),
+            )),
+            (None, Some(_)) => unreachable!("the first comes first"),
+        }
+    };
+    let with_labels = |images: &PathBuf| {
+        let labels = name(images).trim_end_matches(".gz").replace("images", "labels").replace("idx3", "idx1");
+        let place = images.parent().unwrap_or(folder);
+        let looked = vec![place.join(&labels), place.join(format!("{labels}.gz"))];
+        match looked.iter().find(|path| path.is_file()) {
+            Some(found) => Ok([images.clone(), found.clone()]),
+            None => Err(DataError::Missing {
+                what: format!("the labels of {}", images.display()),
+                looked,
+                help:
+                    "labels have the name of their images, with `labels` for `images` and `idx1` for `idx3`"
+                        .into(),
+            }),
+        }
+    };
+    let Some(train) = of(true)? else {
+        let expected = "training images (train-images-idx3-ubyte)";
+        return Err(DataError::malformed(folder.display().to_string(), expected, "test images only"));
+    };
+    Ok(Some(OwnFiles { train: with_labels(train)?, test: of(false)?.map(with_labels).transpose()? }))
+}
+
+/// Splits of any number of grey images of any size, with labels from 0 to 255.
+pub(super) fn load_own(files: &OwnFiles) -> Result<(ArraySplit, Option<ArraySplit>), DataError> {
+    let split = |[images, labels]: &[PathBuf; 2]| {
+        let name = |path: &Path| path.display().to_string();
+        let (sizes, pixels) = read_any(&name(images), open_maybe_gzip(images)?, 3)?;
+        let (counted, numbers) = read_any(&name(labels), open_maybe_gzip(labels)?, 1)?;
+        if counted[0] != sizes[0] {
+            let (expected, found) = (format!("{} labels", sizes[0]), counted[0].to_string());
+            return Err(DataError::malformed(name(labels), expected, found));
+        }
+        Ok(ArraySplit {
+            height: sizes[1],
+            width: sizes[2],
+            channels: 1,
+            pixels,
+            labels: numbers.into_iter().map(u16::from).collect(),
+            classes: None,
+        })
+    };
+    Ok((split(&files.train)?, files.test.as_ref().map(split).transpose()?))
+}
+
+/// Sizes and bytes of an IDX file of unsigned bytes with so many dimensions.
+fn read_any(
+    label: &str,
+    mut reader: impl Read,
+    dimensions: usize,
+) -> Result<(Vec<usize>, Vec<u8>), DataError> {
+    let sizes = read_header(label, &mut reader, dimensions)?;
+    let total = sizes.iter().try_fold(1u128, |product, size| product.checked_mul(*size as u128));
+    let sizes_fit = sizes.iter().skip(1).all(|size| (1..=4096).contains(size));
+    let Some(total) = total.filter(|_| sizes_fit) else {
+        return Err(DataError::malformed(label, "images of 1 to 4096 pixels a side", format!("{sizes:?}")));
+    };
+    let total = budget::check(sizes[0], total)?;
+    Ok((sizes, read_exactly(label, reader, total as u64)?))
 }
 
 /// A split of `count` images from two gzipped files in memory.
@@ -87,12 +181,21 @@ fn read_labels(label: &str, reader: impl Read, count: usize) -> Result<Vec<u16>,
 
 /// The bytes after the header of an IDX file of unsigned bytes, which must have exactly the given sizes.
 fn read_body(label: &str, mut reader: impl Read, sizes: &[usize]) -> Result<Vec<u8>, DataError> {
+    let found = read_header(label, &mut reader, sizes.len())?;
+    if found != sizes {
+        return Err(DataError::malformed(label, format!("sizes {sizes:?}"), format!("{found:?}")));
+    }
+    read_exactly(label, reader, sizes.iter().product::<usize>() as u64)
+}
+
+/// The sizes in the header of an IDX file of unsigned bytes with so many dimensions.
+fn read_header(label: &str, reader: &mut impl Read, dimensions: usize) -> Result<Vec<usize>, DataError> {
     let mut word = || -> Result<u32, DataError> {
         let mut word = [0; 4];
         reader.read_exact(&mut word).map_err(|error| damaged(label, error))?;
         Ok(u32::from_be_bytes(word))
     };
-    let magic = 0x800 | sizes.len() as u32; // unsigned bytes, number of dimensions
+    let magic = 0x800 | dimensions as u32; // unsigned bytes, number of dimensions
     let found = word()?;
     if found != magic {
         return Err(DataError::malformed(
@@ -101,11 +204,7 @@ fn read_body(label: &str, mut reader: impl Read, sizes: &[usize]) -> Result<Vec<
             format!("magic number {found:#06x}"),
         ));
     }
-    let found = sizes.iter().map(|_| word()).collect::<Result<Vec<u32>, _>>()?;
-    if !found.iter().zip(sizes).all(|(&found, &size)| found as usize == size) {
-        return Err(DataError::malformed(label, format!("sizes {sizes:?}"), format!("{found:?}")));
-    }
-    read_exactly(label, reader, sizes.iter().product::<usize>() as u64)
+    (0..dimensions).map(|_| Ok(word()? as usize)).collect()
 }
 
 #[cfg(test)]
@@ -159,5 +258,37 @@ mod tests {
         says(&zipped[..zipped.len() - 6], &labels, "a damaged one");
         let bomb = gzip(&idx(0x803, &[2, 28, 28], &vec![0; 50_000_000]));
         says(&bomb, &labels, "found more");
+    }
+
+    #[test]
+    fn files_of_ones_own_have_any_size_and_name() {
+        use super::super::folder::load as load_folder;
+        use crate::data::Framing;
+
+        let images =
+            |count: u32| idx(0x803, &[count, 3, 5], &(0..15 * count).map(|i| i as u8).collect::<Vec<_>>());
+        let labels = |of: &[u8]| idx(0x801, &[of.len() as u32], of);
+        let place = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(place.path().join(name), bytes).unwrap();
+        let framing = Some(Framing::square(3));
+        let load = |framing| load_folder(place.path(), framing).map_err(|error| error.to_string());
+        write("emnist-letters-train-images-idx3-ubyte", &images(6));
+        assert!(load(framing).unwrap_err().contains("the labels of"));
+        write("emnist-letters-train-labels-idx1-ubyte.gz", &gzip(&labels(&[0, 1, 11, 0, 1, 11])));
+        let (classes, (train, test)) = load(framing).unwrap();
+        assert_eq!((classes.len(), train.len(), test.len()), (12, 4, 2), "a split is made");
+        write("emnist-letters-test-images.idx3-ubyte", &images(2));
+        write("emnist-letters-test-labels.idx1-ubyte", &labels(&[11, 0]));
+        let (_, (train, test)) = load(framing).unwrap();
+        assert_eq!((train.labels, test.labels.clone()), (vec![0, 1, 11, 0, 1, 11], vec![11, 0]));
+        assert_eq!((test.height, test.width, test.channels), (3, 3, 1));
+        assert_eq!(test.image(0), [1, 2, 3, 6, 7, 8, 11, 12, 13], "the central square");
+        assert!(load(None).unwrap_err().contains("expected square images, found 5×3"));
+        write("emnist-letters-test-labels.idx1-ubyte", &labels(&[11]));
+        assert!(load(framing).unwrap_err().contains("expected 2 labels, found 1"));
+        write("emnist-letters-test-images.idx3-ubyte", &idx(0x803, &[u32::MAX, 4096, 4096], &[]));
+        assert!(load(framing).unwrap_err().contains("do not fit into memory"));
+        write("other-test-images-idx3-ubyte", &images(2));
+        assert!(load(framing).unwrap_err().contains("one file of images for each split"));
     }
 }

@@ -18,8 +18,21 @@ pub struct ImageSet {
     pixels: Arc<Vec<u8>>,
     /// Where each image stands in `pixels`; none if all are there in order.
     places: Option<Arc<[u32]>>,
+    /// The whole pictures that the images are the centres of, where they are kept, in the order of `pixels`.
+    photos: Option<Arc<[Option<Photo>]>>,
     /// `[count]`, the class of each image.
     pub labels: Vec<u16>,
+}
+
+/// A whole picture, resized with its proportions kept; random crops of training images are taken from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Photo {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// `[height, width, channels]`, row-major.
+    pub pixels: Vec<u8>,
 }
 
 impl ImageSet {
@@ -29,7 +42,34 @@ impl ImageSet {
     /// If there are not as many pixels as the labels say.
     pub fn new(height: usize, width: usize, channels: usize, pixels: Vec<u8>, labels: Vec<u16>) -> Self {
         assert_eq!(pixels.len(), labels.len() * height * width * channels, "one image for each label");
-        Self { height, width, channels, pixels: Arc::new(pixels), places: None, labels }
+        Self { height, width, channels, pixels: Arc::new(pixels), places: None, photos: None, labels }
+    }
+
+    /// The same images with the whole pictures that they are the centres of; none where an image is its whole picture.
+    ///
+    /// # Panics
+    /// If there is not one entry for each image of a set that is no part of another, or one is larger than it says.
+    pub fn with_photos(self, photos: Vec<Option<Photo>>) -> Self {
+        assert!(self.places.is_none() && photos.len() == self.len(), "one entry for each image");
+        let whole = |photo: &Photo| photo.pixels.len() == photo.height * photo.width * self.channels;
+        assert!(photos.iter().flatten().all(whole), "pixels of the size that the photo says");
+        Self { photos: Some(photos.into()), ..self }
+    }
+
+    /// The whole picture that image `i` is the centre of, where it is kept.
+    pub fn photo(&self, i: usize) -> Option<&Photo> {
+        self.photos.as_ref()?[self.place(i)].as_ref()
+    }
+
+    /// Whether whole pictures are kept beside the images.
+    pub fn has_photos(&self) -> bool {
+        self.photos.is_some()
+    }
+
+    /// Where image `i` stands among all pixels.
+    fn place(&self, i: usize) -> usize {
+        assert!(i < self.len(), "image {i} of {}", self.len());
+        self.places.as_ref().map_or(i, |places| places[i] as usize)
     }
 
     /// The number of images.
@@ -49,9 +89,7 @@ impl ImageSet {
 
     /// Pixels `[height, width, channels]` of image `i`. Panics when `i` is not below [`ImageSet::len`].
     pub fn image(&self, i: usize) -> &[u8] {
-        let bytes = self.image_bytes();
-        assert!(i < self.len(), "image {i} of {}", self.len());
-        let place = self.places.as_ref().map_or(i, |places| places[i] as usize);
+        let (bytes, place) = (self.image_bytes(), self.place(i));
         &self.pixels[place * bytes..(place + 1) * bytes]
     }
 
@@ -71,16 +109,22 @@ impl ImageSet {
         };
         let places = indices.iter().map(|&i| place(i)).collect();
         let labels = indices.iter().map(|&i| self.labels[i]).collect();
-        ImageSet { pixels: self.pixels.clone(), places: Some(places), labels, ..*self }
+        let (pixels, photos) = (self.pixels.clone(), self.photos.clone());
+        ImageSet { pixels, places: Some(places), photos, labels, ..*self }
     }
 
-    /// SHA-256 (hex) of shape, pixels and labels: equal digests mean the same images in the same order.
+    /// SHA-256 (hex) of shape, pixels (whole pictures too, where they are kept) and labels: equal digests mean the same
+    /// images in the same order.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
         for size in [self.len(), self.height, self.width, self.channels] {
             hash.update((size as u64).to_le_bytes());
         }
         self.images().for_each(|image| hash.update(image));
+        for photo in (0..self.len()).filter_map(|i| self.photo(i)) {
+            hash.update((photo.width as u64).to_le_bytes());
+            hash.update(&photo.pixels);
+        }
         for label in &self.labels {
             hash.update(label.to_le_bytes());
         }
@@ -103,7 +147,11 @@ impl ImageSet {
 impl PartialEq for ImageSet {
     fn eq(&self, other: &Self) -> bool {
         let shape = |set: &Self| (set.height, set.width, set.channels);
-        shape(self) == shape(other) && self.labels == other.labels && self.images().eq(other.images())
+        let photos = |set: &Self| (0..set.len()).map(|i| set.photo(i).cloned()).collect::<Vec<_>>();
+        shape(self) == shape(other)
+            && self.labels == other.labels
+            && self.images().eq(other.images())
+            && photos(self) == photos(other)
     }
 }
 
@@ -210,6 +258,18 @@ mod tests {
         }
         assert_ne!(odd, copied(&[9, 1, 3, 3]));
         assert!(std::panic::catch_unwind(|| inner.image(2).len()).is_err(), "past its end");
+    }
+
+    #[test]
+    fn photos_follow_their_images_and_count_for_the_digest() {
+        let photo = |value| Photo { height: 1, width: 3, pixels: vec![value; 9] };
+        let set = tiny().with_photos(vec![Some(photo(1)), None]);
+        assert_ne!(set.digest(), tiny().digest());
+        let swapped = set.subset(&[1, 0]);
+        assert_eq!((swapped.photo(0), swapped.photo(1)), (None, Some(&photo(1))));
+        assert_ne!(set, tiny());
+        assert_ne!(set.digest(), tiny().with_photos(vec![Some(photo(2)), None]).digest());
+        assert!(tiny().photo(0).is_none() && !tiny().has_photos() && set.has_photos());
     }
 
     #[test]

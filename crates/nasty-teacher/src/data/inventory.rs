@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::catalog::{DataName, load, places};
 use super::error::DataError;
+use super::framing::Framing;
 use super::idx;
 use super::image_set::{DataSet, ImageSet};
 use super::roots::DataRoots;
@@ -98,7 +99,7 @@ pub struct Checked {
 ///
 /// # Errors
 /// Those of [`load`]; [`DataError::Malformed`] when the images are not the published ones.
-pub fn check(name: &DataName, roots: &DataRoots, side: Option<usize>) -> Result<Checked, DataError> {
+pub fn check(name: &DataName, roots: &DataRoots, side: Option<Framing>) -> Result<Checked, DataError> {
     let data = load(name, roots, side)?;
     let place = places(name, roots).into_iter().find(|place| place.exists());
     let digests = [data.train.digest(), data.test.digest()];

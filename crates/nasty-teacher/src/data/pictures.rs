@@ -1,16 +1,19 @@
-//! Decodes PNG and JPEG files into one [`ImageSet`].
+//! Decodes picture files into one [`ImageSet`].
 
 use std::fs::File;
-use std::io::Cursor;
+use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use image::imageops::{FilterType, resize};
-use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageFormat, ImageReader, Limits, RgbImage};
 use rayon::prelude::*;
 
+use super::budget;
 use super::error::DataError;
 use super::files::read_bounded;
-use super::image_set::ImageSet;
+use super::framing::{Framing, centred};
+use super::image_set::{ImageSet, Photo};
+use super::resample::{Area, Pixels, resized};
 
 /// The longest picture file.
 const FILE_LIMIT: u64 = 64 << 20;
@@ -18,96 +21,219 @@ const FILE_LIMIT: u64 = 64 << 20;
 const SIDE_LIMIT: u32 = 16_384;
 /// What one picture may need while it is decoded, in bytes.
 const DECODING_LIMIT: u64 = 1 << 30;
-/// What all pictures of a split may need together, in bytes.
-const TOTAL_LIMIT: usize = 64 << 30;
+/// The formats that are read, in words.
+pub(super) const FORMATS: &str = "PNG, JPEG, WebP, BMP, TIFF or GIF";
+/// Their usual endings, in any case.
+const ENDINGS: [&str; 10] = ["png", "jpg", "jpeg", "jpe", "jfif", "webp", "bmp", "tif", "tiff", "gif"];
 
-/// A picture's file and its class.
+/// A picture and its class.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Picture {
-    pub(super) path: PathBuf,
+    pub(super) encoded: Encoded,
     pub(super) class: u16,
 }
 
-/// The side of the square images that pictures become.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Side {
-    /// Pictures of another size are errors.
-    Exactly(usize),
-    /// Pictures of another size are resized, without regard to their proportions.
-    Resized(usize),
+/// A picture as a file, or as the bytes of one.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Encoded {
+    File(PathBuf),
+    Bytes {
+        /// For messages.
+        name: String,
+        bytes: Vec<u8>,
+    },
 }
 
-impl Side {
-    fn pixels(self) -> usize {
+impl Encoded {
+    /// What it is called in messages.
+    pub(super) fn name(&self) -> String {
         match self {
-            Self::Exactly(side) | Self::Resized(side) => side,
+            Self::File(path) => path.display().to_string(),
+            Self::Bytes { name, .. } => name.clone(),
+        }
+    }
+}
+
+impl Picture {
+    pub(super) fn file(path: PathBuf, class: u16) -> Self {
+        Self { encoded: Encoded::File(path), class }
+    }
+}
+
+/// Whether the file's name is that of a picture.
+pub(super) fn is_picture(path: &Path) -> bool {
+    let ending = path.extension().unwrap_or_default();
+    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// What pictures become.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Shape {
+    /// Squares of this side, which they must be already.
+    Exactly(usize),
+    /// Squares by a framing.
+    Framed(Framing),
+    /// Squares by a framing, and beside them the whole resized pictures, which random crops are taken from.
+    FramedAndWhole(Framing),
+}
+
+impl Shape {
+    fn side(self) -> usize {
+        match self {
+            Self::Exactly(side) => side,
+            Self::Framed(framing) | Self::FramedAndWhole(framing) => framing.side(),
+        }
+    }
+
+    /// Bytes of an image that a picture of `width` × `height` becomes, beside its square.
+    fn beside(self, (width, height): (usize, usize)) -> usize {
+        match self {
+            Self::FramedAndWhole(framing) => {
+                let (width, height) = framing.resized(width, height);
+                if width == height && width == framing.side() { 0 } else { 3 * width * height }
+            }
+            _ => 0,
         }
     }
 }
 
 /// Decodes `pictures`, in their order, into RGB images (grey ones get three equal channels).
 ///
-/// Memory: 3 · side² bytes a picture, and what decoding one picture a thread takes.
-pub(super) fn decode(pictures: &[Picture], side: Side) -> Result<ImageSet, DataError> {
-    let length = side.pixels();
-    let bytes = length * length * 3;
-    let total = bytes.checked_mul(pictures.len()).filter(|&total| (1..=TOTAL_LIMIT).contains(&total));
-    let too_much = || DataError::Impossible {
-        what: format!("{} images of {length}×{length} do not fit into memory", pictures.len()),
-        help: "resize them: give a smaller side, such as data.side=64".into(),
-    };
-    let total = total.ok_or_else(too_much)?;
+/// Memory: 3 · side² bytes a picture, the whole resized pictures where they are wanted, and what decoding one picture
+/// a thread takes; the first two are checked against the [budget](budget::budget) before anything is decoded.
+pub(super) fn decode(pictures: &[Picture], shape: Shape) -> Result<ImageSet, DataError> {
+    let side = shape.side();
+    let bytes = side * side * 3;
+    let squares = bytes as u128 * pictures.len() as u128;
+    budget::check(pictures.len(), squares)?;
+    if matches!(shape, Shape::FramedAndWhole(_)) {
+        let beside = pictures.par_iter().map(|picture| {
+            // A picture that cannot be read is reported below, the first one first.
+            let size = dimensions(&picture.encoded).unwrap_or((1, 1));
+            shape.beside(size) as u128
+        });
+        budget::check(pictures.len(), squares + beside.sum::<u128>())?;
+    }
     let mut pixels = Vec::new();
-    pixels.try_reserve_exact(total).map_err(|_| too_much())?;
-    pixels.resize(total, 0);
+    let refused = |_| budget::too_much(pictures.len(), squares, budget::budget());
+    pixels.try_reserve_exact(squares as usize).map_err(refused)?;
+    pixels.resize(squares as usize, 0);
+    let photos: Vec<OnceLock<Photo>> = pictures.iter().map(|_| OnceLock::new()).collect();
     // The first error by position, not by time, so that the message is the same every time.
     let failed = pixels
         .par_chunks_exact_mut(bytes)
         .zip(pictures)
-        .map(|(out, picture)| decode_one(&picture.path, side, out))
+        .zip(&photos)
+        .map(|((out, picture), photo)| {
+            let (square, whole) = decode_one(&picture.encoded, shape)?;
+            out.copy_from_slice(square.as_flattened());
+            if let Some(whole) = whole {
+                let _ = photo.set(whole);
+            }
+            Ok(())
+        })
         .find_map_first(Result::err);
-    match failed {
-        Some(error) => Err(error),
-        None => {
-            let labels = pictures.iter().map(|picture| picture.class).collect();
-            Ok(ImageSet::new(length, length, 3, pixels, labels))
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let labels = pictures.iter().map(|picture| picture.class).collect();
+    let set = ImageSet::new(side, side, 3, pixels, labels);
+    let photos: Vec<Option<Photo>> = photos.into_iter().map(OnceLock::into_inner).collect();
+    Ok(if photos.iter().any(Option::is_some) { set.with_photos(photos) } else { set })
+}
+
+/// Width and height of a picture, from its header.
+pub(super) fn dimensions(picture: &Encoded) -> Result<(usize, usize), DataError> {
+    let size = |reader: ImageReader<_>, name: &str| {
+        let (width, height) = reader.into_dimensions().map_err(|error| broken(name, &error))?;
+        Ok((width as usize, height as usize))
+    };
+    match picture {
+        Encoded::File(path) => {
+            let name = path.display().to_string();
+            let file: Box<dyn Source> =
+                Box::new(BufReader::new(File::open(path).map_err(DataError::io(path))?));
+            size(reader(&name, file)?, &name)
+        }
+        Encoded::Bytes { name, bytes } => {
+            let bytes: Box<dyn Source> = Box::new(Cursor::new(bytes));
+            size(reader(name, bytes)?, name)
         }
     }
 }
 
-/// Width and height of the picture at `path`, from its header.
-pub(super) fn dimensions(path: &Path) -> Result<(usize, usize), DataError> {
-    let file = std::io::BufReader::new(File::open(path).map_err(DataError::io(path))?);
-    let reader = reader(path, file)?;
-    let (width, height) = reader.into_dimensions().map_err(|error| broken(path, &error))?;
-    Ok((width as usize, height as usize))
-}
+/// What pictures are read from.
+trait Source: BufRead + Seek {}
+impl<T: BufRead + Seek> Source for T {}
 
-fn decode_one(path: &Path, side: Side, out: &mut [u8]) -> Result<(), DataError> {
-    let bytes = read_bounded(path, FILE_LIMIT)?;
-    let reader = reader(path, Cursor::new(&bytes))?;
-    // The decoder paints what is missing of a cut JPEG grey.
-    if reader.format() == Some(ImageFormat::Jpeg) && !ends(&bytes) {
-        return Err(DataError::malformed(path.display().to_string(), "a whole JPEG", "one cut short"));
-    }
-    let picture = reader.decode().map_err(|error| broken(path, &error))?;
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let rgb = match side {
-        Side::Exactly(side) | Side::Resized(side) if (width, height) == (side, side) => picture.into_rgb8(),
-        Side::Exactly(side) => {
-            let (expected, found) = (format!("a picture of {side}×{side}"), format!("{width}×{height}"));
+type Rgb = [u8; 3];
+
+/// The square that a picture becomes, and the whole resized picture where it is wanted and another one.
+fn decode_one(picture: &Encoded, shape: Shape) -> Result<(Vec<Rgb>, Option<Photo>), DataError> {
+    let (name, rgb) = match picture {
+        Encoded::File(path) => {
+            let name = path.display().to_string();
+            let rgb = rgb(&name, &read_bounded(path, FILE_LIMIT)?)?;
+            (name, rgb)
+        }
+        Encoded::Bytes { name, bytes } => (name.clone(), rgb(name, bytes)?),
+    };
+    let (width, height) = (rgb.width() as usize, rgb.height() as usize);
+    let pixels = |rgb: RgbImage| rgb.into_raw().as_chunks().0.to_vec();
+    let framing = match shape {
+        Shape::Exactly(side) if (width, height) == (side, side) => return Ok((pixels(rgb), None)),
+        Shape::Exactly(side) => {
             return Err(DataError::Malformed {
-                path: path.display().to_string(),
-                expected,
-                found,
-                help: "all pictures must have the size of the first; in a folder: data set, data.side=N resizes them"
+                path: name,
+                expected: format!("a picture of {side}×{side}"),
+                found: format!("{width}×{height}"),
+                help: "all pictures must have the size of the first; in a folder: data set, data.side=N makes squares \
+                       of N×N of them"
                     .into(),
             });
         }
-        Side::Resized(side) => resized(picture, side as u32),
+        Shape::Framed(framing) | Shape::FramedAndWhole(framing) => framing,
     };
-    out.copy_from_slice(rgb.as_raw());
-    Ok(())
+    let side = framing.side();
+    let (to_width, to_height) = framing.resized(width, height);
+    // A strip of paper is no picture: resized, it would be larger than memory.
+    if to_width.max(to_height) > SIDE_LIMIT as usize {
+        let found = format!("{width}×{height}");
+        return Err(DataError::malformed(name, "a picture that is not so narrow", found));
+    }
+    let whole = if (to_width, to_height) == (width, height) {
+        pixels(rgb)
+    } else {
+        let picture = Pixels { width, pixels: rgb.as_raw().as_chunks().0 };
+        resized(picture, Area { top: 0, left: 0, height, width }, to_height, to_width)
+    };
+    if (to_width, to_height) == (side, side) {
+        return Ok((whole, None));
+    }
+    let (top, left) = (centred(to_height, side), centred(to_width, side));
+    let rows = whole.chunks_exact(to_width).skip(top).take(side);
+    let square = rows.flat_map(|row| row[left..left + side].iter().copied()).collect();
+    let wanted = matches!(shape, Shape::FramedAndWhole(_));
+    Ok((
+        square,
+        wanted.then_some(Photo { height: to_height, width: to_width, pixels: whole.into_flattened() }),
+    ))
+}
+
+/// The pixels of a picture file called `name`.
+fn rgb(name: &str, bytes: &[u8]) -> Result<RgbImage, DataError> {
+    let reader = reader(name, Cursor::new(bytes))?;
+    // The decoder paints what is missing of a cut JPEG grey.
+    if reader.format() == Some(ImageFormat::Jpeg) && !ends(bytes) {
+        return Err(DataError::malformed(name, "a whole JPEG", "one cut short"));
+    }
+    let picture = reader.decode().map_err(|error| broken(name, &error))?;
+    Ok(to_rgb(picture))
+}
+
+/// RGB pixels. Of 16-bit samples the upper 8 bits are kept; transparency is dropped, as torchvision does.
+fn to_rgb(picture: DynamicImage) -> RgbImage {
+    picture.into_rgb8()
 }
 
 /// Whether a JPEG's end marker follows its last scan (an embedded thumbnail before it has one too).
@@ -116,19 +242,20 @@ fn ends(jpeg: &[u8]) -> bool {
     last([0xff, 0xd9]) > last([0xff, 0xda])
 }
 
-/// Bilinear, averaging over all the pixels that one pixel of a smaller image covers, as torchvision and Pillow do.
-fn resized(picture: DynamicImage, side: u32) -> image::RgbImage {
-    resize(&picture.into_rgb8(), side, side, FilterType::Triangle)
-}
-
-fn reader<R: std::io::BufRead + std::io::Seek>(path: &Path, source: R) -> Result<ImageReader<R>, DataError> {
-    let mut reader = ImageReader::new(source).with_guessed_format().map_err(DataError::io(path))?;
-    if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
-        return Err(DataError::malformed(
-            path.display().to_string(),
-            "a PNG or JPEG picture",
-            "something else",
-        ));
+fn reader<R: BufRead + Seek>(name: &str, source: R) -> Result<ImageReader<R>, DataError> {
+    let mut reader = ImageReader::new(source)
+        .with_guessed_format()
+        .map_err(|source| DataError::Io { path: name.to_owned(), source })?;
+    let known = [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+        ImageFormat::Tiff,
+        ImageFormat::Gif,
+    ];
+    if !reader.format().is_some_and(|format| known.contains(&format)) {
+        return Err(DataError::malformed(name, format!("a {FORMATS} picture"), "something else"));
     }
     let mut limits = Limits::default();
     limits.max_image_width = Some(SIDE_LIMIT);
@@ -138,111 +265,9 @@ fn reader<R: std::io::BufRead + std::io::Seek>(path: &Path, source: R) -> Result
     Ok(reader)
 }
 
-fn broken(path: &Path, error: &image::ImageError) -> DataError {
-    DataError::malformed(path.display().to_string(), "an intact picture", format!("a broken one ({error})"))
+fn broken(name: &str, error: &image::ImageError) -> DataError {
+    DataError::malformed(name, "an intact picture", format!("a broken one ({error})"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn save(folder: &Path, name: &str, image: impl Into<DynamicImage>) -> Picture {
-        let path = folder.join(name);
-        image.into().save(&path).unwrap();
-        Picture { path, class: 0 }
-    }
-
-    /// A picture with a pattern that JPEG can keep.
-    fn ramp(side: u32) -> image::RgbImage {
-        image::RgbImage::from_fn(side, side, |x, y| image::Rgb([(x * 3) as u8, (y * 3) as u8, 99]))
-    }
-
-    #[test]
-    fn png_jpeg_grey_16_bit_and_alpha_become_rgb() {
-        let folder = tempfile::tempdir().unwrap();
-        let here = folder.path();
-        let grey = image::GrayImage::from_fn(8, 8, |x, _| image::Luma([x as u8 * 20]));
-        let pictures = [
-            save(here, "rgb.png", ramp(8)),
-            save(here, "grey.png", grey.clone()),
-            save(here, "grey.jpg", image::GrayImage::from_pixel(8, 8, image::Luma([77]))),
-            save(here, "deep.png", DynamicImage::from(grey.clone()).into_luma16()),
-            save(here, "alpha.png", DynamicImage::from(ramp(8)).into_rgba8()),
-        ];
-        let set = decode(&pictures, Side::Exactly(8)).unwrap();
-        assert_eq!((set.len(), set.height, set.width, set.channels), (5, 8, 8, 3));
-        assert_eq!(set.image(0), ramp(8).as_raw());
-        let tripled: Vec<u8> = grey.as_raw().iter().flat_map(|&v| [v; 3]).collect();
-        assert_eq!(set.image(1), tripled);
-        assert_eq!(set.image(2), [77; 192]);
-        assert_eq!(set.image(3), tripled);
-        assert_eq!(set.image(4), ramp(8).as_raw());
-    }
-
-    #[test]
-    fn resizing_averages() {
-        let folder = tempfile::tempdir().unwrap();
-        let stripes =
-            image::RgbImage::from_fn(64, 32, |x, _| image::Rgb([if x % 2 == 0 { 0 } else { 200 }; 3]));
-        let picture = save(folder.path(), "stripes.png", stripes);
-        assert_eq!(dimensions(&picture.path).unwrap(), (64, 32));
-        let set = decode(&[picture], Side::Resized(4)).unwrap();
-        assert_eq!((set.len(), set.image(0).len()), (1, 48));
-        assert!(set.image(0).iter().all(|&v| (90..=110).contains(&v)), "{:?}", set.image(0));
-    }
-
-    #[test]
-    fn a_broken_picture_is_named_and_the_first_one_first() {
-        let folder = tempfile::tempdir().unwrap();
-        let here = folder.path();
-        let (png, jpeg) = (save(here, "whole.png", ramp(64)), save(here, "whole.jpg", ramp(64)));
-        let cut = |from: &Picture, name: &str, keep: f64| {
-            let bytes = std::fs::read(&from.path).unwrap();
-            let picture = Picture { path: here.join(name), class: 0 };
-            std::fs::write(&picture.path, &bytes[..(bytes.len() as f64 * keep) as usize]).unwrap();
-            picture
-        };
-        let error = |pictures: &[Picture]| {
-            decode(pictures, Side::Exactly(64)).err().map_or(String::new(), |e| e.to_string())
-        };
-        for keep in [0.1, 0.5, 0.9, 0.999] {
-            assert!(
-                error(&[png.clone(), cut(&jpeg, "cut.jpg", keep)]).contains("cut.jpg: expected"),
-                "{keep}"
-            );
-            // The last bytes of a PNG are no part of its picture.
-            let keep = keep * 0.9;
-            assert!(
-                error(&[png.clone(), cut(&png, "cut.png", keep)]).contains("cut.png: expected"),
-                "{keep}"
-            );
-        }
-        let text = Picture { path: here.join("text.png"), class: 0 };
-        std::fs::write(&text.path, "hello").unwrap();
-        assert!(error(&[text]).contains("text.png: expected a PNG or JPEG picture"));
-        let other = save(here, "other.png", ramp(63));
-        assert!(error(&[png.clone(), other]).contains("other.png: expected a picture of 64×64, found 63×63"));
-        let absent = |name: &str| Picture { path: here.join(name), class: 0 };
-        let many: Vec<Picture> = (0..200)
-            .map(|i| if i < 100 { png.clone() } else { absent(&format!("absent-{i}.png")) })
-            .collect();
-        for _ in 0..5 {
-            assert!(error(&many).contains("absent-100.png"));
-        }
-    }
-
-    #[test]
-    fn sizes_are_bounded_before_anything_is_allocated() {
-        let folder = tempfile::tempdir().unwrap();
-        let picture = save(folder.path(), "a.png", ramp(8));
-        let many = vec![picture.clone(); 1000];
-        let error = decode(&many, Side::Resized(20_000)).unwrap_err().to_string();
-        assert!(error.contains("do not fit into memory"), "{error}");
-        // A header that claims a picture of 60,000×60,000.
-        let mut bytes = std::fs::read(&picture.path).unwrap();
-        bytes[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
-        std::fs::write(&picture.path, bytes).unwrap();
-        let error = decode(&[picture], Side::Resized(8)).unwrap_err().to_string();
-        assert!(error.contains("a.png: expected an intact picture"), "{error}");
-    }
-}
+mod tests;

@@ -2,7 +2,9 @@
 
 use rayon::prelude::*;
 
+use super::crops::crop;
 use super::image_set::{ImageSet, Normalisation};
+use super::resample::{Pixels, resized};
 use super::rotation::Rotation;
 use super::views::{Augmentation, View};
 
@@ -34,10 +36,28 @@ fn render_channels<const C: usize>(
     });
     let mut pixels = vec![0.0; items.len() * set.image_bytes()];
     pixels.par_chunks_exact_mut(set.image_bytes()).zip(items).for_each(|(out, &(image, view))| {
-        let (source, out) = (set.image(image).as_chunks().0, out.as_chunks_mut().0);
-        draw(source, set.height, set.width, augmentation.view(view), &tables, out);
+        let (view, out) = (augmentation.view(view), out.as_chunks_mut().0);
+        let cut;
+        let source = match view.crop {
+            0 => set.image(image).as_chunks().0,
+            number => {
+                cut = cropped(set, image, number, augmentation.resized_crop_percent);
+                &cut
+            }
+        };
+        draw(source, set.height, set.width, view, &tables, out);
     });
     pixels
+}
+
+/// Crop `number` of an image, of the image's size: taken from its photo where that is kept.
+fn cropped<const C: usize>(set: &ImageSet, image: usize, number: usize, percent: usize) -> Vec<[u8; C]> {
+    let (height, width, pixels) = match set.photo(image) {
+        Some(photo) => (photo.height, photo.width, photo.pixels.as_slice()),
+        None => (set.height, set.width, set.image(image)),
+    };
+    let area = crop(number, percent as f64 / 100.0, height, width);
+    resized(Pixels { width, pixels: pixels.as_chunks().0 }, area, set.height, set.width)
 }
 
 /// Draws one view of `source` `[height × width]` into `out`, of the same shape.
@@ -90,6 +110,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::data::image_set::Photo;
     use crate::data::views::Augmentation;
 
     /// Images whose pixels differ from each other as far as a byte allows.
@@ -133,7 +154,7 @@ mod tests {
             picks in proptest::collection::vec((0usize..3, any::<u64>()), 1..5),
         ) {
             let set = patterned(3, height, width, if grey { 1 } else { 3 });
-            let augmentation = Augmentation { crop_padding, flip, rotation_degrees };
+            let augmentation = Augmentation { crop_padding, flip, rotation_degrees, resized_crop_percent: 0 };
             let items: Vec<_> =
                 picks.iter().map(|&(image, draw)| (image, augmentation.draw(draw, 0, 0))).collect();
             let normalisation = levels(set.channels);
@@ -157,9 +178,28 @@ mod tests {
     }
 
     #[test]
+    fn crops_come_from_the_photo_and_are_flipped_afterwards() {
+        // The photo's left half is dark, its right half bright; the image shows another grey.
+        let pixels: Vec<u8> = (0..40 * 80).map(|i| if i % 80 < 40 { 10 } else { 200 }).collect();
+        let photo = Photo { height: 40, width: 80, pixels };
+        let set = ImageSet::new(20, 20, 1, vec![100; 400], vec![0]).with_photos(vec![Some(photo)]);
+        let levels = Normalisation { mean: vec![0.0], std: vec![1.0 / 255.0] };
+        let augmentation = Augmentation::photos();
+        let shown = |view| render(&set, &levels, &augmentation, &[(0, view)]);
+        assert!(shown(0).iter().all(|&v| (v - 100.0).abs() < 1e-3), "view 0 is the image");
+        for crop in 1..200 {
+            let (plain, flipped) = (shown(2 * crop), shown(2 * crop + 1));
+            assert!(plain.iter().all(|v| (9.9..200.1).contains(v)));
+            assert!(plain.chunks(20).all(|row| row.is_sorted()), "bright is right: {crop}");
+            let mirrored: Vec<f32> = plain.chunks(20).flat_map(|row| row.iter().rev().copied()).collect();
+            assert_eq!(flipped, mirrored);
+        }
+    }
+
+    #[test]
     fn padding_is_black_before_normalisation() {
         let set = ImageSet::new(1, 2, 1, vec![255, 255], vec![0]);
-        let augmentation = Augmentation { crop_padding: 1, flip: false, rotation_degrees: 0 };
+        let augmentation = Augmentation { crop_padding: 1, ..Augmentation::none() };
         let left = (0..augmentation.count()).find(|&v| augmentation.view(v).shift == (0, -1)).unwrap();
         let shown =
             render(&set, &Normalisation { mean: vec![0.5], std: vec![0.5] }, &augmentation, &[(0, left)]);

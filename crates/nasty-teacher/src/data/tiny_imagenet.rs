@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::class_folders::{ClassFolders, Inside, agree, is_picture, names, read};
+use super::class_folders::{ClassFolders, Inside, agree, names, read};
 use super::error::DataError;
 use super::files::read_bounded;
 use super::image_set::ImageSet;
-use super::pictures::{Picture, Side, decode};
+use super::pictures::{Picture, Shape, decode, is_picture};
 use super::roots::{DataRoots, first};
 
 /// Rows and columns of every image.
@@ -51,8 +51,11 @@ pub(super) fn load(roots: &DataRoots) -> Result<(Vec<String>, (ImageSet, ImageSe
         });
     }
     let validation = validation(&folder, &train)?;
-    let side = Side::Exactly(SIDE);
-    Ok((class_names(&folder, &train.classes)?, (decode(&train.pictures, side)?, decode(&validation, side)?)))
+    let shape = Shape::Exactly(SIDE);
+    Ok((
+        class_names(&folder, &train.classes)?,
+        (decode(&train.pictures, shape)?, decode(&validation, shape)?),
+    ))
 }
 
 /// The classes in `wnids.txt`, in ascending order.
@@ -107,7 +110,7 @@ fn validation(folder: &Path, train: &ClassFolders) -> Result<Vec<Picture>, DataE
             return Err(wrong(format!("the unknown class {class:?}")));
         };
         // `read` made sure that the classes fit into 16 bits.
-        pictures.push(Picture { path: images.join(name), class: number as u16 });
+        pictures.push(Picture::file(images.join(name), number as u16));
     }
     let present = names(&images)?.iter().filter(|name| is_picture(Path::new(name))).count();
     if pictures.len() != present {

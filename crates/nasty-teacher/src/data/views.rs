@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::crops::CROPS;
 use super::error::DataError;
 use crate::random::{Purpose, Stream};
 
@@ -19,11 +20,21 @@ pub struct Augmentation {
     pub flip: bool,
     /// Rotations by whole degrees from minus to plus this; 0: none.
     pub rotation_degrees: usize,
+    /// Crops of at least this percentage of the picture's area, resized to the image's size, as torchvision's
+    /// `RandomResizedCrop` (8 there); 0: none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resized_crop_percent: usize,
 }
 
-/// One way to look at an image. Applied in this order: rotation, shift, flip.
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// One way to look at an image. Applied in this order: crop, rotation, shift, flip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
+    /// The number of the crop that takes the place of the image; 0 for the image itself.
+    pub crop: usize,
     /// (down, right): pixel (y, x) of the view is pixel (y + down, x + right) of the image; black outside.
     pub shift: (isize, isize),
     /// Mirrored left to right.
@@ -35,23 +46,29 @@ pub struct View {
 impl Augmentation {
     /// Images as they are.
     pub fn none() -> Self {
-        Self { crop_padding: 0, flip: false, rotation_degrees: 0 }
+        Self { crop_padding: 0, flip: false, rotation_degrees: 0, resized_crop_percent: 0 }
     }
 
     /// As published for CIFAR-10 and CIFAR-100: crop with padding 4, flip.
     pub fn cifar() -> Self {
-        Self { crop_padding: 4, flip: true, rotation_degrees: 0 }
+        Self { crop_padding: 4, flip: true, ..Self::none() }
     }
 
     /// As published for Tiny-ImageNet: rotation within ±20°, flip. (There continuous, here by whole degrees.)
     pub fn tiny() -> Self {
-        Self { crop_padding: 0, flip: true, rotation_degrees: 20 }
+        Self { flip: true, rotation_degrees: 20, ..Self::none() }
+    }
+
+    /// As usual for photos: crops of at least 8 % of the area, flip.
+    pub fn photos() -> Self {
+        Self { flip: true, resized_crop_percent: 8, ..Self::none() }
     }
 
     /// Checks that the views of an image of this size make sense and can be numbered.
     ///
     /// # Errors
-    /// [`DataError::Impossible`] when the padding is not smaller than the image or the rotation exceeds 180°.
+    /// [`DataError::Impossible`] when the padding is not smaller than the image, the rotation exceeds 180°, the crop
+    /// 100 %, or there are more views than can be numbered.
     pub fn check(&self, height: usize, width: usize) -> Result<(), DataError> {
         if self.crop_padding > 0 && self.crop_padding >= height.min(width).min(256) {
             return Err(DataError::Impossible {
@@ -63,6 +80,19 @@ impl Augmentation {
             return Err(DataError::Impossible {
                 what: format!("rotations by up to {} degrees", self.rotation_degrees),
                 help: "rotation_degrees is at most 180".into(),
+            });
+        }
+        if self.resized_crop_percent > 100 {
+            return Err(DataError::Impossible {
+                what: format!("crops of at least {} % of the area", self.resized_crop_percent),
+                help: "resized_crop_percent is at most 100; 8 is usual, 0 takes no such crops".into(),
+            });
+        }
+        if u32::try_from(self.count()).is_err() {
+            return Err(DataError::Impossible {
+                what: format!("{} different views of an image", self.count()),
+                help: "at most 2³² can be numbered: take fewer of resized_crop_percent, crop_padding and rotation_degrees"
+                    .into(),
             });
         }
         Ok(())
@@ -80,9 +110,13 @@ impl Augmentation {
         2 * self.rotation_degrees + 1
     }
 
+    fn crops(&self) -> usize {
+        if self.resized_crop_percent == 0 { 1 } else { CROPS }
+    }
+
     /// The number of different views.
     pub fn count(&self) -> usize {
-        self.offsets() * self.offsets() * self.flips() * self.rotations()
+        self.offsets() * self.offsets() * self.flips() * self.rotations() * self.crops()
     }
 
     /// View number `index`. Panics when `index` is not below [`Augmentation::count`].
@@ -90,9 +124,11 @@ impl Augmentation {
         assert!(index < self.count(), "view {index} of {}", self.count());
         let (rest, flip) = (index / self.flips(), index % self.flips());
         let (rest, right) = (rest / self.offsets(), rest % self.offsets());
-        let (rotation, down) = (rest / self.offsets(), rest % self.offsets());
+        let (rest, down) = (rest / self.offsets(), rest % self.offsets());
+        let (crop, rotation) = (rest / self.rotations(), rest % self.rotations());
         let centred = |offset: usize, reach: usize| offset as isize - reach as isize;
         View {
+            crop,
             shift: (centred(down, self.crop_padding), centred(right, self.crop_padding)),
             flip: flip == 1,
             rotation: centred(rotation, self.rotation_degrees),
@@ -129,7 +165,7 @@ mod tests {
 
     fn augmentations() -> impl Strategy<Value = Augmentation> {
         (0usize..6, any::<bool>(), 0usize..31).prop_map(|(crop_padding, flip, rotation_degrees)| {
-            Augmentation { crop_padding, flip, rotation_degrees }
+            Augmentation { crop_padding, flip, rotation_degrees, resized_crop_percent: 0 }
         })
     }
 
@@ -147,7 +183,7 @@ mod tests {
                 prop_assert!(seen.insert((view.shift, view.flip, view.rotation)));
             }
             let identity = augmentation.view(augmentation.identity());
-            prop_assert_eq!(identity, View { shift: (0, 0), flip: false, rotation: 0 });
+            prop_assert_eq!(identity, View { crop: 0, shift: (0, 0), flip: false, rotation: 0 });
         }
 
         #[test]
@@ -163,11 +199,24 @@ mod tests {
         assert_eq!(Augmentation::none().count(), 1);
         assert_eq!(Augmentation::cifar().count(), 9 * 9 * 2);
         assert_eq!(Augmentation::tiny().count(), 41 * 2);
+        assert_eq!(Augmentation::photos().count(), CROPS * 2);
+    }
+
+    #[test]
+    fn crops_are_numbered_beside_the_other_changes() {
+        let augmentation = Augmentation { crop_padding: 1, resized_crop_percent: 8, ..Augmentation::tiny() };
+        let views =
+            [0, 1, augmentation.count() / CROPS, augmentation.count() - 1].map(|i| augmentation.view(i));
+        assert_eq!(views.map(|view| view.crop), [0, 0, 1, CROPS - 1]);
+        assert_eq!(augmentation.view(augmentation.identity()).crop, 0);
+        let json = serde_json::to_string(&Augmentation::cifar()).unwrap();
+        assert!(!json.contains("resized"), "recipes without such crops stay as they were: {json}");
+        assert_eq!(serde_json::from_str::<Augmentation>(&json).unwrap(), Augmentation::cifar());
     }
 
     #[test]
     fn draws_are_uniform_and_vary_with_epoch_image_and_seed() {
-        let augmentation = Augmentation { crop_padding: 1, flip: true, rotation_degrees: 0 };
+        let augmentation = Augmentation { crop_padding: 1, flip: true, ..Augmentation::none() };
         let mut counts = vec![0u32; augmentation.count()];
         for image in 0..18_000 {
             counts[augmentation.draw(5, 2, image)] += 1;
@@ -194,5 +243,10 @@ mod tests {
         assert!(wide.check(32, 32).unwrap_err().to_string().contains("crop padding of 32"));
         let spun = Augmentation { rotation_degrees: 181, ..Augmentation::none() };
         assert!(spun.check(32, 32).is_err());
+        let cut = Augmentation { resized_crop_percent: 101, ..Augmentation::none() };
+        assert!(cut.check(32, 32).unwrap_err().to_string().contains("at least 101 %"));
+        let many = Augmentation { crop_padding: 200, ..Augmentation::photos() };
+        assert!(many.check(224, 224).unwrap_err().to_string().contains("different views"));
+        assert!(Augmentation::photos().check(224, 224).is_ok());
     }
 }

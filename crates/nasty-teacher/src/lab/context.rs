@@ -8,7 +8,7 @@ use super::result::Machine;
 use super::run::Run;
 use super::weights::fit;
 use super::workplace::Workplace;
-use crate::data::{DataName, DataSet};
+use crate::data::{DataName, DataSet, Framing};
 use crate::nets::Loaded;
 use crate::numerics::Provenance;
 use crate::training::{EpochRow, NetworkRef, Observer, RunContext};
@@ -69,7 +69,12 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// [`JobError`] if it cannot be read or is another one.
-    pub fn data(&self, name: &DataName, side: Option<usize>, digest: &str) -> Result<Arc<DataSet>, JobError> {
+    pub fn data(
+        &self,
+        name: &DataName,
+        side: Option<Framing>,
+        digest: &str,
+    ) -> Result<Arc<DataSet>, JobError> {
         let (set, found) = self.workplace.data_and_digest(name, side)?;
         if found == digest {
             return Ok(set);
@@ -83,17 +88,26 @@ impl<'a> Context<'a> {
     /// # Errors
     /// [`JobError`] if it is not there or does not fit.
     pub fn network(&mut self, reference: &NetworkRef, data: &DataSet) -> Result<Loaded, JobError> {
-        let Loaded { network, config, digest } = self.workplace.known_network(reference)?;
+        let Loaded { network, config, digest } = self.known_network(reference)?;
         let fitted = fit(network, config, data, &self.workplace.device)
             .map_err(|e| self.refuse(format!("its network {}: {e}", reference.0)))?;
         if let Some(note) = &fitted.note {
             tracing::warn!("{}: {note}", reference.0);
         }
-        if self.made_with.weights.iter().all(|(known, _)| *known != reference.0) {
-            self.made_with.weights.push((reference.0.clone(), digest.clone()));
-        }
         let digest = fitted.known_as(&digest);
         Ok(Loaded { network: fitted.network, config: fitted.config, digest })
+    }
+
+    /// A network as it is. The result says which weights it had.
+    ///
+    /// # Errors
+    /// [`JobError`] if it is not there.
+    pub(super) fn known_network(&mut self, reference: &NetworkRef) -> Result<Loaded, JobError> {
+        let loaded = self.workplace.known_network(reference)?;
+        if self.made_with.weights.iter().all(|(known, _)| *known != reference.0) {
+            self.made_with.weights.push((reference.0.clone(), loaded.digest.clone()));
+        }
+        Ok(loaded)
     }
 
     /// Does `work` in a context that keeps its state and records its course, once all networks are there.

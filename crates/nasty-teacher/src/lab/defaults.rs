@@ -3,8 +3,8 @@
 use crate::data::{Augmentation, DataName, DataSet};
 use crate::nets::{Architecture, Precision};
 use crate::training::{
-    CrossEntropy, DataRecipe, Distillation, HardLabel, Keep, NetworkRef, Objective, Optimiser, Parity,
-    RECIPE_FORMAT, Recipe, Schedule, SelfUndermining,
+    CrossEntropy, DataRecipe, Distillation, Guard, HardLabel, Keep, NetworkRef, Objective, Optimiser, Parity,
+    RECIPE_FORMAT, Recipe, Schedule, SelfUndermining, Start,
 };
 
 /// The kinds of training that one command starts.
@@ -40,6 +40,9 @@ pub fn for_data(
 ) -> Recipe {
     let mut recipe = recipe(name, digest, architecture, kind);
     recipe.data.validation = held_out(&recipe.data.name, data.train.len(), data.classes.len());
+    if data.train.has_photos() {
+        recipe.augmentation = Augmentation::photos();
+    }
     recipe
 }
 
@@ -55,18 +58,16 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
     let objective = match kind {
         Kind::Train => Objective::CrossEntropy(CrossEntropy { label_smoothing: 0.0 }),
         Kind::Undermine(adversary) => {
-            Objective::SelfUndermining(SelfUndermining { adversary, temperature, omega })
+            Objective::SelfUndermining(SelfUndermining { adversary, temperature, omega, guard: None })
         }
         Kind::Distill(teacher) => Objective::Distillation(Distillation { teacher, temperature, alpha: 0.9 }),
         Kind::HardLabel(teacher) => Objective::HardLabel(HardLabel { teacher }),
     };
     let augmentation = match name {
-        DataName::TinyImagenet => Augmentation { crop_padding: 0, flip: true, rotation_degrees: 20 },
-        DataName::Quickstart | DataName::FashionMnist => {
-            Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0 }
-        }
+        DataName::TinyImagenet => Augmentation::tiny(),
+        DataName::Quickstart | DataName::FashionMnist => Augmentation { flip: true, ..Augmentation::none() },
         DataName::Mnist => Augmentation::none(),
-        _ => Augmentation { crop_padding: 4, flip: true, rotation_degrees: 0 },
+        _ => Augmentation::cifar(),
     };
     // None of the data sets whose size is not known by their name: `for_data` holds some out.
     let validation = held_out(&name, 0, 0);
@@ -87,6 +88,7 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
         keep: Keep::Best,
         parity: Parity::Exact,
         seed: 0,
+        start: None,
     };
     match (&name, architecture) {
         // Not the paper's: a small recipe that shows the effect in minutes.
@@ -111,6 +113,32 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
             ..base
         },
         _ => base,
+    }
+}
+
+/// How much larger ω is until undermining from the adversary's own weights has taken off.
+const BOOST: f64 = 8.0;
+/// Share of held-out accuracy that such an undermining may cost.
+const TOLERANCE: f64 = 0.02;
+
+/// `recipe` for a network that begins with trained weights: fewer epochs and a smaller learning rate than from scratch, and
+/// undermining is watched.
+pub fn fine_tuning(recipe: Recipe, start: Start, side: usize) -> Recipe {
+    let mut objective = recipe.objective;
+    if let Objective::SelfUndermining(undermining) = &mut objective {
+        undermining.guard = Some(Guard { boost: BOOST, tolerance: TOLERANCE });
+    }
+    Recipe {
+        start: Some(start),
+        objective,
+        optimiser: Optimiser::of_kind("sgd").expect("a kind"),
+        learning_rate: 0.01,
+        schedule: Schedule::Cosine,
+        warmup: 0.1,
+        epochs: 10,
+        batch: if side >= 96 { 32 } else { 64 },
+        clip_norm: Some(5.0),
+        ..recipe
     }
 }
 

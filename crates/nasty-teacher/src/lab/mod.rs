@@ -33,6 +33,7 @@ mod run;
 mod schedule;
 mod slurm;
 mod split;
+mod start;
 mod status;
 mod store;
 mod store_error;
@@ -67,6 +68,7 @@ pub use result::{
 pub use run::Run;
 pub use schedule::Terms;
 pub use slurm::{Array, TimeLimit};
+pub use start::{Head, head};
 pub use status::{Counts, PlanStatus, Progress, TaskState, TaskStatus};
 pub use store::{ListedRun, Store};
 pub use store_error::StoreError;

@@ -1,7 +1,7 @@
 //! What a person's word for a victim means: one of our networks, so far.
 
 use super::{Misfit, StoreError, Workplace, normalisation_of};
-use crate::data::{DataError, DataName, DataSet, ImageSet, class_map};
+use crate::data::{DataError, DataName, DataSet, Framing, ImageSet, class_map};
 use crate::defences::{DefenceError, Defended, Need, Owner, Secret, Stack};
 use crate::nets::{self, CONFIG_FILE, Input, NetError};
 use crate::victim::{Arranged, Interface, OwnNetwork, Request, Victim, VictimError};
@@ -193,8 +193,8 @@ fn class_tails(
 }
 
 /// The side that the images of `data` are resized to for `victim`: those of a folder only.
-pub fn side_for(victim: &dyn Victim, data: &DataName) -> Option<usize> {
-    victim.input().map(|input| input.side).filter(|_| matches!(data, DataName::Folder(_)))
+pub fn side_for(victim: &dyn Victim, data: &DataName) -> Option<Framing> {
+    victim.input().map(|input| Framing::square(input.side)).filter(|_| matches!(data, DataName::Folder(_)))
 }
 
 /// The secret in the file at `path`: its bytes, without white space at the end, which editors add.

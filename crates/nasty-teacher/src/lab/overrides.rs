@@ -1,6 +1,6 @@
 //! `key.path=value` changes to a recipe. An unknown key is an error that suggests the nearest known one.
 
-use super::words::{in_words, leaves, nearest};
+use super::words::{complete, in_words, leaves, nearest};
 use crate::training::{Loss, NetworkRef, Objective, Optimiser, Recipe, Schedule};
 use miette::Diagnostic;
 use serde::Serialize;
@@ -94,6 +94,7 @@ pub(super) fn change<T: Serialize + DeserializeOwned>(
     let Value::Object(mut tree) = serde_json::to_value(&of).expect("plain data") else {
         unreachable!("what has keys is a struct")
     };
+    complete(&mut tree);
     // Another kind has other keys: it comes with its own defaults.
     let whole = match key {
         "optimiser.kind" | "optimiser" if tree.contains_key("optimiser") => {
@@ -192,6 +193,11 @@ mod tests {
         assert_eq!((r.schedule.clone(), r.precision), (Schedule::Cosine, Precision::Bf16));
         assert_ne!(r.hash(), base().hash());
         assert_eq!(with(&["data.subset=10", "data.subset=none"]).expect("fine").hash(), base().hash());
+        let photos =
+            with(&["data.side=256/224", "augmentation.resized_crop_percent=8"]).expect("both are known");
+        assert_eq!(photos.data.side.map(|side| side.to_string()).as_deref(), Some("256/224"));
+        assert_eq!(photos.augmentation.resized_crop_percent, 8);
+        assert_eq!(with(&["augmentation.resized_crop_percent=0"]).expect("fine").hash(), base().hash());
         assert_eq!(with(&["schedule.milestones=[1,2]"]).expect("fine").schedule, {
             Schedule::Step { milestones: vec![1, 2], factor: 0.1 }
         });
@@ -211,6 +217,10 @@ mod tests {
         );
         assert!(message(&["optimiser.kind=lion"]).contains("expected sgd or adam"));
         assert!(message(&["epochs"]).contains("expected KEY=VALUE"));
+        assert!(message(&["data.side=big"]).contains("`big` is no number of pixels"));
+        assert!(
+            message(&["data.side=100/224"]).contains("a central square of 224 pixels in pictures of 100")
+        );
         assert!(message(&["batch=1"]).contains("expected at least 2"));
         assert!(message(&["parity=published"]).contains("data.validation must be 0"));
         assert!(message(&["objective.temperature=0"]).contains("at least 0.01"));

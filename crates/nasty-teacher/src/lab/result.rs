@@ -38,6 +38,9 @@ pub struct RunResult {
     /// What it was made from and with; absent in results of version 0.1.0.
     #[serde(default)]
     pub made_with: Option<Provenance>,
+    /// Whether the weights that the run began with were kept, because every epoch lost too much accuracy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub start_kept: bool,
 }
 
 /// What an inversion gave, beside its images.

@@ -80,11 +80,30 @@ pub(super) fn recipe_keys() -> Vec<String> {
     let keys = |kind| {
         let recipe = defaults::recipe(DataName::Cifar10, String::new(), network, kind);
         match serde_json::to_value(recipe).expect("plain data") {
-            Value::Object(tree) => leaves(&tree, ""),
+            Value::Object(mut tree) => {
+                complete(&mut tree);
+                leaves(&tree, "")
+            }
             other => unreachable!("a struct is a table, found {other}"),
         }
     };
     kinds.into_iter().flat_map(keys).collect()
+}
+
+/// Adds the keys that a recipe's file leaves out where they have their defaults, so that they can be set like the others.
+pub(super) fn complete(recipe: &mut Map<String, Value>) {
+    if let Some(Value::Object(objective)) = recipe.get_mut("objective")
+        && objective.contains_key("omega")
+    {
+        objective.entry("guard").or_insert(Value::Null);
+    }
+    for (table, key, default) in
+        [("augmentation", "resized_crop_percent", Value::from(0)), ("start", "freeze", Value::Null)]
+    {
+        if let Some(Value::Object(table)) = recipe.get_mut(table) {
+            table.entry(key).or_insert(default);
+        }
+    }
 }
 
 /// The key of a recipe that `word`, such as `lr`, most likely means; none if no key is near.

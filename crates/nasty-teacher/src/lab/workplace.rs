@@ -7,7 +7,7 @@ use super::plan::State;
 use super::result::Machine;
 use super::store::Store;
 use super::task::Task;
-use crate::data::{DataError, DataName, DataRoots, DataSet, Normalisation, load};
+use crate::data::{DataError, DataName, DataRoots, DataSet, Framing, Normalisation, load};
 use crate::nets::{self, CONFIG_FILE, Input, NetError, Network, NetworkConfig};
 use crate::numerics::Numerics;
 use crate::training::NetworkRef;
@@ -38,7 +38,7 @@ pub struct Workplace {
 
 struct Loaded {
     name: DataName,
-    side: Option<usize>,
+    side: Option<Framing>,
     digest: String,
     set: Arc<DataSet>,
 }
@@ -55,7 +55,7 @@ impl Workplace {
     ///
     /// # Errors
     /// [`DataError`] if it cannot be read.
-    pub fn data(&self, name: &DataName, side: Option<usize>) -> Result<Arc<DataSet>, DataError> {
+    pub fn data(&self, name: &DataName, side: Option<Framing>) -> Result<Arc<DataSet>, DataError> {
         Ok(self.data_and_digest(name, side)?.0)
     }
 
@@ -66,7 +66,7 @@ impl Workplace {
     pub fn data_and_digest(
         &self,
         name: &DataName,
-        side: Option<usize>,
+        side: Option<Framing>,
     ) -> Result<(Arc<DataSet>, String), DataError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = loaded.iter().find(|l| l.name == *name && l.side == side) {
@@ -82,7 +82,7 @@ impl Workplace {
     ///
     /// # Errors
     /// [`DataError`] if it cannot be read.
-    pub fn facts(&self, name: &DataName, side: Option<usize>) -> Result<DataFacts, DataError> {
+    pub fn facts(&self, name: &DataName, side: Option<Framing>) -> Result<DataFacts, DataError> {
         let (data, digest) = self.data_and_digest(name, side)?;
         Ok(facts(&data, digest))
     }

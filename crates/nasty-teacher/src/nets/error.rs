@@ -37,6 +37,19 @@ pub enum NetError {
         /// Tensors of another shape: name, expected, found.
         misshapen: Vec<String>,
     },
+    /// A stage that a network does not have, or after which nothing is left to train.
+    #[error("{architecture} has no stage `{stage}` with something to train behind it")]
+    #[diagnostic(help(
+        "its stages are {stages}; the names of their tensors can be longer, such as layer2.0"
+    ))]
+    Stage {
+        /// The network's architecture.
+        architecture: String,
+        /// What was asked for.
+        stage: String,
+        /// The stages that it has.
+        stages: String,
+    },
     /// A tensor holds NaN or an infinity.
     #[error("the tensor `{name}` holds {value} at element {index}; weights must be finite")]
     NotFinite {
@@ -72,7 +85,10 @@ pub enum NetError {
 
 impl crate::Classified for NetError {
     fn class(&self) -> crate::ErrorClass {
-        crate::ErrorClass::Data
+        match self {
+            Self::Stage { .. } => crate::ErrorClass::Usage,
+            _ => crate::ErrorClass::Data,
+        }
     }
 }
 

@@ -109,7 +109,8 @@ impl Generator {
         let [n, latent] = noise.dims();
         assert_eq!(latent, self.about.latent, "the noise does not have the generator's latent size");
         let Layers { linear, norm0, conv1, norm1, conv2, norm2, conv3, norm3 } = &self.layers;
-        let pass = Rc::new(Pass { mode, precision: Precision::F32, statistics: None, dropping: None });
+        let pass =
+            Rc::new(Pass { mode, precision: Precision::F32, statistics: None, dropping: None, frozen: 0 });
         let norm = |norm: &BatchNorm, x| norm.forward(x, None, super::layers::Activation::None);
         let x = linear.forward(Maps::new(noise.reshape([n, 1, 1, latent]), pass));
         let x = norm(norm0, x.unflatten(self.about.input.side / 4));
@@ -237,7 +238,13 @@ mod tests {
     fn doubling_repeats_pixels_and_unflattening_undoes_flattening() {
         let device = Device::flex();
         let pass = || {
-            Rc::new(Pass { mode: Mode::Eval, precision: Precision::F32, statistics: None, dropping: None })
+            Rc::new(Pass {
+                mode: Mode::Eval,
+                precision: Precision::F32,
+                statistics: None,
+                dropping: None,
+                frozen: 0,
+            })
         };
         let x = || {
             Tensor::<4>::from_data(TensorData::new((0..8).map(|v| v as f32).collect(), [1, 2, 2, 2]), &device)

@@ -28,6 +28,7 @@ mod reorder;
 mod resnet;
 mod resnext;
 mod shufflenet;
+mod stages;
 mod state_dict;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor};
 use super::body::{Body, scheme};
 use super::graph::{Graph, LayerSummary, Op};
 use super::layers::{Builder, Dropping, Maps, NormStatistics, Pass, Spelling, TensorEntry};
+use super::stages;
 use super::state_dict::{self, elements};
 use super::{Architecture, Input, NetError, Precision};
 
@@ -50,6 +51,9 @@ pub struct Network {
     about: Arc<About>,
     #[module(skip)]
     precision: Precision,
+    /// So many of the first tensors are not trained.
+    #[module(skip)]
+    frozen: usize,
 }
 
 #[derive(Debug)]
@@ -76,7 +80,13 @@ impl Network {
             body,
             about: Arc::new(About { architecture, classes, input, tensors }),
             precision: Precision::F32,
+            frozen: 0,
         }
+    }
+
+    /// The network with its first `tensors` tensors not trained.
+    pub(super) fn frozen(self, tensors: usize) -> Self {
+        Self { body: stages::frozen(self.body, tensors), frozen: tensors, ..self }
     }
 
     /// The names of a network's tensors in another spelling, by number.
@@ -120,7 +130,7 @@ impl Network {
     }
 
     fn pass(&self, mode: Mode) -> Pass {
-        Pass { mode, precision: self.precision, statistics: None, dropping: None }
+        Pass { mode, precision: self.precision, statistics: None, dropping: None, frozen: self.frozen }
     }
 
     /// Evaluation-mode output, and the statistics of what entered each batch-norm, in forward order.
@@ -224,6 +234,7 @@ impl Network {
             body: state_dict::write(self.body, &name, &self.about.tensors, tensors)?,
             about: self.about,
             precision: self.precision,
+            frozen: self.frozen,
         })
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Architecture, Input, NamedTensor, NetError, Network};
+use crate::data::Framing;
 
 /// The weights' file in a network's folder.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
@@ -41,6 +42,9 @@ pub struct NetworkConfig {
     pub std: Vec<f32>,
     /// The classes' names, in the order of the logits.
     pub label_names: Vec<String>,
+    /// What a picture's shorter side is resized to before its central square is taken, where that is not the image's side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shorter_side: Option<usize>,
 }
 
 impl NetworkConfig {
@@ -55,7 +59,22 @@ impl NetworkConfig {
             mean,
             std,
             label_names,
+            shorter_side: None,
         }
+    }
+
+    /// The description of a network for pictures that became squares by `framing`.
+    pub fn framed(self, framing: Option<Framing>) -> Self {
+        let shorter_side = framing.filter(|f| f.shorter() != f.side()).map(|f| f.shorter());
+        Self { shorter_side, ..self }
+    }
+
+    /// How pictures of any size become the network's images.
+    pub fn framing(&self) -> Framing {
+        let side = self.input().side;
+        self.shorter_side
+            .and_then(|shorter| Framing::new(shorter, side).ok())
+            .unwrap_or(Framing::square(side))
     }
 
     /// The shape of the images.
@@ -78,6 +97,8 @@ impl NetworkConfig {
             Some("mean must be finite and std positive".into())
         } else if self.label_names.len() != self.num_classes {
             Some(format!("{} label_names for {} classes", self.label_names.len(), self.num_classes))
+        } else if let Some(Err(error)) = self.shorter_side.map(|shorter| Framing::new(shorter, height)) {
+            Some(format!("shorter_side: {error}"))
         } else {
             None
         }

@@ -31,6 +31,12 @@ pub struct Selection {
     /// Whether these are test images (published parity), not held-out ones.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub test: bool,
+    /// τ²·KL to the adversary, where undermining is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaled_kl: Option<f64>,
+    /// Whether the epoch lost too much accuracy and was undone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undone: bool,
 }
 
 impl Selection {

@@ -12,8 +12,10 @@ mod optimiser;
 mod recipe;
 mod schedule;
 mod sgd;
+mod start;
 pub(crate) mod state_file;
 mod trainer;
+mod watch;
 
 pub use context::{RunContext, RunEnd};
 pub use course::{EpochRow, Observer, Selection};
@@ -25,6 +27,7 @@ pub use objective::*;
 pub use optimiser::{Optimiser, clip_global_norm};
 pub use recipe::{DataRecipe, Keep, Parity, RECIPE_FORMAT, Recipe, identity};
 pub use schedule::Schedule;
+pub use start::Start;
 pub use state_file::StateError;
 pub use trainer::{Outcome, Trained, Trainer};
 // What thieves do with answers: the victim's room has them, and training's users need them too.

@@ -3,7 +3,8 @@
 use super::objective::{Loss, Objective};
 use super::optimiser::Optimiser;
 use super::schedule::Schedule;
-use crate::data::{Augmentation, DataName};
+use super::start::Start;
+use crate::data::{Augmentation, DataName, Framing};
 use crate::nets::{Architecture, Precision};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -51,6 +52,9 @@ pub struct Recipe {
     pub parity: Parity,
     /// Decides initial weights, order, views and splits.
     pub seed: u64,
+    /// Weights to begin with: `start.network` and `start.freeze`; absent: random ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
 }
 
 /// Which images a run trains on and which it holds out.
@@ -63,8 +67,10 @@ pub struct DataRecipe {
     pub name: DataName,
     /// First 16 hexadecimal digits of the SHA-256 of all its images and labels.
     pub digest: String,
-    /// Side that images of a folder are resized to.
-    pub side: Option<usize>,
+    /// What the pictures of a folder become: squares of this side, such as `224`; `256/224` resizes the shorter side to 256
+    /// first.
+    #[cfg_attr(test, schemars(with = "Option<usize>"))]
+    pub side: Option<Framing>,
     /// Training images held out, stratified by class, to choose the epoch.
     pub validation: usize,
     /// Train on this many of the remaining images only (stratified).
@@ -141,9 +147,25 @@ impl Recipe {
             ),
         ];
         let own = checks.into_iter().find_map(|(fine, what)| (!fine).then_some(what));
-        own.or_else(|| self.objective.problem())
+        own.or_else(|| self.start.as_ref().and_then(|start| start.network.problem("start.network")))
+            .or_else(|| self.guard_problem())
+            .or_else(|| self.objective.problem())
             .or_else(|| self.optimiser.problem())
             .or_else(|| self.schedule.problem())
+    }
+
+    /// A guard needs a start that it can fall back to, and held-out images that tell when.
+    fn guard_problem(&self) -> Option<String> {
+        self.objective.guard()?;
+        let fine = self.start.is_some()
+            && self.parity == Parity::Exact
+            && self.data.validation > 0
+            && self.keep == Keep::Best;
+        (!fine).then(|| {
+            "objective.guard watches held-out images and falls back to the start: it needs a start, data.validation above 0, \
+             parity = \"exact\" and keep = \"best\"; objective.guard=none leaves it out"
+                .into()
+        })
     }
 }
 

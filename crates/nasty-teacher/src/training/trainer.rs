@@ -3,11 +3,12 @@
 use super::context::{At, Ended, Fault, Finish, RunContext, RunEnd, Work, finite, record, restore};
 use super::course::{EpochRow, Selection};
 use super::error::TrainError;
-use super::evaluate::{all_logits, evaluate};
+use super::evaluate::{all_logits, ask_all, evaluate, mean_scaled_kl};
 use super::objective::{Loss, LossInput};
 use super::optimiser::clip_global_norm;
 use super::recipe::{Keep, Parity, Recipe};
 use super::state_file::{Parts, Saved};
+use super::watch::{Judged, Watch};
 use crate::data::{Batch, Epoch, EpochBatches, ImageSet, Normalisation, epoch_batches};
 use crate::nets::host;
 use crate::nets::{Dropping, NamedTensor, Network, Precision};
@@ -53,6 +54,8 @@ pub struct Trained {
     pub weights: Vec<NamedTensor>,
     /// 0-based epoch that they are of.
     pub epoch: usize,
+    /// Whether they are those that the run began with: every epoch lost too much accuracy.
+    pub start_kept: bool,
     /// Every epoch.
     pub rows: Vec<EpochRow>,
     /// Images that the victim was asked about.
@@ -88,6 +91,8 @@ struct Position {
     partial: Partial,
     best: Option<Best>,
     queries: u64,
+    #[serde(default)]
+    watch: Option<Watch>,
 }
 
 struct Progress {
@@ -105,6 +110,8 @@ struct Training<'a> {
     network: Option<Network>,
     /// The rest of the epoch.
     batches: Option<EpochBatches>,
+    /// The adversary's answers to the selecting images, where undermining is watched.
+    adversary: Option<Vec<f32>>,
 }
 
 impl Trainer<'_> {
@@ -114,7 +121,8 @@ impl Trainer<'_> {
     /// [`TrainError::NotFinite`] if the loss, the loss on the selecting images or a weight is NaN or infinite;
     /// [`TrainError::State`]; [`TrainError::Victim`] if the victim does not answer.
     pub fn run(&self, network: Network, context: RunContext<'_>) -> Result<Outcome, TrainError> {
-        let mut work = Training { trainer: self, network: Some(network), batches: None };
+        let adversary = self.answers_to_selection()?;
+        let mut work = Training { trainer: self, network: Some(network), batches: None, adversary };
         let Ended::Finished(progress, finish) = context.carry_out(&self.recipe.hash(), &mut work)? else {
             return Ok(Outcome::Stopped);
         };
@@ -123,6 +131,7 @@ impl Trainer<'_> {
         Ok(Outcome::Finished(Box::new(Trained {
             weights: best.unwrap_or_else(|| network.state_dict()),
             epoch: position.best.map_or(self.recipe.epochs - 1, |best| best.epoch),
+            start_kept: position.watch.is_some_and(|watch| watch.keeps_start()),
             rows,
             queries: position.queries,
             seconds,
@@ -141,14 +150,22 @@ impl Trainer<'_> {
         schedule.rate(*learning_rate, *warmup, step, self.batches(), self.batches() * epochs)
     }
 
-    /// The victim's answers to the views of a batch, `[batch, classes]`.
-    fn answers(&self, batch: &Batch, device: &Device) -> Result<Option<Tensor<2>>, TrainError> {
+    /// The victim's answers to the views of a batch as log-rows `[batch, classes]`.
+    fn answers(&self, batch: &Batch) -> Result<Option<Vec<f32>>, TrainError> {
         let Some(victim) = self.victim else { return Ok(None) };
         let items = batch.indices.iter().copied().zip(batch.views.iter().copied()).collect();
         let request = Request::views(&self.train, &self.recipe.augmentation, items).from(self.origin);
-        let answers = victim.ask(&request)?;
-        let shape = [answers.len(), answers.classes];
-        Ok(Some(Tensor::from_data(TensorData::new(answers.log_rows(self.floor), shape), device)))
+        Ok(Some(victim.ask(&request)?.log_rows(self.floor)))
+    }
+
+    /// The victim's answers to the images that choose the epoch, where undermining is watched.
+    fn answers_to_selection(&self) -> Result<Option<Vec<f32>>, TrainError> {
+        let (Some(_), Some(victim), Some(images)) =
+            (self.recipe.objective.guard(), self.victim, self.selection)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(ask_all(victim, images, None)?.log_rows(self.floor)))
     }
 
     fn train_on(&self, progress: Progress, batch: Batch, at: At) -> Result<Progress, Fault> {
@@ -156,8 +173,12 @@ impl Trainer<'_> {
         let recipe = self.recipe;
         let device = self.device.clone().autodiff();
         let count = batch.labels.len();
-        let answers = self.answers(&batch, &device)?;
-        position.queries += if answers.is_some() { count as u64 } else { 0 };
+        let rows = self.answers(&batch)?;
+        position.queries += if rows.is_some() { count as u64 } else { 0 };
+        let answers = rows.clone().map(|rows| {
+            let shape = [count, rows.len() / count];
+            Tensor::from_data(TensorData::new(rows, shape), &device)
+        });
         let shape = [count, self.train.height, self.train.width, self.train.channels];
         let images = Tensor::<4>::from_data(TensorData::new(batch.pixels, shape), &device);
         let labels: Vec<i32> = batch.labels.iter().map(|&l| i32::from(l)).collect();
@@ -166,7 +187,16 @@ impl Trainer<'_> {
         let step = at.epoch * self.batches() + at.step;
         let logits = network.forward_dropping(images, Dropping::new(recipe.seed, step as u64));
         let seen = host(logits.clone());
-        let loss = recipe.objective.loss(LossInput { logits, answers, labels, epoch: at.epoch });
+        if let (Some(watch), Some(rows), Some(temperature)) =
+            (&mut position.watch, &rows, recipe.objective.temperature())
+        {
+            watch.see(mean_scaled_kl(&seen, rows, network.classes(), temperature));
+        }
+        let undermining = match (recipe.objective.guard(), &position.watch) {
+            (Some(guard), Some(watch)) => watch.factor(guard),
+            _ => 1.0,
+        };
+        let loss = recipe.objective.loss(LossInput { logits, answers, labels, epoch: at.epoch, undermining });
         let value = f64::from(loss.clone().into_scalar::<f32>());
         finite("loss", value, || advice(recipe))?;
         let mut gradients = GradientsParams::from_grads(loss.backward(), &network);
@@ -185,15 +215,18 @@ impl Trainer<'_> {
         Ok(Progress { network, optimiser, best, position })
     }
 
-    /// How the network does on the images that choose the epoch.
-    fn select(&self, network: &Network) -> Option<Selection> {
+    /// How the network does on the images that choose the epoch, whose answers by the adversary are `adversary` where
+    /// undermining is watched.
+    fn select(&self, network: &Network, adversary: Option<&[f32]>) -> Option<Selection> {
         let images = self.selection?;
         let network = network.valid().with_precision(Precision::F32);
         let logits = all_logits(&network, self.normalisation, images, &self.device);
         let e = evaluate(&logits, &images.labels, network.classes());
         let test = self.recipe.parity == Parity::Published;
         let accuracy = if test { e.batch_averaged_accuracy } else { e.accuracy };
-        Some(Selection { accuracy, loss: e.loss, test })
+        let temperature = self.recipe.objective.temperature().unwrap_or(1.0);
+        let distance = |rows: &[f32]| mean_scaled_kl(&logits, rows, network.classes(), temperature);
+        Some(Selection { accuracy, loss: e.loss, test, scaled_kl: adversary.map(distance), undone: false })
     }
 }
 
@@ -212,7 +245,14 @@ impl Work for Training<'_> {
     fn fresh(&mut self) -> Result<Progress, TrainError> {
         let network = self.network.take().expect("work begins once");
         let optimiser = self.trainer.recipe.optimiser.build();
-        Ok(Progress { network, optimiser, best: None, position: Position::default() })
+        let mut fresh = Progress { network, optimiser, best: None, position: Position::default() };
+        if self.adversary.is_some()
+            && let Some(start) = self.trainer.select(&fresh.network, self.adversary.as_deref())
+        {
+            fresh.best = Some(fresh.network.state_dict());
+            fresh.position.watch = Some(Watch::new(start.accuracy));
+        }
+        Ok(fresh)
     }
 
     fn resume(&mut self, saved: &Saved<Position>) -> Result<Progress, TrainError> {
@@ -221,7 +261,9 @@ impl Work for Training<'_> {
         Ok(Progress {
             network: network.load_state_dict(&saved.group("network", &like)?)?,
             optimiser: restore(optimiser, saved, "optimiser")?,
-            best: saved.position.best.map(|_| saved.group("best", &like)).transpose()?,
+            best: (saved.position.best.is_some() || saved.position.watch.is_some())
+                .then(|| saved.group("best", &like))
+                .transpose()?,
             position: saved.position.clone(),
         })
     }
@@ -256,16 +298,28 @@ impl Work for Training<'_> {
     /// Evaluates the epoch and keeps its weights if they are the best so far.
     fn end_epoch(&mut self, progress: &mut Progress, epoch: usize) -> Result<EpochRow, Fault> {
         self.batches = None;
-        let Progress { network, best, position, .. } = progress;
+        let Progress { network, optimiser, best, position } = progress;
         let recipe = self.trainer.recipe;
-        let selection = self.trainer.select(network);
-        if let Some(now) = &selection {
+        let mut selection = self.trainer.select(network, self.adversary.as_deref());
+        if let Some(now) = &mut selection {
             let what = if now.test { "test loss" } else { "held-out loss" };
             finite(what, now.loss, || advice(recipe))?;
-            let better = position.best.is_none_or(|before| now.accuracy > before.accuracy);
-            if recipe.keep == Keep::Best && better {
-                *best = Some(network.state_dict());
-                position.best = Some(Best { epoch, accuracy: now.accuracy });
+            let verdict = match (recipe.objective.guard(), &mut position.watch) {
+                (Some(guard), Some(watch)) => watch.judge(guard, now.accuracy, now.scaled_kl.unwrap_or(0.0)),
+                _ if position.best.is_none_or(|before| now.accuracy > before.accuracy) => Judged::Best,
+                _ => Judged::Fine,
+            };
+            match (verdict, &best) {
+                (Judged::Best, _) if recipe.keep == Keep::Best => {
+                    *best = Some(network.state_dict());
+                    position.best = Some(Best { epoch, accuracy: now.accuracy });
+                }
+                (Judged::Broken, Some(kept)) => {
+                    now.undone = true;
+                    *network = network.clone().load_state_dict(kept)?;
+                    *optimiser = recipe.optimiser.build();
+                }
+                _ => {}
             }
         }
         let step = (epoch + 1) * self.trainer.batches();

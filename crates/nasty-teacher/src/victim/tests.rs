@@ -9,7 +9,8 @@ fn own(seed: u64, weights: &str) -> OwnNetwork {
     OwnNetwork::new(&victim(seed), normalisation(), weights.into(), &Device::flex())
 }
 
-const FLIPS: Augmentation = Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0 };
+const FLIPS: Augmentation =
+    Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0, resized_crop_percent: 0 };
 
 #[test]
 fn a_table_changes_no_answer_and_every_answer_counts() {

@@ -7,7 +7,7 @@ use crate::ui::{self, Transfer};
 use clap::{Args, Subcommand};
 use nasty_teacher::data::fetch::{Fetched, fetch};
 use nasty_teacher::data::inventory::{Certainty, Checked, Listed, check, list};
-use nasty_teacher::data::{DataError, DataName, DataRoots};
+use nasty_teacher::data::{DataError, DataName, DataRoots, Framing};
 use std::path::PathBuf;
 
 /// Arguments of `nasty data`.
@@ -45,9 +45,9 @@ enum DataCommand {
         /// Data sets, also folder:PATH [default: all that were found]
         #[arg(value_name = "NAME", value_parser = named::<DataName>)]
         names: Vec<DataName>,
-        /// Side that the images of a folder are resized to
-        #[arg(long, value_name = "N")]
-        side: Option<usize>,
+        /// Side of the squares that the pictures of a folder become: 224, or 256/224 for a wider margin
+        #[arg(long, value_name = "N", value_parser = named::<Framing>)]
+        side: Option<Framing>,
         /// Print as JSON
         #[arg(long)]
         json: bool,
@@ -113,7 +113,7 @@ fn hinted(error: DataError) -> CommandError {
     CommandError::hinted(error, hint)
 }
 
-fn check_all(names: &[DataName], side: Option<usize>, json: bool, roots: &DataRoots) -> Result<End> {
+fn check_all(names: &[DataName], side: Option<Framing>, json: bool, roots: &DataRoots) -> Result<End> {
     let here = || list(roots).into_iter().filter(|listed| listed.here).map(|listed| listed.name);
     let names: Vec<DataName> = if names.is_empty() { here().collect() } else { names.to_vec() };
     if side.is_some() && !names.iter().any(|name| matches!(name, DataName::Folder(_))) {

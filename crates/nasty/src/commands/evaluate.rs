@@ -27,8 +27,12 @@ pub struct EvaluateArgs {
 pub fn run(args: &EvaluateArgs) -> Result<End> {
     let workplace = args.place.look()?;
     let (network, config) = load_network(&args.network, &args.place.store, &workplace.device)?;
-    let side = matches!(args.data, DataName::Folder(_)).then_some(network.input().side);
+    let side = matches!(args.data, DataName::Folder(_)).then(|| config.framing());
     let data = workplace.data(&args.data, side)?;
+    if let Some(framing) = side.filter(|_| data.train.has_photos()) {
+        let text = format!("pictures: {}, as the network takes them", framing.in_words());
+        ui::say(args.place.machine.quiet, &text);
+    }
     let Fitted { network, config, map, note } =
         fit(network, config, &data, &workplace.device).map_err(|e| {
             let help = miette::Diagnostic::help(&e).map(|help| help.to_string());

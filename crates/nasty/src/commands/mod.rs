@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod experiment;
 pub mod experiments;
 pub mod export;
+mod from;
 pub mod import;
 pub mod ls;
 pub mod man;

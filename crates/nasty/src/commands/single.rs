@@ -1,5 +1,6 @@
 //! `nasty train`, `nasty undermine`, `nasty distill`: each runs one recipe.
 
+use super::from::{Typed, framing};
 use super::place::{PlaceArgs, in_words, named, seconds_left};
 use crate::failure::{CommandError, End, Result, Trouble};
 use crate::signals::Stop;
@@ -9,7 +10,7 @@ use nasty_teacher::data::DataName;
 use nasty_teacher::lab::defaults::{self, Kind};
 use nasty_teacher::lab::{JobEnd, OverrideError, RunResult, Store, Task, Workplace, apply};
 use nasty_teacher::nets::Architecture;
-use nasty_teacher::training::{NetworkRef, Objective, Recipe};
+use nasty_teacher::training::{NetworkRef, Objective, Recipe, Start};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,11 +20,17 @@ struct RecipeArgs {
     /// Data set: quickstart, cifar10, cifar100, tiny-imagenet, fashion-mnist, mnist or folder:PATH
     #[arg(long, value_name = "NAME", value_parser = named::<DataName>, required_unless_present = "config")]
     data: Option<DataName>,
-    /// Network, such as resnet18; see `nasty networks`
-    #[arg(long, value_name = "NAME", value_parser = named::<Architecture>, required_unless_present = "config")]
+    /// Network, such as resnet18; see `nasty networks` [default: that of --from]
+    #[arg(long, value_name = "NAME", value_parser = named::<Architecture>, required_unless_present_any = ["config", "from"])]
     architecture: Option<Architecture>,
+    /// Begin with the weights of this network: a run's hash or folder, or an imported network's folder
+    #[arg(long, value_name = "MODEL")]
+    from: Option<String>,
+    /// Leave the weights up to this stage as they are, such as layer2 or features.4
+    #[arg(long, value_name = "STAGE", requires = "from")]
+    freeze: Option<String>,
     /// A whole recipe, as --print-config prints it or a run's recipe.json has it, in place of all other settings
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "architecture"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "architecture", "from", "freeze"])]
     config: Option<PathBuf>,
     /// Changes to the published recipe, such as epochs=3 data.subset=2000 schedule.kind=cosine
     #[arg(value_name = "KEY=VALUE")]
@@ -49,7 +56,8 @@ pub struct TrainArgs {
 #[derive(Args)]
 pub struct UndermineArgs {
     /// The normally trained adversarial network: a run's hash or folder, or an imported network's folder
-    #[arg(long, value_name = "RUN", required_unless_present = "config", conflicts_with = "config")]
+    /// [default: that of --from]
+    #[arg(long, value_name = "RUN", required_unless_present_any = ["config", "from"], conflicts_with = "config")]
     adversary: Option<String>,
     #[command(flatten)]
     recipe: RecipeArgs,
@@ -70,33 +78,41 @@ pub struct DistillArgs {
 
 /// Trains a network by cross entropy.
 pub fn train(args: &TrainArgs, stop: &Stop) -> Result<End> {
-    carry_out(&args.recipe, stop, |_| Ok(Kind::Train))
+    carry_out(&args.recipe, stop, None, |_| Ok(Kind::Train))
 }
 
 /// Trains a nasty teacher.
 pub fn undermine(args: &UndermineArgs, stop: &Stop) -> Result<End> {
-    carry_out(&args.recipe, stop, |store| Ok(Kind::Undermine(victim(store, &args.adversary)?)))
+    let adversary = args.adversary.as_deref().or(args.recipe.from.as_deref());
+    carry_out(&args.recipe, stop, adversary, |store| Ok(Kind::Undermine(victim(store, adversary)?)))
 }
 
 /// Trains a student on a teacher's answers.
 pub fn distill(args: &DistillArgs, stop: &Stop) -> Result<End> {
-    carry_out(&args.recipe, stop, |store| {
-        let teacher = victim(store, &args.teacher)?;
+    let teacher = args.teacher.as_deref();
+    carry_out(&args.recipe, stop, teacher, |store| {
+        let teacher = victim(store, teacher)?;
         Ok(if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) })
     })
 }
 
-fn victim(store: &Store, named: &Option<String>) -> Result<NetworkRef> {
-    Ok(store.resolve(named.as_deref().expect("required where there is no recipe"))?)
+fn victim(store: &Store, named: Option<&str>) -> Result<NetworkRef> {
+    Ok(store.resolve(named.expect("required where there is no recipe"))?)
 }
 
-fn carry_out(args: &RecipeArgs, stop: &Stop, kind: impl FnOnce(&Store) -> Result<Kind>) -> Result<End> {
+/// Runs the recipe of a kind; `asked` is the network that it asks, as it was typed.
+fn carry_out(
+    args: &RecipeArgs,
+    stop: &Stop,
+    asked: Option<&str>,
+    kind: impl FnOnce(&Store) -> Result<Kind>,
+) -> Result<End> {
     let quiet = args.place.machine.quiet;
     // A recipe that is only printed makes no store.
     let workplace = if args.print_config { args.place.look()? } else { args.place.open()? };
     let recipe = match &args.config {
         Some(file) => read(file, &args.changes)?,
-        None => published(args, &workplace, kind(&workplace.store)?)?,
+        None => published(args, &workplace, kind(&workplace.store)?, asked)?,
     };
     if args.print_config {
         ui::data(&serde_json::to_string_pretty(&recipe).expect("a recipe is plain data"))?;
@@ -137,22 +153,48 @@ fn read(file: &Path, changes: &[String]) -> Result<Recipe> {
 }
 
 /// The published recipe with what was typed changed.
-fn published(args: &RecipeArgs, workplace: &Workplace, kind: Kind) -> Result<Recipe> {
-    let (Some(name), Some(architecture)) = (&args.data, args.architecture) else {
-        unreachable!("required where there is no recipe")
+fn published(args: &RecipeArgs, workplace: &Workplace, kind: Kind, asked: Option<&str>) -> Result<Recipe> {
+    let quiet = args.place.machine.quiet;
+    let Some(name) = &args.data else { unreachable!("required where there is no recipe") };
+    let typed = |text| Typed::read(text, &args.place, workplace);
+    let from = args.from.as_deref().map(typed).transpose()?;
+    let architecture = match (args.architecture, &from) {
+        (Some(typed), Some(from)) if typed != from.config.architecture => {
+            let what =
+                format!("--architecture is {typed}, but {} is a {}", from.text, from.config.architecture);
+            return Err(Trouble::usage(what, Some("leave --architecture out")).into());
+        }
+        (Some(typed), _) => typed,
+        (None, Some(from)) => from.config.architecture,
+        (None, None) => unreachable!("required where there is no recipe and no start"),
     };
-    // The size that a folder's images are resized to decides what its digest is of.
-    let side =
-        args.changes.iter().rev().find_map(|c| c.strip_prefix("data.side=")).and_then(|s| s.parse().ok());
+    let start = match &from {
+        Some(from) => {
+            let network = workplace.store.resolve(from.text)?;
+            Some(Start { network, freeze: args.freeze.clone() })
+        }
+        None => None,
+    };
+    let begun = |recipe, side| match &start {
+        Some(start) => defaults::fine_tuning(recipe, start.clone(), side),
+        None => recipe,
+    };
     // A mistyped key is told before the data set is read, or even missed. Whether the recipe as a whole can run depends on the data.
-    let unread = defaults::recipe(name.clone(), String::new(), architecture, kind.clone());
+    let unread = begun(defaults::recipe(name.clone(), String::new(), architecture, kind.clone()), 0);
     match apply(unread, &args.changes) {
         Ok(_) | Err(OverrideError::Impossible(_)) => {}
         Err(error) => return Err(hinted(error)),
     }
+    // The size that a folder's images are resized to decides what its digest is of.
+    let other = if from.is_none() { asked.map(typed).transpose()? } else { None };
+    let side = framing(name, &args.changes, from.as_ref().or(other.as_ref()), architecture, quiet);
     let (data, digest) = workplace.data_and_digest(name, side)?;
-    let recipe = defaults::for_data(name.clone(), &data, digest, architecture, kind);
-    apply(recipe, &args.changes).map_err(hinted)
+    let mut recipe = defaults::for_data(name.clone(), &data, digest, architecture, kind);
+    recipe.data.side = side;
+    if let Some(from) = &from {
+        ui::say(quiet, &from.kept(&data.classes));
+    }
+    apply(begun(recipe, data.train.height), &args.changes).map_err(hinted)
 }
 
 /// What to type, where a key is unknown.
@@ -164,16 +206,18 @@ fn hinted(error: OverrideError) -> CommandError {
 /// The result in a few lines.
 fn describe(recipe: &Recipe, result: &RunResult) -> String {
     let test = &result.test;
+    let kept = match result.start_kept {
+        true => "every epoch lost too much accuracy: the weights of the start were kept".to_owned(),
+        false => format!("epoch {} of {} kept", result.epoch + 1, recipe.epochs),
+    };
     let mut text = format!(
         "{} of {} test images correct ({:.2} %), cross entropy {:.3}, calibration error {:.1} %\n\
-         epoch {} of {} kept, {:.0} s",
+         {kept}, {:.0} s",
         test.correct,
         test.total,
         100.0 * test.accuracy,
         test.loss,
         100.0 * test.calibration_error,
-        result.epoch + 1,
-        recipe.epochs,
         result.seconds,
     );
     if let (Some(nastiness), Objective::SelfUndermining(_)) = (&result.nastiness, &recipe.objective) {

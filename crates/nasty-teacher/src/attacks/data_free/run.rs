@@ -310,7 +310,13 @@ impl Work for Attacking<'_> {
         let recipe = self.attack.recipe;
         let selection = (recipe.parity == Parity::Published).then(|| {
             let e = self.attack.test(&student.valid());
-            Selection { accuracy: e.batch_averaged_accuracy, loss: e.loss, test: true }
+            Selection {
+                accuracy: e.batch_averaged_accuracy,
+                loss: e.loss,
+                test: true,
+                scaled_kl: None,
+                undone: false,
+            }
         });
         if let Some(now) = &selection {
             finite("test loss", now.loss, || self.attack.advice(Whose::Student))?;

@@ -99,6 +99,7 @@ impl ThiefRecipe {
             keep: Keep::Last,
             parity: Parity::Exact,
             seed: self.seed,
+            start: None,
         }
     }
 

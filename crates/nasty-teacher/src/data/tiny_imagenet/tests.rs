@@ -126,7 +126,7 @@ fn bad_folders_are_explained() {
     place.says(&["a line for each of the 3 pictures in images/, found 1 lines"]);
     let place = Place::official();
     std::fs::write(place.path("train/n01/images/n01_1.JPEG"), "no picture").unwrap();
-    place.says(&["n01_1.JPEG: expected a PNG or JPEG picture"]);
+    place.says(&["n01_1.JPEG: expected a PNG, JPEG, WebP, BMP, TIFF or GIF picture"]);
     let place = Place::official();
     let small = image::GrayImage::from_pixel(63, 64, image::Luma([0]));
     small.save_with_format(place.path("val/images/val_2.JPEG"), image::ImageFormat::Jpeg).unwrap();

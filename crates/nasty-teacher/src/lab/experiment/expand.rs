@@ -5,7 +5,7 @@ use super::cells::{DataFacts, Entry, Resolved, Role, Side};
 use super::file::{Experiment, ExperimentError};
 use super::settings::{Changes, Other, Source, StudentSettings, TeacherSettings};
 use crate::attacks::TestData;
-use crate::data::{DataError, DataName};
+use crate::data::{DataError, DataName, Framing};
 use crate::lab::defaults::{self, Kind};
 use crate::lab::overrides::{OverrideError, change};
 use crate::lab::task::Task;
@@ -36,7 +36,7 @@ impl Experiment {
 }
 
 /// Says what is known of a data set, its images resized to a side.
-pub type AskFacts<'a> = dyn FnMut(&DataName, Option<usize>) -> Result<DataFacts, DataError> + 'a;
+pub type AskFacts<'a> = dyn FnMut(&DataName, Option<Framing>) -> Result<DataFacts, DataError> + 'a;
 
 /// Why an experiment has no plan.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -71,7 +71,7 @@ pub(super) struct Grid<'a> {
 pub(super) struct Teachers<'a> {
     data: &'a DataName,
     pub(super) facts: &'a DataFacts,
-    side: Option<usize>,
+    side: Option<Framing>,
     pub(super) seed: u64,
     pub(super) architecture: Architecture,
     pub(super) normal: NetworkRef,

@@ -1,7 +1,7 @@
 //! The contents of an experiment file after choosing the scale and applying the changes of the command line.
 
 use super::parts::PartKind;
-use crate::data::DataName;
+use crate::data::{DataName, Framing};
 use crate::nets::Architecture;
 use serde::de::{DeserializeOwned, Deserializer, Error};
 use serde::{Deserialize, Serialize};
@@ -275,9 +275,9 @@ fn side(changes: &Changes) -> Option<&Value> {
 }
 
 impl Settings {
-    /// The side that images of folders are resized to, for all networks of the experiment.
-    pub fn side(&self) -> Option<usize> {
-        side(&self.recipe)?.as_u64().and_then(|side| usize::try_from(side).ok())
+    /// What the pictures of folders become, for all networks of the experiment.
+    pub fn side(&self) -> Option<Framing> {
+        serde_json::from_value(side(&self.recipe)?.clone()).ok()
     }
 
     /// What cannot be run about these settings, with what to change; none if they are fine.
@@ -291,7 +291,7 @@ impl Settings {
             !parses(&r.teacher) || r.student.as_deref().is_some_and(|s| !parses(s))
         };
         if side(&self.recipe).is_some() && self.side().is_none() {
-            return Some("recipe.data.side must be a number of pixels, or \"none\"".into());
+            return Some("recipe.data.side must be a number of pixels such as 224, one such as \"256/224\", or \"none\"".into());
         }
         if self.format != EXPERIMENT_FORMAT {
             return Some(format!("format is {}, this program reads {EXPERIMENT_FORMAT}", self.format));

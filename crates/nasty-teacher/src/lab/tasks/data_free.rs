@@ -89,6 +89,7 @@ impl Work for DataFreeRecipe {
             seconds: end.seconds,
             machine: context.machine(),
             made_with: Some(end.provenance),
+            start_kept: false,
         })
     }
 }

@@ -8,6 +8,7 @@ use crate::lab::error::JobError;
 use crate::lab::executor::Ended;
 use crate::lab::result::{Nastiness, RESULT_FORMAT, RunResult};
 use crate::lab::split::Split;
+use crate::lab::start::{Begun, begin};
 use crate::lab::task::Work;
 use crate::lab::workplace::normalisation_of;
 use crate::nets::{self, Architecture, Input, Loaded, NetError, Network, NetworkConfig, Precision};
@@ -23,7 +24,9 @@ impl Work for Recipe {
     }
 
     fn needs(&self) -> Vec<&NetworkRef> {
-        self.objective.victim().into_iter().collect()
+        let start = self.start.as_ref().map(|start| &start.network);
+        let victim = self.objective.victim().filter(|victim| start != Some(*victim));
+        victim.into_iter().chain(start).collect()
     }
 
     fn makes(&self) -> Option<Architecture> {
@@ -76,10 +79,16 @@ impl Work for Recipe {
         }
         let input = Input { channels: data.train.channels, side: data.train.height };
         let autodiff = workplace.device.clone().autodiff();
-        let network = self
-            .architecture
-            .build(data.classes.len(), input, self.seed, &autodiff)?
-            .with_precision(self.precision);
+        let fresh = self.architecture.build(data.classes.len(), input, self.seed, &autodiff)?;
+        let Begun { network, normalisation, classes } = match &self.start {
+            Some(start) => begin(start, fresh, context, &data)?,
+            None => Begun {
+                network: fresh,
+                normalisation: data.normalisation.clone(),
+                classes: data.classes.clone(),
+            },
+        };
+        let network = network.with_precision(self.precision);
         let victim = victim(self, context, &data)?;
         let selection = match self.parity {
             Parity::Published => Some(&data.test),
@@ -90,7 +99,7 @@ impl Work for Recipe {
             train: split.train.clone(),
             origin: Some(Origin { set: &self.data.digest, places: &split.places }),
             selection,
-            normalisation: &data.normalisation,
+            normalisation: &normalisation,
             victim: victim.as_ref().map(|victim| victim as &dyn Victim),
             floor: LOG_FLOOR,
             device: workplace.device.clone(),
@@ -105,12 +114,13 @@ impl Work for Recipe {
             .architecture
             .build(data.classes.len(), input, self.seed, &workplace.device)?
             .load_state_dict(&trained.weights)?;
-        let Normalisation { mean, std } = data.normalisation.clone();
-        let config = NetworkConfig::new(&network, mean, std, data.classes.clone());
-        let logits = all_logits(&network, &data.normalisation, &data.test, &workplace.device);
+        let Normalisation { mean, std } = normalisation.clone();
+        let config = NetworkConfig::new(&network, mean, std, classes).framed(self.data.side);
+        let logits = all_logits(&network, &normalisation, &data.test, &workplace.device);
         let test = evaluate(&logits, &data.test.labels, data.classes.len());
         trained.end.finite("test loss", test.loss)?;
-        let nastiness = nastiness(self, context, &network, &data, split.validation.as_ref(), &test)?;
+        let made = Made { network: &network, normalisation: &normalisation, test: &test };
+        let nastiness = nastiness(self, context, made, &data, split.validation.as_ref())?;
         if !context.may_write() {
             return Ok(Ended::Stopped);
         }
@@ -124,6 +134,7 @@ impl Work for Recipe {
             seconds: trained.seconds,
             machine: context.machine(),
             made_with: Some(trained.provenance),
+            start_kept: trained.start_kept,
         })
     }
 }
@@ -138,7 +149,8 @@ fn victim(
     let Loaded { network, config, digest } = context.network(reference, data)?;
     let workplace = context.workplace;
     let victim = OwnNetwork::new(&network, normalisation_of(&config), digest, &workplace.device);
-    if !workplace.keep_logits {
+    // Resized crops hardly ever repeat: a table of their logits would only take room.
+    if !workplace.keep_logits || recipe.augmentation.resized_crop_percent > 0 {
         return Ok(Some(victim));
     }
     let Recipe { data: of, augmentation, .. } = recipe;
@@ -146,14 +158,20 @@ fn victim(
     Ok(Some(victim.remembering(tables, numerics, &of.digest, data.train.len(), augmentation)))
 }
 
+/// A network that a recipe made.
+struct Made<'a> {
+    network: &'a Network,
+    normalisation: &'a Normalisation,
+    test: &'a Evaluation,
+}
+
 /// Whether the nasty teacher that `recipe` made became nasty; none for other objectives.
 fn nastiness(
     recipe: &Recipe,
     context: &mut Context<'_>,
-    network: &Network,
+    made: Made<'_>,
     data: &DataSet,
     held_out: Option<&ImageSet>,
-    test: &Evaluation,
 ) -> Result<Option<Nastiness>, JobError> {
     let Objective::SelfUndermining(SelfUndermining { adversary, temperature, .. }) = &recipe.objective else {
         return Ok(None);
@@ -163,8 +181,8 @@ fn nastiness(
     let classes = data.classes.len();
     let (images, on) = held_out.map_or((&data.test, "test"), |images| (images, "held-out"));
     let of_adversary = |images: &ImageSet| all_logits(&adversary, &normalisation_of(&config), images, device);
-    let nasty = all_logits(network, &data.normalisation, images, device);
+    let nasty = all_logits(made.network, made.normalisation, images, device);
     let distance = mean_scaled_kl(&nasty, &of_adversary(images), classes, *temperature);
     let adversary = evaluate(&of_adversary(&data.test), &data.test.labels, classes);
-    Ok(Some(Nastiness::judge(recipe, test, adversary, distance, on)))
+    Ok(Some(Nastiness::judge(recipe, made.test, adversary, distance, on)))
 }

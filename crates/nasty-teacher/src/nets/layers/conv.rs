@@ -164,7 +164,7 @@ impl ConvBn {
         }
         let (weight, bias, options) = self.conv.for_pass(&pass);
         let residual = residual.map(Maps::into_tensor);
-        let y = match pass.mode {
+        let y = match pass.mode_of(self.norm.number()) {
             Mode::Train => {
                 let [n, h, w, c] = x.dims();
                 let [h, w, c] = self.conv.output([h, w, c]);

@@ -22,6 +22,15 @@ pub(crate) struct Pass {
     pub(crate) statistics: Option<RefCell<Vec<NormStatistics>>>,
     /// What training drops, if it does.
     pub(crate) dropping: Option<Dropping>,
+    /// So many of the network's first tensors are not trained: batch-norms among them are in evaluation mode.
+    pub(crate) frozen: usize,
+}
+
+impl Pass {
+    /// The mode of a layer whose first tensor has this number.
+    pub(super) fn mode_of(&self, tensor: usize) -> Mode {
+        if tensor < self.frozen { Mode::Eval } else { self.mode }
+    }
 }
 
 /// Feature maps `[batch, height, width, channels]`; vectors are maps of height and width 1.

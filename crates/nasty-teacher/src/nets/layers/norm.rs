@@ -83,7 +83,7 @@ impl BatchNorm {
             |x, pass| {
                 let x = x.into_tensor();
                 self.observe(&x, pass);
-                match pass.mode {
+                match pass.mode_of(self.number()) {
                     Mode::Train => self.by_batch(x.dims(), |gamma, beta| {
                         kernels::batch_norm_train(x, gamma, beta, self.epsilon, residual, activation)
                     }),
@@ -94,6 +94,11 @@ impl BatchNorm {
                 }
             },
         )
+    }
+
+    /// The number of its first tensor.
+    pub(super) fn number(&self) -> usize {
+        self.gamma.id.val() as usize
     }
 
     /// `relu(bn(x))`, for networks that normalise before they convolve.

@@ -40,7 +40,13 @@ fn trained(task: &Task, nth: usize, accuracy: f64) -> Outcome {
         learning_rate: 0.1,
         train_loss: 1.0,
         train_accuracy: 0.5,
-        selection: Some(Selection { accuracy: accuracy - 0.1 + 0.01 * epoch as f64, loss: 1.0, test: false }),
+        selection: Some(Selection {
+            accuracy: accuracy - 0.1 + 0.01 * epoch as f64,
+            loss: 1.0,
+            test: false,
+            scaled_kl: None,
+            undone: false,
+        }),
         seconds: 1.0,
     };
     let result = RunResult {
@@ -52,6 +58,7 @@ fn trained(task: &Task, nth: usize, accuracy: f64) -> Outcome {
         seconds: nth as f64,
         machine: machine(),
         made_with: None,
+        start_kept: false,
     };
     Outcome::Trained(Box::new(result), (0..5).map(row).collect())
 }

@@ -13,6 +13,7 @@ mod self_undermining;
 
 use super::network_ref::NetworkRef;
 use burn::tensor::{Int, Tensor};
+pub use self_undermining::Guard;
 use serde::{Deserialize, Serialize};
 
 /// A batch as an objective sees it.
@@ -27,6 +28,8 @@ pub struct LossInput {
     pub labels: Tensor<1, Int>,
     /// 0-based.
     pub epoch: usize,
+    /// What ω is multiplied by, as a [`Guard`] wants it; else 1.
+    pub undermining: f64,
 }
 
 impl LossInput {
@@ -59,6 +62,11 @@ pub trait Loss {
 
     /// τ, where there is one.
     fn temperature(&self) -> Option<f64> {
+        None
+    }
+
+    /// How undermining is watched, where it is.
+    fn guard(&self) -> Option<Guard> {
         None
     }
 
@@ -132,6 +140,10 @@ impl Loss for Objective {
         self.kind().temperature()
     }
 
+    fn guard(&self) -> Option<Guard> {
+        self.kind().guard()
+    }
+
     fn problem(&self) -> Option<String> {
         self.kind().problem()
     }
@@ -179,8 +191,13 @@ mod tests {
             let graded = |logits: Tensor<2>| {
                 let logits = logits.require_grad();
                 let labels = Tensor::from_data([0, 1], &device);
-                let batch =
-                    LossInput { logits: logits.clone(), answers: Some(answers.clone()), labels, epoch: 40 };
+                let batch = LossInput {
+                    logits: logits.clone(),
+                    answers: Some(answers.clone()),
+                    labels,
+                    epoch: 40,
+                    undermining: 1.0,
+                };
                 let loss = thief.loss(batch);
                 let gradient = logits.grad(&loss.backward()).expect("tracked").into_data();
                 (loss.into_scalar::<f32>(), gradient.try_to_vec::<f32>().expect("f32"))

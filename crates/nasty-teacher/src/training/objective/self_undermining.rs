@@ -17,6 +17,22 @@ pub struct SelfUndermining {
     pub temperature: f64,
     /// ω, the weight of the KL term.
     pub omega: f64,
+    /// How undermining goes on from the adversary's own weights, where the KL term has no gradient: `guard.boost` and
+    /// `guard.tolerance`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
+}
+
+/// Gets undermining off the point where the nasty teacher equals its adversary, and keeps its accuracy.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Guard {
+    /// ω is this many times larger until the answers have left the adversary's: τ²·KL of a batch above 4.
+    pub boost: f64,
+    /// How much held-out accuracy, as a share, the kept weights may have lost against the start. An epoch that loses more than
+    /// three times as much is undone: training goes on from the kept weights with ω halved.
+    pub tolerance: f64,
 }
 
 impl Loss for SelfUndermining {
@@ -34,14 +50,27 @@ impl Loss for SelfUndermining {
 
     fn problem(&self) -> Option<String> {
         let omega = self.omega.is_finite() && self.omega >= 0.0;
+        let guard = self.guard.is_none_or(|guard| {
+            guard.boost.is_finite() && guard.boost >= 1.0 && (0.0..=1.0).contains(&guard.tolerance)
+        });
         temperature_problem(self.temperature)
+            .or_else(|| {
+                (!guard).then(|| {
+                    "objective.guard.boost must be 1 or above, objective.guard.tolerance a share from 0 to 1".into()
+                })
+            })
             .or_else(|| (!omega).then(|| format!("objective.omega is {}, expected 0 or above", self.omega)))
             .or_else(|| self.adversary.problem("objective.adversary"))
     }
 
+    fn guard(&self) -> Option<Guard> {
+        self.guard
+    }
+
     fn loss(&self, batch: LossInput) -> Tensor<1> {
         let adversary = batch.answers();
-        losses::self_undermining(batch.logits, adversary, batch.labels, self.temperature, self.omega)
+        let omega = self.omega * batch.undermining;
+        losses::self_undermining(batch.logits, adversary, batch.labels, self.temperature, omega)
     }
 
     fn advice(&self) -> Option<&'static str> {

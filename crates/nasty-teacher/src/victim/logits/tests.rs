@@ -3,7 +3,7 @@ use super::*;
 const CLASSES: usize = 3;
 
 fn key(network: &str) -> TableKey {
-    let augmentation = Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0 };
+    let augmentation = Augmentation { flip: true, ..Augmentation::none() };
     let numerics = Numerics { version: 1, device: "flex".into(), instruction_set: "avx2".into() };
     TableKey {
         weights: network.into(),

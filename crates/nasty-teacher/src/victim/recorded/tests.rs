@@ -46,7 +46,7 @@ fn answers_by_content_serve_every_view_that_was_recorded() {
     assert_eq!(victim.queries(), 3, "repeats count");
 
     // A mirrored image is another one.
-    let flips = Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0 };
+    let flips = Augmentation { flip: true, ..Augmentation::none() };
     let mirrored = Request::views(&set, &flips, vec![(0, 0), (1, 1), (2, 1)]);
     let error = victim.ask(&mirrored).unwrap_err().to_string();
     assert!(
@@ -82,7 +82,7 @@ fn answers_by_index_belong_to_a_set_that_is_named() {
     assert_eq!(victim.ask(&request("d")).unwrap().rows, [0.25, 0.0, 0.125, 0.0, 0.0, 0.125]);
     assert!(victim.ask(&request("other")).is_err());
     assert!(victim.ask(&Request::unchanged(&set)).is_err(), "of unknown origin");
-    let flips = Augmentation { crop_padding: 0, flip: true, rotation_degrees: 0 };
+    let flips = Augmentation { flip: true, ..Augmentation::none() };
     let mirrored = Request::views(&set, &flips, vec![(0, 1)]);
     assert!(victim.ask(&mirrored.from(Some(Origin { set: "d", places: &places }))).is_err());
     assert!(victim.behind(Interface::Logits).is_ok());

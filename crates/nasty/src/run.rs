@@ -3,8 +3,8 @@
 #[cfg(feature = "serve")]
 use crate::commands::serve;
 use crate::commands::{
-    audit, completions, data, devices, evaluate, experiment, experiments, export, import, man, networks,
-    onnx_worker, quickstart, report, single, work,
+    audit, completions, data, devices, evaluate, experiment, experiments, export, import, ls, man, networks,
+    onnx_worker, quickstart, report, rm, single, slurm, status, work,
 };
 use crate::failure::{BUG, End, Result, STOPPED, Trouble};
 use crate::signals::Stop;
@@ -33,8 +33,18 @@ enum Command {
     Quickstart(quickstart::QuickstartArgs),
     /// Run an experiment of the paper, or one of your own, and write its report
     Run(experiment::RunArgs),
-    /// Run one task of a store, as a worker for a plan that another process started
+    /// Run an experiment on a Slurm cluster: write the batch script of an array of workers, and submit it
+    Slurm(Box<slurm::SlurmArgs>),
+    /// Carry out tasks that `run` or `slurm` planned, together with other workers on the same store
     Work(work::WorkArgs),
+    /// Show how far experiments have got: what is done, running (where), failed (why), waiting
+    Status(status::StatusArgs),
+    /// List the runs of a store with what they are
+    Ls(ls::LsArgs),
+    /// Delete runs
+    Rm(rm::RmArgs),
+    /// Delete what killed processes left, and what nothing refers to
+    Gc(rm::GcArgs),
     /// List the experiments with what they show and what they cost
     Experiments(experiments::ExperimentsArgs),
     /// Write the report of experiments that were run
@@ -112,7 +122,12 @@ fn parse_and_do() -> Result<End> {
     match &cli.command {
         Command::Quickstart(args) => quickstart::run(args, &stop),
         Command::Run(args) => experiment::run(args, &stop),
+        Command::Slurm(args) => slurm::run(args),
         Command::Work(args) => work::run(args, &stop),
+        Command::Status(args) => status::run(args, &stop),
+        Command::Ls(args) => ls::run(args),
+        Command::Rm(args) => rm::remove(args),
+        Command::Gc(args) => rm::collect(args),
         Command::Experiments(args) => experiments::run(args),
         Command::Report(args) => report::run(args),
         Command::Train(args) => single::train(args, &stop),

@@ -5,7 +5,7 @@
 
 use super::error::JobError;
 use super::open_victim::{AskOptions, Opened, is_address, is_onnx, open_victim, open_victim_once};
-use super::store::{StoreError, io_error};
+use super::store_error::{StoreError, io_error};
 use super::workplace::Workplace;
 use crate::files::write_whole;
 use crate::training::NetworkRef;

@@ -14,6 +14,7 @@ pub mod experiments;
 pub mod export;
 mod from;
 pub mod import;
+pub mod ls;
 pub mod man;
 pub mod networks;
 pub mod onnx_worker;
@@ -21,7 +22,10 @@ pub mod place;
 pub mod quickstart;
 pub mod record;
 pub mod report;
+pub mod rm;
 #[cfg(feature = "serve")]
 pub mod serve;
 pub mod single;
+pub mod slurm;
+pub mod status;
 pub mod work;

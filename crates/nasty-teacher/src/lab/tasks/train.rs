@@ -120,9 +120,12 @@ impl Work for Recipe {
         let logits = all_logits(&network, &normalisation, &data.test, &workplace.device);
         let test = evaluate(&logits, &data.test.labels, data.classes.len());
         trained.end.finite("test loss", test.loss)?;
-        nets::save(&context.run.folder, &network, &config)?;
         let made = Made { network: &network, normalisation: &normalisation, test: &test };
         let nastiness = nastiness(self, context, made, &data, split.validation.as_ref())?;
+        if !context.may_write() {
+            return Ok(Ended::Stopped);
+        }
+        nets::save(&context.run.folder, &network, &config)?;
         context.finish(&RunResult {
             format: RESULT_FORMAT,
             recipe: context.run.hash.clone(),

@@ -82,7 +82,7 @@ fn text(status: &PlanStatus, all: bool) -> String {
         title += &format!(", {count} {word}");
     }
     if let Some(hours) = status.hours_left.filter(|_| done < status.tasks.len()) {
-        title += &format!("; about {hours:.1} hours of work left for one worker");
+        title += &format!("; about {} of work left for one worker", spent((hours * 3600.0) as u64));
     }
     let shown = |state: &TaskState| {
         all || !matches!(
@@ -136,7 +136,8 @@ fn words(state: &TaskState) -> (&'static str, String) {
 }
 
 fn of(course: &Progress) -> String {
-    let left = course.hours_left.map_or(String::new(), |hours| format!(", {hours:.1} h left"));
+    let left =
+        course.hours_left.map_or(String::new(), |hours| format!(", {} left", spent((hours * 3600.0) as u64)));
     format!("epoch {}/{}{left}", course.epoch, course.epochs)
 }
 

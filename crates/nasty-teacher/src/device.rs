@@ -78,6 +78,11 @@ pub fn list() -> Vec<(String, String)> {
     kinds().into_iter().flat_map(numbered).collect()
 }
 
+/// The kind of GPU built into this binary, the first of several; none if there is none.
+pub fn gpu_kind() -> Option<&'static str> {
+    kinds().into_iter().map(|(name, _)| name).find(|name| *name != "flex")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,8 @@ pub enum ErrorClass {
     NotFinite,
     /// Stopped on request; the same call goes on.
     Stopped,
+    /// A server that does not answer: the same call goes on once it does.
+    Unavailable,
     /// A bug.
     Bug,
 }

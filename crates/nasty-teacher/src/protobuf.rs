@@ -115,3 +115,67 @@ fn read_varint(data: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+/// A field of a message.
+pub(crate) struct Part<'a> {
+    pub(crate) number: u64,
+    pub(crate) value: Wire<'a>,
+    /// Its bytes, key included.
+    pub(crate) raw: &'a [u8],
+}
+
+/// Fields of one message, at most: a message of empty fields must not cost many times its size in memory.
+const MOST_PARTS: usize = 1 << 20;
+
+/// The fields of a message; none if it is malformed, or has more than a million.
+pub(crate) fn parts(mut data: &[u8]) -> Option<Vec<Part<'_>>> {
+    let mut parts = Vec::new();
+    while !data.is_empty() {
+        if parts.len() == MOST_PARTS {
+            return None;
+        }
+        let before = data;
+        let (number, value) = field(&mut data)?;
+        parts.push(Part { number, value, raw: &before[..before.len() - data.len()] });
+    }
+    Some(parts)
+}
+
+/// The messages, texts or bytes of one field.
+pub(crate) fn messages<'a>(parts: &[Part<'a>], number: u64) -> impl Iterator<Item = &'a [u8]> {
+    parts.iter().filter(move |part| part.number == number).filter_map(|part| match part.value {
+        Wire::Bytes(bytes) => Some(bytes),
+        _ => None,
+    })
+}
+
+/// The text of a field, the last if it is there several times.
+pub(crate) fn text<'a>(parts: &[Part<'a>], number: u64) -> Option<&'a str> {
+    std::str::from_utf8(messages(parts, number).last()?).ok()
+}
+
+/// The integer of a field, the last if it is there several times.
+pub(crate) fn int(parts: &[Part<'_>], number: u64) -> Option<u64> {
+    let value = |part: &Part<'_>| match part.value {
+        Wire::Varint(value) if part.number == number => Some(value),
+        _ => None,
+    };
+    parts.iter().rev().find_map(value)
+}
+
+/// The integers of a repeated field, packed or not; none if they are malformed.
+pub(crate) fn ints(parts: &[Part<'_>], number: u64) -> Option<Vec<u64>> {
+    let mut all = Vec::new();
+    for part in parts.iter().filter(|part| part.number == number) {
+        match part.value {
+            Wire::Varint(value) => all.push(value),
+            Wire::Bytes(mut packed) => {
+                while !packed.is_empty() {
+                    all.push(read_varint(&mut packed)?);
+                }
+            }
+            Wire::Fixed64(_) | Wire::Fixed32(_) => return None,
+        }
+    }
+    Some(all)
+}

@@ -9,6 +9,8 @@ pub type Result<T> = std::result::Result<T, CommandError>;
 
 /// Stopped on request with its state saved: the same command goes on.
 pub const STOPPED: u8 = 75;
+/// A server that does not answer: the same command goes on once it does.
+pub const UNAVAILABLE: u8 = 69;
 /// A bug.
 pub const BUG: u8 = 1;
 
@@ -68,6 +70,7 @@ impl CommandError {
             ErrorClass::Usage => 2,
             ErrorClass::Data => 3,
             ErrorClass::NotFinite => 6,
+            ErrorClass::Unavailable => UNAVAILABLE,
             ErrorClass::Stopped => STOPPED,
             ErrorClass::Bug => BUG,
         }

@@ -3,8 +3,8 @@
 #[cfg(feature = "serve")]
 use crate::commands::serve;
 use crate::commands::{
-    audit, completions, data, devices, evaluate, experiment, experiments, export, import, man, networks,
-    quickstart, report, single, work,
+    audit, completions, data, devices, evaluate, experiment, experiments, export, import, ls, man, networks,
+    onnx_worker, quickstart, report, rm, single, slurm, status, work,
 };
 use crate::failure::{BUG, End, Result, STOPPED, Trouble};
 use crate::signals::Stop;
@@ -19,7 +19,7 @@ use std::process::ExitCode;
 /// Make an image classifier undistillable, and measure how undistillable it is.
 ///
 /// Exit codes: 0 done, 1 a bug, 2 wrong usage or configuration, 3 bad data or checkpoint, 4 an audit's condition
-/// for a failure holds, 6 a loss that is not finite, 75 stopped with its state saved (the same command resumes), 130/143 killed before that.
+/// for a failure holds, 6 a loss that is not finite, 69 a server that does not answer, 75 stopped with its state saved (the same command resumes), 130/143 killed before that.
 #[derive(Parser)]
 #[command(name = "nasty", version, max_term_width = 110, arg_required_else_help = true)]
 struct Cli {
@@ -33,8 +33,18 @@ enum Command {
     Quickstart(quickstart::QuickstartArgs),
     /// Run an experiment of the paper, or one of your own, and write its report
     Run(experiment::RunArgs),
-    /// Run one task of a store, as a worker for a plan that another process started
+    /// Run an experiment on a Slurm cluster: write the batch script of an array of workers, and submit it
+    Slurm(Box<slurm::SlurmArgs>),
+    /// Carry out tasks that `run` or `slurm` planned, together with other workers on the same store
     Work(work::WorkArgs),
+    /// Show how far experiments have got: what is done, running (where), failed (why), waiting
+    Status(status::StatusArgs),
+    /// List the runs of a store with what they are
+    Ls(ls::LsArgs),
+    /// Delete runs
+    Rm(rm::RmArgs),
+    /// Delete what killed processes left, and what nothing refers to
+    Gc(rm::GcArgs),
     /// List the experiments with what they show and what they cost
     Experiments(experiments::ExperimentsArgs),
     /// Write the report of experiments that were run
@@ -47,8 +57,8 @@ enum Command {
     Distill(single::DistillArgs),
     /// Measure how good a clone of a victim can be trained from its answers
     Audit(Box<audit::AuditCommand>),
-    /// Measure a network's accuracy on a data set's test images
-    Evaluate(evaluate::EvaluateArgs),
+    /// Measure a classifier's accuracy on a data set's test images
+    Evaluate(Box<evaluate::EvaluateArgs>),
     /// Serve a classifier over HTTP by the Open Inference Protocol, with defences, API keys and query budgets
     #[cfg(feature = "serve")]
     Serve(Box<serve::ServeArgs>),
@@ -64,6 +74,9 @@ enum Command {
     Devices(devices::DevicesArgs),
     /// Print a script that completes arguments in bash, zsh, fish, elvish or PowerShell
     Completions(completions::CompletionsArgs),
+    /// Compute an ONNX graph for another process
+    #[command(hide = true)]
+    OnnxWorker,
     /// Write the manual pages
     #[command(hide = true)]
     Man(man::ManArgs),
@@ -109,14 +122,19 @@ fn parse_and_do() -> Result<End> {
     match &cli.command {
         Command::Quickstart(args) => quickstart::run(args, &stop),
         Command::Run(args) => experiment::run(args, &stop),
+        Command::Slurm(args) => slurm::run(args),
         Command::Work(args) => work::run(args, &stop),
+        Command::Status(args) => status::run(args, &stop),
+        Command::Ls(args) => ls::run(args),
+        Command::Rm(args) => rm::remove(args),
+        Command::Gc(args) => rm::collect(args),
         Command::Experiments(args) => experiments::run(args),
         Command::Report(args) => report::run(args),
         Command::Train(args) => single::train(args, &stop),
         Command::Undermine(args) => single::undermine(args, &stop),
         Command::Distill(args) => single::distill(args, &stop),
         Command::Audit(args) => audit::run(args, &stop),
-        Command::Evaluate(args) => evaluate::run(args),
+        Command::Evaluate(args) => evaluate::run(args, &stop),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(args),
         Command::Import(args) => import::run(args),
@@ -125,6 +143,7 @@ fn parse_and_do() -> Result<End> {
         Command::Data(args) => data::run(args, &stop),
         Command::Devices(args) => devices::run(args),
         Command::Completions(args) => completions::run(args, Cli::command()),
+        Command::OnnxWorker => onnx_worker::run(),
         Command::Man(args) => man::run(args, Cli::command()),
     }
 }

@@ -83,6 +83,8 @@ impl AuditEnd {
                     self.failures.push(JobError::Panic { recipe: "of the audit".into(), message });
                 }
                 TaskEnd::Done | TaskEnd::NotFinite(_) | TaskEnd::Blocked(_) => {}
+                // An audit waits for other processes, and tries everything itself.
+                TaskEnd::GivenUp(_) | TaskEnd::Left => {}
             }
         }
     }

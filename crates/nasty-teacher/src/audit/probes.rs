@@ -68,8 +68,9 @@ pub(super) fn right(rows: &[f32], classes: usize, labels: &[u16]) -> Vec<bool> {
     rows.chunks_exact(classes).zip(labels).map(|(row, label)| argmax(row) == usize::from(*label)).collect()
 }
 
-/// What honest users are served.
-pub(super) fn user_cost(
+/// What honest users are served: rows `[images, classes]` with what their numbers are, and the rows without defences where they
+/// are known; `milliseconds` is what an answer takes.
+pub fn user_cost(
     served: (&[f32], Scale),
     clean: Option<(&[f32], Scale)>,
     classes: usize,

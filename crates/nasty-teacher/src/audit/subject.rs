@@ -87,8 +87,10 @@ impl Subject {
         let mut notes = opened.notes.clone();
         let served = reach(&request.victim, &request.how, opened.clone(), &data, &of, &mut notes)?;
         let undefended = match &request.undefended {
-            Some(other) => Some((other.clone(), plain(&served))),
-            None => opened.undefended.is_some().then(|| (request.victim.clone(), plain(&served))),
+            Some(other) => Some((other.clone(), plain(&served, &AskOptions::default()))),
+            None => {
+                opened.undefended.is_some().then(|| (request.victim.clone(), plain(&served, &request.how)))
+            }
         };
         let undefended = undefended.map(|(victim, how)| {
             let opened = open_victim(&victim, &how, workplace)?;
@@ -210,9 +212,13 @@ impl Subject {
     }
 }
 
-/// How the victim without its defences is asked: for as much as `served` gives out.
-fn plain(served: &Reach) -> AskOptions {
-    AskOptions { interface: Some(served.whose.interface), ..AskOptions::default() }
+/// How the victim without its defences is asked: as `how` says, for as much as `served` gives out.
+fn plain(served: &Reach, how: &AskOptions) -> AskOptions {
+    AskOptions {
+        interface: Some(served.whose.interface),
+        asking: how.asking.clone(),
+        ..AskOptions::default()
+    }
 }
 
 fn reach(
@@ -223,9 +229,10 @@ fn reach(
     of: &TestData,
     notes: &mut Vec<String>,
 ) -> Result<Reach, JobError> {
-    let (fitted, note) = fit_victim(&opened.victim, data)?;
-    notes.extend(note.map(|note| format!("{victim}: {note}")));
-    Ok(Reach { victim: victim.to_owned(), how: how.clone(), classes_of: of.clone(), whose: whose(&*fitted) })
+    let fitted = fit_victim(&opened.victim, data)?;
+    notes.extend(fitted.note.map(|note| format!("{victim}: {note}")));
+    let whose = whose(&*fitted.victim);
+    Ok(Reach { victim: victim.to_owned(), how: how.clone(), classes_of: of.clone(), whose })
 }
 
 /// What a victim of the store was trained on, if that was the data set `of`, and its architecture.

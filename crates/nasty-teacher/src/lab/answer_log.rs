@@ -9,7 +9,7 @@
 //! Queries spent are the sum of the requests. A process that is killed between request and answers leaves a request without
 //! answers: these images count as asked, and are asked again. A half-written record at the end is cut off.
 
-use super::store::{StoreError, io_error};
+use super::store_error::{StoreError, io_error};
 use crate::victim::{Interface, Scale};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;

@@ -6,16 +6,19 @@ use super::{JobError, Store, StoreError, Workplace};
 use crate::attacks::{Images, TestData};
 use crate::data::{DataSet, ImageSet};
 use crate::training::identity;
-use crate::victim::{Request, Victim, content_hash};
+use crate::victim::{Request, Victim, VictimError, content_hash};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Version of the fields of [`AskRecipe`]; part of its hash.
 pub const ASK_FORMAT: u32 = 1;
 /// Images a request: what a killed process asks again.
 const CHUNK: usize = 64;
+/// Further tries of a request that may have been answered.
+const AGAIN: u64 = 2;
 
 /// How to reach a victim. None of it but [`Self::whose`] decides an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,7 +84,7 @@ impl Reach {
     /// [`JobError`] if it cannot be opened, does not fit, or is another one by now.
     pub fn open(&self, data: &DataSet, workplace: &Workplace) -> Result<Arc<dyn Victim>, JobError> {
         let Opened { victim, .. } = open_victim(&self.victim, &self.how, workplace)?;
-        let (victim, _) = fit_victim(&victim, data)?;
+        let victim = fit_victim(&victim, data)?.victim;
         let found = whose(&*victim);
         if found == self.whose {
             return Ok(victim);
@@ -142,13 +145,37 @@ pub fn collect(
             }
             let questions: Vec<Question> = chunk.iter().map(|&image| (hashes[image], number)).collect();
             let part = images.subset(chunk);
-            log.about_to_ask(chunk.len())?;
-            let answers = victim.ask(&Request::unchanged(&part))?;
-            log.answered(&questions, &answers.rows)?;
+            ask_and_keep(log, victim, &Request::unchanged(&part), &questions)?;
         }
     }
     stop(wanted, wanted);
     Ok(Asked::All)
+}
+
+/// Asks `victim` the `questions`, whose images are those of `request`, and writes the answers to `log`. Every request is noted
+/// on disk before it leaves. A server that may have answered, but did not reach us, is asked again, which counts again.
+///
+/// # Errors
+/// [`JobError`] if the victim does not answer, or the log cannot be written.
+pub(super) fn ask_and_keep(
+    log: &mut AnswerLog,
+    victim: &dyn Victim,
+    request: &Request<'_>,
+    questions: &[Question],
+) -> Result<(), JobError> {
+    let mut tries = 0;
+    loop {
+        log.about_to_ask(questions.len())?;
+        match victim.ask(request) {
+            Ok(answers) => return Ok(log.answered(questions, &answers.rows)?),
+            Err(VictimError::Unavailable { sent: true, problem, address }) if tries < AGAIN => {
+                tracing::warn!("{address}: {problem}; {} images are asked about again", questions.len());
+                tries += 1;
+                std::thread::sleep(Duration::from_secs(tries));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// The answers number `number` to all of `images`, `[images, classes]`.

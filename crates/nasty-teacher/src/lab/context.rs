@@ -3,6 +3,7 @@
 use super::claim::Claim;
 use super::error::JobError;
 use super::executor::Ended;
+use super::open_victim::fit_victim;
 use super::recorder::Recorder;
 use super::result::Machine;
 use super::run::Run;
@@ -12,6 +13,7 @@ use crate::data::{DataName, DataSet, Framing};
 use crate::nets::Loaded;
 use crate::numerics::Provenance;
 use crate::training::{EpochRow, NetworkRef, Observer, RunContext};
+use crate::victim::Victim;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -96,6 +98,24 @@ impl<'a> Context<'a> {
         }
         let digest = fitted.known_as(&digest);
         Ok(Loaded { network: fitted.network, config: fitted.config, digest })
+    }
+
+    /// A foreign victim that takes the images of `data` and tells its classes apart, its answers in the data's order. The result
+    /// says who it was.
+    ///
+    /// # Errors
+    /// [`JobError`] if it is not there or does not fit.
+    pub fn victim(&mut self, reference: &NetworkRef, data: &DataSet) -> Result<Arc<dyn Victim>, JobError> {
+        let opened = self.workplace.known_victim(reference, &|| self.owner.stop())?;
+        let fitted = fit_victim(&opened.victim, data)
+            .map_err(|e| self.refuse(format!("its victim {}: {e}", reference.0)))?;
+        for note in opened.notes.iter().chain(&fitted.note) {
+            tracing::warn!("{}: {note}", reference.0);
+        }
+        if self.made_with.weights.iter().all(|(known, _)| *known != reference.0) {
+            self.made_with.weights.push((reference.0.clone(), fitted.victim.identity().to_owned()));
+        }
+        Ok(fitted.victim)
     }
 
     /// A network as it is. The result says which weights it had.

@@ -5,6 +5,7 @@
 //! them in the table.
 
 use super::experiment::DataFacts;
+use super::plan::Plan;
 use super::task::Task;
 use crate::data::DataName;
 use crate::nets::{Architecture, Input, NetError, Precision};
@@ -64,6 +65,8 @@ pub struct Estimate<'a> {
     /// Where networks are built to see their size.
     pub device: &'a Device,
     cost: &'a mut Cost,
+    /// Multiply-accumulates of the networks seen so far: it takes a while to build one.
+    sizes: &'a mut Vec<(Shape, u64)>,
     /// Frozen networks whose logits an earlier task asked for, with the seed of the views.
     asked: &'a mut HashSet<(String, u64)>,
     /// The architecture of a network that is named.
@@ -92,8 +95,42 @@ impl Estimate<'_> {
     /// # Errors
     /// [`NetError`] if the network cannot be built.
     pub fn add(&mut self, shape: Shape, passes: Passes) -> Result<(), NetError> {
-        self.cost.add(shape, passes, self.device)
+        let macs = match self.sizes.iter().find(|(known, _)| *known == shape) {
+            Some((_, macs)) => *macs,
+            None => {
+                let macs = shape.macs(self.device)?;
+                self.sizes.push((shape, macs));
+                macs
+            }
+        };
+        self.cost.add(shape, passes, macs);
+        Ok(())
     }
+}
+
+/// Seconds of one image through a network of a shape.
+pub type Rate<'a> = dyn FnMut(Shape) -> Result<Passes, NetError> + 'a;
+
+/// Gives every task of `plan` its cost: seconds, where `rate` says how fast networks are; otherwise image·MACs. Tasks on data of which
+/// nothing is known cost nothing.
+///
+/// # Errors
+/// [`NetError`] if a network cannot be built for its data set.
+pub fn price(
+    plan: &mut Plan,
+    facts: &dyn Fn(&DataName) -> Option<DataFacts>,
+    device: &Device,
+    mut rate: Option<&mut Rate<'_>>,
+) -> Result<(), NetError> {
+    let tasks = plan.tasks.iter().map(|planned| &planned.task);
+    let costs = Cost::of_each(tasks, &|_| true, &|_| None, facts, device)?;
+    for (planned, cost) in plan.tasks.iter_mut().zip(costs) {
+        planned.cost = match &mut rate {
+            Some(rate) => cost.seconds(rate)?,
+            None => cost.macs,
+        };
+    }
+    Ok(())
 }
 
 impl Shape {
@@ -118,22 +155,40 @@ impl Cost {
         facts: &dyn Fn(&DataName) -> Option<DataFacts>,
         device: &Device,
     ) -> Result<Self, NetError> {
-        let mut cost = Self::default();
-        let mut asked = HashSet::new();
+        let mut sum = Self::default();
+        for cost in Self::of_each(tasks, left, there, facts, device)? {
+            sum.macs += cost.macs;
+            cost.passes.into_iter().for_each(|(shape, passes)| sum.add(shape, passes, 0));
+        }
+        Ok(sum)
+    }
+
+    /// The same for each of those tasks by itself, if they are carried out in this order.
+    fn of_each<'t>(
+        tasks: impl IntoIterator<Item = &'t Task> + Clone,
+        left: &dyn Fn(&Task) -> bool,
+        there: &dyn Fn(&NetworkRef) -> Option<Architecture>,
+        facts: &dyn Fn(&DataName) -> Option<DataFacts>,
+        device: &Device,
+    ) -> Result<Vec<Self>, NetError> {
+        let (mut asked, mut sizes) = (HashSet::new(), Vec::new());
         let made: HashMap<String, Architecture> =
             tasks.clone().into_iter().filter_map(|task| Some((task.hash(), task.makes()?))).collect();
         let architecture = |network: &NetworkRef| made.get(&network.0).copied().or_else(|| there(network));
-        for task in tasks.into_iter().filter(|task| left(task)) {
+        let cost = |task: &Task| {
+            let mut cost = Self::default();
             if let Some(facts) = &facts(task.data()) {
-                let (cost, asked, architecture) = (&mut cost, &mut asked, &architecture);
-                task.cost(&mut Estimate { facts, device, cost, asked, architecture })?;
+                let (cost, sizes, asked) = (&mut cost, &mut sizes, &mut asked);
+                let architecture = &architecture;
+                task.cost(&mut Estimate { facts, device, cost, sizes, asked, architecture })?;
             }
-        }
-        Ok(cost)
+            Ok(cost)
+        };
+        tasks.into_iter().filter(|task| left(task)).map(cost).collect()
     }
 
-    fn add(&mut self, shape: Shape, passes: Passes, device: &Device) -> Result<(), NetError> {
-        self.macs += shape.macs(device)? as f64 * (3.0 * passes.trained + passes.forward);
+    fn add(&mut self, shape: Shape, passes: Passes, macs: u64) {
+        self.macs += macs as f64 * (3.0 * passes.trained + passes.forward);
         match self.passes.iter_mut().find(|(known, _)| *known == shape) {
             Some((_, sum)) => {
                 sum.trained += passes.trained;
@@ -141,11 +196,10 @@ impl Cost {
             }
             None => self.passes.push((shape, passes)),
         }
-        Ok(())
     }
 
     /// Seconds that the passes take, given the seconds of one image through a network of each shape.
-    pub fn seconds(&self, rate: &mut dyn FnMut(Shape) -> Result<Passes, NetError>) -> Result<f64, NetError> {
+    pub fn seconds(&self, rate: &mut Rate<'_>) -> Result<f64, NetError> {
         self.passes.iter().try_fold(0.0, |sum, (shape, passes)| {
             let each = rate(*shape)?;
             Ok(sum + each.trained * passes.trained + each.forward * passes.forward)

@@ -1,7 +1,7 @@
 //! Why a task could not be run.
 
 use super::open_victim::OpenError;
-use super::store::StoreError;
+use super::store_error::StoreError;
 use super::weights::Misfit;
 use crate::analysis::AnalysisError;
 use crate::data::DataError;

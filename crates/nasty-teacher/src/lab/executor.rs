@@ -1,15 +1,19 @@
-//! Runs a plan. An [`Executor`] gets a whole plan, so that it can also be one that submits to a cluster's queue;
-//! [`Local`] runs several tasks in parallel on this machine. Only the [`Worker`] knows what a task is and how to run
-//! it.
+//! Runs a plan. [`Local`] runs several tasks in parallel on this machine, while other processes may work on the same plan: a pool of
+//! workers is many [`Local`]s on one store. Only the [`Worker`] knows what a task is and how to run it.
 
 use super::panics::caught;
 use super::plan::{Plan, Planned};
 use super::pool::on_a_pool;
+use super::schedule::{Next, Order, Schedule, Terms};
 use super::task::Task;
 use crate::training::Observer;
 use crate::{Classified, ErrorClass};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// A wish to stop is noticed after so long.
+const ATTENTION: Duration = Duration::from_millis(200);
 
 /// How a task of a plan ended; `E` is the worker's error.
 #[derive(Debug)]
@@ -22,10 +26,14 @@ pub enum TaskEnd<E> {
     Failed(E),
     /// The worker panicked, and said this. What does not need the task goes on.
     Panicked(String),
+    /// It failed too often to be tried again; so it failed last.
+    GivenUp(String),
     /// The task of this name, which it needs, has no network to give.
     Blocked(String),
     /// Stopped on request, or not begun because of that; the same plan goes on.
     Stopped,
+    /// Left to other processes.
+    Left,
 }
 
 /// Who watches a plan being carried out.
@@ -61,17 +69,48 @@ pub trait Worker: Sync {
     /// Why a task could not be carried out.
     type Error: Classified;
 
-    /// Carries out `task`, unless it is done.
+    /// What there is to see of the task with this hash.
+    fn look(&self, hash: &str) -> Look;
+
+    /// Carries out `task`, unless it is done. None: another process works on it.
     ///
     /// # Errors
     /// The worker's own. One of class [`ErrorClass::NotFinite`] is recorded in the store as the task's result.
-    fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, Self::Error>;
-
-    /// Whether another process is at work on the task with this hash: others are taken first.
-    fn busy(&self, hash: &str) -> bool;
+    fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Option<Ended>, Self::Error>;
 }
 
-/// This machine.
+/// What a look at a task tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Nobody works on it.
+    Free,
+    /// Another process works on it.
+    Busy,
+    /// Its result is in the store.
+    Done,
+    /// Its loss is not finite: that is its result, and this its message.
+    NotFinite(String),
+    /// It failed, and nobody works on it.
+    Failed {
+        /// Tries that failed.
+        attempts: u32,
+        /// How the last one did.
+        message: String,
+    },
+}
+
+impl Look {
+    /// How the task ended, if it did.
+    fn end<E>(&self) -> Option<TaskEnd<E>> {
+        match self {
+            Self::Done => Some(TaskEnd::Done),
+            Self::NotFinite(why) => Some(TaskEnd::NotFinite(why.clone())),
+            Self::Free | Self::Busy | Self::Failed { .. } => None,
+        }
+    }
+}
+
+/// This machine: it waits for tasks of other processes, and tries each task once.
 pub struct Local<'a, W> {
     /// Who does the work.
     pub worker: &'a W,
@@ -79,121 +118,115 @@ pub struct Local<'a, W> {
     pub jobs: usize,
 }
 
-/// What the threads of [`Local`] share.
-struct Schedule<E> {
-    ends: Vec<Option<TaskEnd<E>>>,
-    running: Vec<bool>,
-}
-
-/// What a free thread does next.
-enum Next {
-    Task(usize),
-    Wait,
-    Nothing,
-}
-
-impl<E> Schedule<E> {
-    fn next(&mut self, plan: &Plan, stop: bool, busy: &dyn Fn(&str) -> bool) -> Next {
-        self.settle(plan, stop);
-        let open = |i: usize| self.ends[i].is_none() && !self.running[i];
-        let met = |i: usize| plan.tasks[i].needs.iter().all(|&n| matches!(self.ends[n], Some(TaskEnd::Done)));
-        let ready: Vec<usize> = (0..plan.tasks.len()).filter(|&i| open(i) && met(i)).collect();
-        let free = ready.iter().copied().find(|&i| !busy(&plan.tasks[i].hash));
-        match free.or(ready.first().copied()) {
-            Some(task) => {
-                self.running[task] = true;
-                Next::Task(task)
-            }
-            None if self.running.contains(&true) => Next::Wait,
-            None => Next::Nothing,
-        }
-    }
-
-    /// Ends the tasks that cannot be begun any more.
-    fn settle(&mut self, plan: &Plan, stop: bool) {
-        for (i, planned) in plan.tasks.iter().enumerate() {
-            if self.ends[i].is_some() || self.running[i] {
-                continue;
-            }
-            let lost = planned.needs.iter().find_map(|&n| match &self.ends[n] {
-                Some(TaskEnd::NotFinite(_) | TaskEnd::Failed(_) | TaskEnd::Panicked(_)) => {
-                    Some(plan.tasks[n].name.clone())
-                }
-                Some(TaskEnd::Blocked(by)) => Some(by.clone()),
-                _ => None,
-            });
-            if let Some(lost) = lost {
-                self.ends[i] = Some(TaskEnd::Blocked(lost));
-            } else if stop {
-                self.ends[i] = Some(TaskEnd::Stopped);
-            }
-        }
-    }
+/// This machine as one of many that share a plan.
+pub struct Shared<'a, W> {
+    /// What it does.
+    pub local: Local<'a, W>,
+    /// How it gets on with the others.
+    pub terms: Terms,
 }
 
 impl<W: Worker> Executor for Local<'_, W> {
     type Error = W::Error;
 
     fn execute(&self, plan: &Plan, watch: &dyn Watch<W::Error>) -> Vec<TaskEnd<W::Error>> {
-        let count = plan.tasks.len();
-        let jobs = self.jobs.clamp(1, count.max(1));
+        self.on_terms(plan, watch, Terms { patience: None, attempts: None })
+    }
+}
+
+impl<W: Worker> Executor for Shared<'_, W> {
+    type Error = W::Error;
+
+    fn execute(&self, plan: &Plan, watch: &dyn Watch<W::Error>) -> Vec<TaskEnd<W::Error>> {
+        self.local.on_terms(plan, watch, self.terms)
+    }
+}
+
+impl<W: Worker> Local<'_, W> {
+    fn on_terms(&self, plan: &Plan, watch: &dyn Watch<W::Error>, terms: Terms) -> Vec<TaskEnd<W::Error>> {
+        let jobs = self.jobs.clamp(1, plan.tasks.len().max(1));
         let threads = (rayon::current_num_threads() / jobs).max(1);
-        let schedule =
-            Mutex::new(Schedule { ends: (0..count).map(|_| None).collect(), running: vec![false; count] });
+        // No two processes draw the same tasks.
+        let seed = RandomState::new().build_hasher().finish();
+        let order = Order::of(plan);
+        let schedule = Mutex::new(Schedule::new(&order, terms, seed));
+        let lock = || schedule.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = Condvar::new();
+        let begun = Instant::now();
         let work = || {
-            let mut guard = schedule.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
-                match guard.next(plan, watch.stop(), &|hash| self.worker.busy(hash)) {
-                    Next::Nothing => break,
-                    Next::Wait => {
-                        let waited = changed.wait_timeout(guard, Duration::from_millis(200));
-                        guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+                let mut guard = lock();
+                match guard.next(begun.elapsed(), watch.stop()) {
+                    Next::Leave => break,
+                    Next::Wait(pause) => {
+                        // Not longer, for the wish to stop wakes nobody up.
+                        drop(changed.wait_timeout(guard, pause.clamp(ATTENTION / 100, ATTENTION)));
                     }
-                    Next::Task(i) => {
+                    Next::Try(task) => {
                         drop(guard);
-                        let planned = &plan.tasks[i];
+                        let planned = &plan.tasks[task];
                         // Whatever panics, the others must not wait for this task for ever.
-                        let end = caught(|| {
-                            let end = self.one(planned, watch);
-                            watch.end(planned, &end);
-                            end
-                        });
-                        let end = end.unwrap_or_else(|message| {
-                            let end = TaskEnd::Panicked(message);
+                        let look = caught(|| self.worker.look(&planned.hash)).unwrap_or(Look::Free);
+                        if terms.attempts.is_none()
+                            && let Some(end) = look.end()
+                        {
                             let _ = caught(|| watch.end(planned, &end));
-                            end
-                        });
-                        guard = schedule.lock().unwrap_or_else(PoisonError::into_inner);
-                        guard.running[i] = false;
-                        guard.ends[i] = Some(end);
+                        }
+                        if !lock().looked(task, look, begun.elapsed()) {
+                            continue;
+                        }
+                        let end = self.one(planned, watch);
+                        let failed = matches!(end, Some(TaskEnd::Failed(_)));
+                        let look = failed.then(|| caught(|| self.worker.look(&planned.hash)).ok()).flatten();
+                        let (mut guard, now) = (lock(), begun.elapsed());
+                        match end {
+                            Some(end) => guard.ended(task, end, look.as_ref(), now),
+                            None => guard.taken(task, now),
+                        }
+                        drop(guard);
                         changed.notify_all();
                     }
                 }
             }
+            changed.notify_all();
         };
         std::thread::scope(|scope| {
             for _ in 0..jobs {
                 scope.spawn(|| on_a_pool(threads, work));
             }
         });
-        let ends = schedule.into_inner().unwrap_or_else(PoisonError::into_inner).ends;
-        ends.into_iter().map(|end| end.unwrap_or(TaskEnd::Stopped)).collect()
+        schedule.into_inner().unwrap_or_else(PoisonError::into_inner).ends(watch.stop())
     }
-}
 
-impl<W: Worker> Local<'_, W> {
-    fn one(&self, planned: &Planned, watch: &dyn Watch<W::Error>) -> TaskEnd<W::Error> {
+    /// Carries out a task and tells of its end. None: another process has it.
+    fn one(&self, planned: &Planned, watch: &dyn Watch<W::Error>) -> Option<TaskEnd<W::Error>> {
+        let end = caught(|| {
+            let end = self.end(planned, watch)?;
+            watch.end(planned, &end);
+            Some(end)
+        });
+        end.unwrap_or_else(|message| {
+            let end = TaskEnd::Panicked(message);
+            let _ = caught(|| watch.end(planned, &end));
+            Some(end)
+        })
+    }
+
+    /// Carries out a task. None: another process has it.
+    fn end(&self, planned: &Planned, watch: &dyn Watch<W::Error>) -> Option<TaskEnd<W::Error>> {
         let mut observer = watch.begin(planned);
-        match self.worker.work(&planned.task, &mut *observer) {
-            Ok(Ended::Done) => TaskEnd::Done,
-            Ok(Ended::Stopped) => TaskEnd::Stopped,
+        Some(match self.worker.work(&planned.task, &mut *observer) {
+            Ok(None) => return None,
+            Ok(Some(Ended::Done)) => TaskEnd::Done,
+            Ok(Some(Ended::Stopped)) => TaskEnd::Stopped,
             Err(error) => match error.class() {
                 ErrorClass::NotFinite => TaskEnd::NotFinite(error.to_string()),
                 ErrorClass::Stopped => TaskEnd::Stopped,
-                ErrorClass::Usage | ErrorClass::Data | ErrorClass::Bug => TaskEnd::Failed(error),
+                ErrorClass::Usage | ErrorClass::Data | ErrorClass::Unavailable | ErrorClass::Bug => {
+                    TaskEnd::Failed(error)
+                }
             },
-        }
+        })
     }
 }
 

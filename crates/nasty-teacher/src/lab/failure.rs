@@ -7,6 +7,8 @@ use crate::training::TrainError;
 use crate::{Classified, ErrorClass};
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
+use std::error::Error;
+use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is known of a failed run. A loss that is not finite is a result: the recipe cannot be trained on these numerics.
@@ -26,6 +28,9 @@ pub struct Failure {
     /// What to do about it.
     #[serde(default)]
     pub help: Option<String>,
+    /// How many tries have failed, not counting those that the place was to blame for, such as a full disk.
+    #[serde(default = "one")]
+    pub attempts: u32,
     /// Seconds since 1970, by the clock of the host that failed.
     #[serde(default)]
     pub when: Option<u64>,
@@ -60,13 +65,17 @@ fn loss() -> String {
     "loss".into()
 }
 
+fn one() -> u32 {
+    1
+}
+
 fn not_finite() -> ErrorClass {
     ErrorClass::NotFinite
 }
 
 impl Failure {
-    /// The record of `error`, in which the run of `recipe` ended just now.
-    pub fn of(error: &JobError, recipe: &str, machine: Machine, made_with: Provenance) -> Self {
+    /// The record of `error`, in which the run of `recipe` ended just now, after `earlier` failed tries.
+    pub fn of(error: &JobError, recipe: &str, earlier: u32, machine: Machine, made_with: Provenance) -> Self {
         let divergence = match error {
             JobError::Train(TrainError::NotFinite { what, loss, epoch, step, advice, .. }) => {
                 Some(Divergence {
@@ -85,6 +94,7 @@ impl Failure {
             class: error.class(),
             message: error.to_string(),
             help: error.help().map(|help| help.to_string()),
+            attempts: if is_of_the_place(error) { earlier } else { earlier + 1 },
             when: SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs()),
             divergence,
             machine,
@@ -121,9 +131,38 @@ impl Failure {
     }
 }
 
+/// Whether `error` comes from a full disk, or a file system that does not answer: then it says nothing of the task.
+pub(super) fn is_of_the_place(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            use io::ErrorKind::{
+                QuotaExceeded, ReadOnlyFilesystem, StaleNetworkFileHandle, StorageFull, TimedOut,
+            };
+            let kinds = [StorageFull, QuotaExceeded, ReadOnlyFilesystem, StaleNetworkFileHandle, TimedOut];
+            return kinds.contains(&io.kind());
+        }
+        cause = error.source();
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::StoreError;
+
+    #[test]
+    fn a_full_disk_is_not_held_against_a_task() {
+        let io = |kind: io::ErrorKind| -> JobError {
+            StoreError::Io { path: "p".into(), source: io::Error::from(kind) }.into()
+        };
+        assert!(is_of_the_place(&io(io::ErrorKind::StorageFull)));
+        assert!(!is_of_the_place(&io(io::ErrorKind::NotFound)) && !is_of_the_place(&diverged()));
+        let [full, absent] = [io::ErrorKind::StorageFull, io::ErrorKind::NotFound]
+            .map(|kind| Failure::of(&io(kind), "r", 1, machine("flex"), provenance(&[])).attempts);
+        assert_eq!((full, absent), (1, 2));
+    }
 
     fn machine(device: &str) -> Machine {
         Machine { version: "0".into(), system: "s".into(), threads: 1, device: device.into() }
@@ -142,14 +181,16 @@ mod tests {
     #[test]
     fn a_loss_that_is_not_finite_holds_on_the_same_numerics_only() {
         let (cpu, gpu) = (Numerics::here("flex"), Numerics::here("cuda"));
-        let failure = Failure::of(&diverged(), "r", machine("flex"), provenance(&[gpu.clone(), cpu.clone()]));
+        let failure =
+            Failure::of(&diverged(), "r", 0, machine("flex"), provenance(&[gpu.clone(), cpu.clone()]));
         assert!(failure.holds_on(&cpu) && !failure.holds_on(&gpu));
         let later = Numerics { version: cpu.version + 1, ..cpu.clone() };
         assert!(!failure.holds_on(&later), "newer kernels may round away from it");
         assert_eq!(failure.error().to_string(), diverged().to_string());
 
         let ordinary = JobError::Recipe { recipe: "r".into(), problem: "p".into() };
-        let ordinary = Failure::of(&ordinary, "r", machine("flex"), provenance(std::slice::from_ref(&cpu)));
+        let ordinary =
+            Failure::of(&ordinary, "r", 0, machine("flex"), provenance(std::slice::from_ref(&cpu)));
         assert_eq!((ordinary.class, ordinary.holds_on(&cpu)), (ErrorClass::Usage, false));
         let text = serde_json::to_string(&ordinary).expect("JSON");
         assert_eq!(serde_json::from_str::<Failure>(&text).expect("comes back"), ordinary);

@@ -3,13 +3,13 @@
 
 use super::context::Context;
 use super::error::JobError;
-use super::executor::{Ended, Worker};
+use super::executor::{Ended, Look, Worker};
 use super::failure::Failure;
 use super::panics::caught;
 use super::pool::on_a_pool;
 use super::result::RunResult;
 use super::run::Run;
-use super::store::StoreError;
+use super::store_error::StoreError;
 use super::task::Task;
 use super::workplace::Workplace;
 use crate::training::{Observer, Recipe};
@@ -27,12 +27,28 @@ pub enum JobEnd {
 impl Worker for Workplace {
     type Error = JobError;
 
-    fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
-        self.perform(task, observer)
+    fn look(&self, hash: &str) -> Look {
+        let run = self.store.run(hash);
+        if run.is_finished() {
+            return Look::Done;
+        }
+        if run.busy() {
+            return Look::Busy;
+        }
+        match run.last_failure() {
+            Ok(Some(failure)) if failure.holds_on(&self.numerics()) => {
+                Look::NotFinite(failure.error().to_string())
+            }
+            Ok(Some(Failure { class, attempts, message, .. })) if class != ErrorClass::NotFinite => {
+                Look::Failed { attempts, message }
+            }
+            // A file that cannot be read is told of when the task is tried.
+            _ => Look::Free,
+        }
     }
 
-    fn busy(&self, hash: &str) -> bool {
-        self.store.run(hash).busy()
+    fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Option<Ended>, JobError> {
+        on_a_pool(rayon::current_num_threads(), || self.once(task, observer, false))
     }
 }
 
@@ -63,43 +79,47 @@ impl Workplace {
     /// [`JobError`]. Every failure is recorded in the store. A loss that is not finite is this task's result on these numerics:
     /// the next call gives the same error without trying. After any other failure the next call tries again.
     pub fn perform(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
-        on_a_pool(rayon::current_num_threads(), || self.once(task, observer))
+        let ended = on_a_pool(rayon::current_num_threads(), || self.once(task, observer, true))?;
+        Ok(ended.unwrap_or(Ended::Stopped))
     }
 
-    fn once(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, JobError> {
+    /// Carries out `task`. None: another process works on it, which is waited for if `wait` says so.
+    fn once(&self, task: &Task, observer: &mut dyn Observer, wait: bool) -> Result<Option<Ended>, JobError> {
         let run = self.store.run(&task.hash());
         if let Some(problem) = task.problem() {
             return Err(JobError::Recipe { recipe: run.hash, problem });
         }
         loop {
             if let Some(ended) = self.ended(&run)? {
-                return Ok(ended);
+                return Ok(Some(ended));
             }
-            let claim = run.claim(&|| observer.stop())?;
-            // Another process may have ended it while this one waited.
+            let claim = if wait { Some(run.claim(&|| observer.stop())?) } else { run.try_claim()? };
+            let Some(claim) = claim else { return Ok(None) };
+            // Another process may have ended it meanwhile.
             if let Some(ended) = self.ended(&run)? {
-                return Ok(ended);
+                return Ok(Some(ended));
             }
             run.write_task(task)?;
             let mut context = Context::new(self, &run, &claim, observer);
             let panicked = |message| Err(JobError::Panic { recipe: run.hash.clone(), message });
             let end = caught(|| task.run(&mut context)).unwrap_or_else(panicked);
             if matches!(end, Ok(Ended::Done)) {
-                return end;
+                return end.map(Some);
             }
             if !claim.is_held() {
-                tracing::warn!("run {} was taken over by another process; waiting for it", run.hash);
+                tracing::warn!("run {} was taken over by another process", run.hash);
                 continue;
             }
             if let Err(error) = &end
                 && error.class() != ErrorClass::Stopped
             {
-                let failure = Failure::of(error, &run.hash, self.machine(), context.made_with());
+                let earlier = run.last_failure().ok().flatten().map_or(0, |failure| failure.attempts);
+                let failure = Failure::of(error, &run.hash, earlier, self.machine(), context.made_with());
                 if let Err(e) = run.fail(&failure) {
                     tracing::warn!("the failure of run {} is not recorded: {e}", run.hash);
                 }
             }
-            return end;
+            return end.map(Some);
         }
     }
 

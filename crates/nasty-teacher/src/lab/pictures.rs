@@ -1,7 +1,7 @@
 //! `images.png` of a run: the images of an attack or an analysis, row by row, without gaps.
 
 use super::run::Run;
-use super::store::{StoreError, io_error};
+use super::store_error::{StoreError, io_error};
 use crate::data::ImageSet;
 use crate::files::write_whole;
 use image::codecs::png::PngEncoder;

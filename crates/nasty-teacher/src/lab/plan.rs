@@ -21,6 +21,8 @@ pub struct Planned {
     pub task: Task,
     /// The tasks of the plan that must be done before, by index; all come earlier.
     pub needs: Vec<usize>,
+    /// What it costs, in any unit that is the same for all tasks of the plan; 0 where nobody has estimated it.
+    pub cost: f64,
 }
 
 /// What the store knows of a task.
@@ -75,9 +77,54 @@ impl Plan {
             });
             let needs = needs.collect();
             places.insert(hash.clone(), plan.tasks.len());
-            plan.tasks.push(Planned { name, hash, task, needs });
+            plan.tasks.push(Planned { name, hash, task, needs, cost: 0.0 });
         }
         plan
+    }
+
+    /// The plan of `tasks` with their names and costs, in any order; one that is there twice is carried out once. A task comes right
+    /// after what it needs and was not there yet.
+    pub fn sorted(tasks: impl IntoIterator<Item = (String, Task, f64)>) -> Self {
+        let mut order = Vec::new();
+        let mut given = HashMap::new();
+        for (name, task, cost) in tasks {
+            let hash = task.hash();
+            order.push(hash.clone());
+            given.entry(hash).or_insert((name, task, cost));
+        }
+        let (mut sorted, mut costs) = (Vec::new(), Vec::new());
+        order.reverse();
+        while let Some(hash) = order.pop() {
+            let Some((_, task, _)) = given.get(&hash) else { continue };
+            // A task's hash is made from those of its needs, so there are no circles.
+            let missing = task.needs().into_iter().map(|need| need.0.clone());
+            let missing: Vec<String> = missing.filter(|need| given.contains_key(need)).collect();
+            if missing.is_empty() {
+                let (name, task, cost) = given.remove(&hash).expect("it was there");
+                sorted.push((name, task));
+                costs.push(cost);
+            } else {
+                order.push(hash);
+                order.extend(missing);
+            }
+        }
+        let mut plan = Self::new(sorted);
+        plan.tasks.iter_mut().zip(costs).for_each(|(planned, cost)| planned.cost = cost);
+        plan
+    }
+
+    /// For each task, the cost of the longest chain of tasks that begins with it.
+    pub(super) fn longest_ways(&self) -> Vec<f64> {
+        let mut ways: Vec<f64> = self.tasks.iter().map(|planned| planned.cost).collect();
+        let mut after = vec![0.0_f64; self.tasks.len()];
+        // Needs come before: what needs a task has been seen when it is.
+        for (i, planned) in self.tasks.iter().enumerate().rev() {
+            ways[i] = planned.cost + after[i];
+            for &need in &planned.needs {
+                after[need] = after[need].max(ways[i]);
+            }
+        }
+        ways
     }
 
     /// The plan as a tree, what a task needs above it, with the state of each.

@@ -4,7 +4,8 @@ use super::experiment::{DataFacts, Entry, Experiment, PartResult, Resolved, Role
 use super::failure::Failure;
 use super::result::{Machine, RunResult};
 use super::run::Run;
-use super::store::{Store, StoreError, io_error};
+use super::store::Store;
+use super::store_error::{StoreError, io_error};
 use crate::files::write_whole;
 use crate::training::{EpochRow, Recipe};
 use serde::{Deserialize, Serialize};
@@ -134,7 +135,7 @@ impl Record {
 }
 
 /// `word` as a shell takes it: in quotes if it has characters that a shell reads.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "=.,:/_+-%@".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

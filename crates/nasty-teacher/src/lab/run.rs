@@ -1,10 +1,11 @@
 //! One run's folder.
 
-use super::claim::{Claim, Claims};
+use super::claim::{Claim, Claims, Holder, holder};
 use super::failure::Failure;
+use super::leftovers::abandoned;
 use super::plan::State;
 use super::result::RunResult;
-use super::store::{StoreError, abandoned, io_error};
+use super::store_error::{StoreError, io_error};
 use super::task::Task;
 use super::task_file;
 use crate::ErrorClass;
@@ -100,6 +101,23 @@ impl Run {
         Ok(claim)
     }
 
+    /// Claims the run for this process, unless another one works on it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn try_claim(&self) -> Result<Option<Claim>, StoreError> {
+        let claim = self.claims.try_claim(&self.folder)?;
+        if let Some(claim) = &claim {
+            self.sweep(claim.taken_over);
+        }
+        Ok(claim)
+    }
+
+    /// Who works on it just now, as its lease says.
+    pub fn holder(&self) -> Option<Holder> {
+        holder(&self.folder)
+    }
+
     /// Deletes the half-written files of a process that was killed; only old ones where their writer may be alive.
     fn sweep(&self, old_ones_only: bool) {
         let parts = fs::read_dir(&self.folder)
@@ -170,6 +188,11 @@ impl Run {
     /// Writes how the run failed. The saved state stays.
     pub(super) fn fail(&self, failure: &Failure) -> Result<(), StoreError> {
         self.write_json(FAILURE, failure)
+    }
+
+    /// Deletes what is known of how it failed.
+    pub(super) fn forget_failure(&self) -> Result<(), StoreError> {
+        self.remove(FAILURE)
     }
 
     fn remove(&self, name: &str) -> Result<(), StoreError> {

@@ -13,103 +13,26 @@
 //! | `failure.json` | how the last attempt failed: a loss that is NaN or infinite (a result, on the same numerics), or anything else (tried again) |
 //! | `lock`, `claim.json` | held by the process that works on the run; see `claim` |
 //!
-//! In addition, `logits/` holds tables of frozen networks' logits (it can be deleted at any time), and `experiments/` one
+//! In addition, `plans/` holds the plans of experiments for workers, `logits/` holds tables of frozen networks' logits (it can be deleted at any time), and `experiments/` one
 //! file per completed experiment: which run belongs in which cell of its tables.
 
 use super::claim::Claims;
+use super::leftovers::{abandoned, entries};
 use super::plan::{Plan, State};
+use super::plan_file::FOLDER as PLANS;
 use super::run::Run;
+use super::store_error::{StoreError, io_error};
 use super::task::Task;
-use crate::files::{PART, new_file, write_whole};
+use crate::files::{PART, write_whole};
 use crate::nets::digest;
 use crate::training::NetworkRef;
-use miette::Diagnostic;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-/// A half-written file of this age is nobody's any more.
-const ABANDONED: Duration = Duration::from_secs(3600);
 /// Digits of a task's hash.
 const HASH_DIGITS: usize = 16;
-
-/// A store that cannot be used.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum StoreError {
-    /// The file system refused.
-    #[error("cannot read or write {path}: {source}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file of the store is damaged.
-    #[error("{path}: expected {expected}, found {found}")]
-    #[diagnostic(help("delete the run's folder to compute it again"))]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What should be there.
-        expected: &'static str,
-        /// What is.
-        found: String,
-    },
-    /// A reference to a network that the store does not have.
-    #[error(
-        "no finished run `{reference}` in the store {store}, and no folder of that name with a config.json"
-    )]
-    #[diagnostic(help(
-        "give the hash that `nasty train` printed, a run's folder, or a folder made by `nasty import`"
-    ))]
-    NoNetwork {
-        /// What was asked for.
-        reference: String,
-        /// The store.
-        store: PathBuf,
-    },
-    /// A reference that could mean several runs.
-    #[error("`{reference}` is ambiguous: {candidates}")]
-    #[diagnostic(help("give more digits"))]
-    Ambiguous {
-        /// What was asked for.
-        reference: String,
-        /// The hashes that begin with it.
-        candidates: String,
-    },
-    /// A reference to a task that the store does not have.
-    #[error("no task `{reference}` in the store {store}")]
-    #[diagnostic(help("tasks are written when an experiment starts; `nasty run NAME` starts one"))]
-    NoTask {
-        /// What was asked for.
-        reference: String,
-        /// The store.
-        store: PathBuf,
-    },
-    /// Stopped while another process was at work on the run.
-    #[error("stopped while waiting for another process that works on run {0}")]
-    Stopped(String),
-}
-
-impl crate::Classified for StoreError {
-    fn class(&self) -> crate::ErrorClass {
-        match self {
-            Self::Stopped(_) => crate::ErrorClass::Stopped,
-            Self::Io { .. }
-            | Self::Damaged { .. }
-            | Self::NoNetwork { .. }
-            | Self::NoTask { .. }
-            | Self::Ambiguous { .. } => crate::ErrorClass::Data,
-        }
-    }
-}
-
-pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    let path = path.to_owned();
-    move |source| StoreError::Io { path, source }
-}
 
 /// A folder of runs.
 #[derive(Clone, Debug)]
@@ -156,7 +79,7 @@ impl Store {
     /// Deletes half-written files that killed processes left outside runs' folders. Young ones may be another process's.
     fn sweep(&self) {
         let tables = entries(&self.root.join("logits")).into_iter().filter(|path| path.is_dir());
-        for folder in tables.chain([self.root.join("experiments")]) {
+        for folder in tables.chain(["experiments", PLANS].map(|name| self.root.join(name))) {
             let half = |path: &PathBuf| {
                 path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PART))
             };
@@ -165,6 +88,11 @@ impl Store {
                 let _ = fs::remove_file(path);
             }
         }
+    }
+
+    /// Whether it was opened for more than looking.
+    pub(super) fn is_writable(&self) -> bool {
+        !self.read_only
     }
 
     /// Its folder.
@@ -191,19 +119,27 @@ impl Store {
         Ok(hashes.into_iter().map(listed).collect())
     }
 
+    /// The run that `text`, the first digits of its hash, means, whether or not its task can be read.
+    ///
+    /// # Errors
+    /// [`StoreError::NoTask`], or [`StoreError::Ambiguous`].
+    pub fn find(&self, text: &str) -> Result<Run, StoreError> {
+        let meant = |name: &String| !text.is_empty() && name.starts_with(text) && is_hash(name);
+        let candidates: Vec<String> = self.names()?.into_iter().filter(meant).collect();
+        match candidates.as_slice() {
+            [one] => Ok(self.run(one)),
+            [] => Err(StoreError::NoTask { reference: text.to_owned(), store: self.root.clone() }),
+            _ => Err(StoreError::ambiguous(text, candidates)),
+        }
+    }
+
     /// The task that `text`, the first digits of its hash, means.
     ///
     /// # Errors
     /// [`StoreError::NoTask`], [`StoreError::Ambiguous`], or [`StoreError::Damaged`].
     pub fn task(&self, text: &str) -> Result<Task, StoreError> {
         let none = || StoreError::NoTask { reference: text.to_owned(), store: self.root.clone() };
-        let meant = |name: &String| !text.is_empty() && name.starts_with(text) && is_hash(name);
-        let candidates: Vec<String> = self.names()?.into_iter().filter(meant).collect();
-        match candidates.as_slice() {
-            [one] => self.run(one).task()?.ok_or_else(none),
-            [] => Err(none()),
-            _ => Err(StoreError::ambiguous(text, candidates)),
-        }
+        self.find(text)?.task()?.ok_or_else(none)
     }
 
     /// Writes the tasks of `plan`, so that other processes can carry them out.
@@ -281,40 +217,15 @@ impl Store {
     }
 }
 
-impl StoreError {
-    fn ambiguous(reference: &str, mut candidates: Vec<String>) -> Self {
-        candidates.sort();
-        Self::Ambiguous { reference: reference.to_owned(), candidates: candidates.join(", ") }
-    }
-}
-
 fn is_hash(name: &str) -> bool {
     name.len() == HASH_DIGITS && name.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
-}
-
-/// Those of `parts`, half-written files in `folder`, that are so old that nobody writes them any more. Their age is by the
-/// clock that stamps new files in the folder: of a network's file system it is not this host's.
-pub(super) fn abandoned(folder: &Path, parts: Vec<PathBuf>) -> Vec<PathBuf> {
-    if parts.is_empty() {
-        return parts;
-    }
-    let stamp = new_file(PART).tempfile_in(folder).and_then(|file| file.as_file().metadata()?.modified());
-    let Ok(now) = stamp else { return Vec::new() };
-    let old = |path: &PathBuf| {
-        let written = path.metadata().and_then(|found| found.modified());
-        written.is_ok_and(|written| now.duration_since(written).is_ok_and(|age| age > ABANDONED))
-    };
-    parts.into_iter().filter(old).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::SystemTime;
+    use crate::lab::leftovers::ABANDONED;
+    use std::time::{Duration, SystemTime};
 
     fn made(path: &Path, age: Duration) {
         fs::create_dir_all(path.parent().expect("a parent")).expect("writable");

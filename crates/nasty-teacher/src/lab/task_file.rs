@@ -1,7 +1,7 @@
 //! `task.json`: the task in a run's folder, tagged with its kind. Version 0.1.0 wrote `recipe.json` without the kind;
 //! the name of the folder determines it.
 
-use super::store::{StoreError, io_error};
+use super::store_error::{StoreError, io_error};
 use super::task::Task;
 use crate::files::write_whole;
 use serde_json::{Map, Value, json};

@@ -12,6 +12,7 @@ use crate::nets::{self, CONFIG_FILE, Input, NetError, Network, NetworkConfig};
 use crate::numerics::Numerics;
 use crate::training::NetworkRef;
 use crate::victim::logits::{FILE_BUDGET, LogitTables, MEMORY_BUDGET};
+use crate::victim::onnx::Runtime;
 use burn::tensor::Device;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -30,6 +31,8 @@ pub struct Workplace {
     pub device_name: String,
     /// Keep the logits of frozen networks (the results are the same without).
     pub keep_logits: bool,
+    /// Where ONNX files are computed.
+    pub onnx: Runtime,
     /// The logits of frozen networks.
     pub(super) logits: LogitTables,
     /// Data sets read so far.
@@ -48,7 +51,8 @@ impl Workplace {
     pub fn new(store: Store, roots: DataRoots, device: Device, device_name: &str) -> Self {
         let logits = LogitTables::new(Some(store.root().join("logits")), MEMORY_BUDGET, FILE_BUDGET);
         let (device_name, loaded) = (device_name.to_owned(), Mutex::new(Vec::new()));
-        Self { store, roots, device, device_name, keep_logits: true, logits, loaded }
+        let onnx = Runtime::default();
+        Self { store, roots, device, device_name, keep_logits: true, onnx, logits, loaded }
     }
 
     /// The data set `name`, read once.

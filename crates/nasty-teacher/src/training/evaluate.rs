@@ -54,7 +54,14 @@ pub fn ask_all(
     images: &ImageSet,
     origin: Option<Origin<'_>>,
 ) -> Result<Answers, VictimError> {
-    victim.ask(&Request::unchanged(images).from(origin))
+    let all = Request::unchanged(images).from(origin);
+    let (scale, classes) = (victim.scale(), victim.classes());
+    let mut answers = Answers { scale, classes, rows: Vec::with_capacity(images.len() * classes) };
+    // Large images are not rendered all at once.
+    for items in all.items.chunks(BATCH) {
+        answers.rows.extend(victim.ask(&Request { items: items.to_vec(), ..all.clone() })?.rows);
+    }
+    Ok(answers)
 }
 
 /// How well a victim classifies labelled `images`, by what it gives out: probabilities count with the floor

@@ -26,7 +26,7 @@ impl Arranged {
             }
         };
         let inner = victim.front();
-        let front = Front::over(inner, identity, inner.scale()).named(names).giving_out(inner.interface());
+        let front = Front::over(inner, identity, inner.scale()).named(names).serving_as(inner.interface());
         Self { front, victim, map }
     }
 }

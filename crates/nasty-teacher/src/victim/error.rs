@@ -49,6 +49,49 @@ pub enum VictimError {
         /// What to do.
         help: String,
     },
+    /// A file that is not a classifier, or not one that can be computed here.
+    #[error("{}: {problem}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An answer that is none.
+    #[error("{victim} does not answer: {problem}")]
+    Answer {
+        /// The victim: a file or an address.
+        victim: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A server that does not answer.
+    #[error("{address} does not answer: {problem}")]
+    #[diagnostic(help("answers so far are kept: the same command goes on"))]
+    Unavailable {
+        /// The server.
+        address: String,
+        /// Why.
+        problem: String,
+        /// Whether it may have answered, and counted, what was asked.
+        sent: bool,
+    },
+    /// A server that cannot be asked.
+    #[error("{address}: {problem}")]
+    Endpoint {
+        /// The server.
+        address: String,
+        /// Why.
+        problem: String,
+    },
+    /// Answers that cannot be kept.
+    #[error("the answers of {victim} cannot be kept: {problem}")]
+    Keeping {
+        /// The victim's identity.
+        victim: String,
+        /// Why not.
+        problem: String,
+    },
     /// The file system refused.
     #[error("cannot read {}", path.display())]
     Io {
@@ -61,7 +104,8 @@ pub enum VictimError {
     /// A file is not what it should be.
     #[error("{}: expected {expected}, found {found}", path.display())]
     #[diagnostic(help(
-        "recorded answers are numpy arrays: logits or probabilities [images, classes], and index [images] or sha256 [images, 32]"
+        "recorded answers are numpy arrays, logits or probabilities [images, classes], and index [images] or sha256 [images, 32]; or a table \
+         with a column sha256 or index and one column a class"
     ))]
     Format {
         /// The file.
@@ -77,8 +121,13 @@ impl Classified for VictimError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Interface { .. } => ErrorClass::Usage,
+            Self::Unavailable { .. } => ErrorClass::Unavailable,
             Self::Shape { .. }
             | Self::Defence { .. }
+            | Self::Keeping { .. }
+            | Self::Model { .. }
+            | Self::Endpoint { .. }
+            | Self::Answer { .. }
             | Self::Missing { .. }
             | Self::Io { .. }
             | Self::Format { .. } => ErrorClass::Data,

@@ -77,7 +77,7 @@ impl Front {
     }
 
     /// The same front of a victim whose answers come as `interface` gives them out: it changes them no further.
-    pub(super) fn giving_out(self, interface: Interface) -> Self {
+    pub(crate) fn serving_as(self, interface: Interface) -> Self {
         Self { interface, ..self }
     }
 

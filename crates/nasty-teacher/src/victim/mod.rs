@@ -5,26 +5,38 @@
 
 mod answers;
 mod arranged;
+mod asking;
 mod error;
 mod front;
+#[cfg(feature = "download")]
+pub mod http;
+mod http_settings;
 mod interface;
 pub mod logits;
+pub mod onnx;
 mod own;
 mod recorded;
 mod request;
+mod revealing;
 mod scripted;
 #[cfg(test)]
 mod tests;
 
 pub use answers::{Answers, LOG_FLOOR, Scale, argmax, log_probabilities};
 pub use arranged::Arranged;
+pub use asking::{Asking, ChannelOrder, Encoding, Guess, Layout, White};
 pub use error::VictimError;
 
 pub use front::{Front, Meter};
+#[cfg(feature = "download")]
+pub use http::Http;
+pub use http_settings::{HttpSettings, SecretHeader, Tensors};
 pub use interface::Interface;
+pub use onnx::Onnx;
 pub use own::OwnNetwork;
-pub use recorded::{Recorded, content_hash};
+pub use recorded::{Recorded, content_hash, record};
 pub use request::{Origin, Request};
+pub use revealing::Revealing;
 pub use scripted::Scripted;
 
 use crate::data::Normalisation;

@@ -76,7 +76,14 @@ impl<'a> Request<'a> {
         if (height, width, found) == (side, side, channels) {
             return Ok(());
         }
-        let shape = |h: usize, w: usize, c: usize| format!("{h}×{w}×{c} (height×width×channels)");
-        Err(VictimError::Shape { expected: shape(side, side, channels), found: shape(height, width, found) })
+        Err(self.misfit(format!("{side}×{side}×{channels} (height×width×channels)")))
+    }
+
+    /// The error that the victim takes images of `expected`.
+    pub(super) fn misfit(&self, expected: String) -> VictimError {
+        let ImageSet { height, width, channels, .. } = *self.images;
+        VictimError::Shape {
+            expected, found: format!("{height}×{width}×{channels} (height×width×channels)")
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! `nasty audit`.
 
+use super::asking::AskingArgs;
 use super::compare::{self, CompareArgs};
+use super::defences::DefenceArgs;
 use super::place::{PlaceArgs, interface, named};
 use super::record::{self, RecordArgs};
 use crate::failure::{CommandError, End, Result, Trouble};
@@ -11,7 +13,6 @@ use nasty_teacher::audit::{
     AuditEnd, Battery, Condition, Request, Schedule, Subject, carry_out, decide, verdict,
 };
 use nasty_teacher::data::DataName;
-use nasty_teacher::defences::Stack;
 use nasty_teacher::lab::{AskOptions, Calibration, Executor, Local, Plan, Planned, ThiefResult, Workplace};
 use nasty_teacher::nets::Architecture;
 use nasty_teacher::report::audit::{Options, write};
@@ -43,7 +44,7 @@ enum Finished {
 /// Arguments of an audit.
 #[derive(Args)]
 struct AuditArgs {
-    /// A run's hash or folder, or an imported network's folder
+    /// A run's hash or folder, an imported network's folder, an ONNX file, or a server's address
     // Required, but absent beside a subcommand.
     #[arg(required = true)]
     victim: Option<String>,
@@ -68,12 +69,8 @@ struct AuditArgs {
     /// What is revealed: logits, probabilities, top-k:K, rounded:DECIMALS or label [default: all that the victim has]
     #[arg(long, value_name = "KIND", value_parser = interface)]
     interface: Option<Interface>,
-    /// Defences in front of the victim, such as rounding:decimals=1 or flat-tail
-    #[arg(long, value_name = "STACK", value_parser = named::<Stack>)]
-    defence: Option<Stack>,
-    /// File with the secret that keys the defences
-    #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    defences: DefenceArgs,
     /// The victim without its own defences, such as the normal teacher of a nasty one
     #[arg(long, value_name = "RUN", conflicts_with = "defence")]
     undefended: Option<String>,
@@ -113,6 +110,8 @@ struct AuditArgs {
     out: PathBuf,
     #[command(flatten)]
     place: PlaceArgs,
+    #[command(flatten)]
+    asking: AskingArgs,
 }
 
 /// Audits a victim and writes the report, or does something with finished audits.
@@ -130,7 +129,7 @@ fn audit(args: &AuditArgs, stop: &Stop) -> Result<End> {
         return Err(Trouble::usage("expected a victim and --data", Some("see `nasty audit --help`")).into());
     };
     let workplace = if args.dry_run { args.place.look()? } else { args.place.open()? };
-    let subject = Subject::open(request(args, victim, data), &workplace)?;
+    let subject = Subject::open(request(args, victim, data)?, &workplace)?;
     for note in &subject.notes {
         ui::say(quiet, note);
     }
@@ -177,16 +176,10 @@ fn audit(args: &AuditArgs, stop: &Stop) -> Result<End> {
     }
 }
 
-fn request(args: &AuditArgs, victim: &str, data: &DataName) -> Request {
-    Request {
+fn request(args: &AuditArgs, victim: &str, data: &DataName) -> Result<Request> {
+    Ok(Request {
         victim: victim.to_owned(),
-        how: AskOptions {
-            interface: args.interface,
-            defence: args.defence.clone().unwrap_or_default(),
-            secret_file: args.secret_file.clone(),
-            owner_data: Some(data.clone()),
-            ..AskOptions::default()
-        },
+        how: AskOptions { interface: args.interface, ..args.defences.added(args.asking.options()?, data) },
         undefended: args.undefended.clone(),
         data: data.clone(),
         pool: args.pool.clone(),
@@ -198,7 +191,7 @@ fn request(args: &AuditArgs, victim: &str, data: &DataName) -> Request {
         half_of_test: args.half_of_test,
         claimed: args.claimed,
         steps: args.steps.map(|n| n as usize),
-    }
+    })
 }
 
 /// What would be done: thieves with their queries, and the hours.

@@ -6,8 +6,9 @@ use crate::signals::Stop;
 use crate::ui::{self, PlanWatcher};
 use clap::{Args, value_parser};
 use nasty_teacher::ErrorClass;
+use nasty_teacher::data::DataName;
 use nasty_teacher::lab::experiment::{Experiment, ExperimentError, Scale};
-use nasty_teacher::lab::{Executor, JobError, Local, Plan, Planned, Record, Task, TaskEnd, Workplace};
+use nasty_teacher::lab::{Executor, JobError, Local, Plan, Planned, Record, Task, TaskEnd, Workplace, price};
 use nasty_teacher::report::experiment::{Written, write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -30,6 +31,9 @@ pub struct RunArgs {
     /// Show the tasks as a tree with what is already done, and stop
     #[arg(long)]
     dry_run: bool,
+    /// Write the plan for `nasty work`, and stop
+    #[arg(long, conflicts_with_all = ["dry_run", "print_config"])]
+    plan_only: bool,
     /// Print the resolved experiment, itself an experiment file, and stop
     #[arg(long)]
     print_config: bool,
@@ -60,16 +64,21 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     let mut workplace = if args.dry_run { args.place.look()? } else { args.place.open()? };
     workplace.keep_logits = !args.no_logit_cache;
     let resolved = experiment.resolve(&mut |name, side| workplace.facts(name, side))?;
-    let plan = Plan::new(resolved.tasks.clone());
+    let mut plan = Plan::new(resolved.tasks.clone());
     if args.dry_run {
         return dry_run(&plan, &workplace, args.json);
+    }
+    let facts = |name: &DataName| resolved.data.get(&name.to_string()).cloned();
+    price(&mut plan, &facts, &workplace.device, None)?;
+    let record = Record::new(&experiment, &resolved, &args.experiment, &changes);
+    keep(&workplace, &record, &plan)?;
+    if args.plan_only {
+        let store = args.place.store.display();
+        return ui::data(&format!("{} tasks in the store {store}", plan.tasks.len())).map(|()| End::Done);
     }
     if let Some(time) = in_words(seconds_left(&workplace, tasks_of(&plan))?, &workplace) {
         ui::say(quiet, &format!("to do: {time}"));
     }
-    let record = Record::new(&experiment, &resolved, &args.experiment, &changes);
-    workplace.store.keep(&record)?;
-    workplace.store.write_tasks(&plan)?;
 
     let told = |planned: &Planned| told(&workplace, planned);
     let watcher = PlanWatcher::new(plan.tasks.len(), quiet, stop.clone(), &told);
@@ -120,7 +129,15 @@ fn dry_run(plan: &Plan, workplace: &Workplace, json: bool) -> Result<End> {
     Ok(End::Done)
 }
 
-fn report(workplace: &Workplace, record: Record, folder: &Path) -> Result<Written> {
+/// Writes an experiment's record, tasks and plan into the store, so that workers can carry it out.
+pub fn keep(workplace: &Workplace, record: &Record, plan: &Plan) -> Result<()> {
+    workplace.store.keep(record)?;
+    workplace.store.write_tasks(plan)?;
+    Ok(workplace.store.write_plan(record.file_name().trim_end_matches(".json"), plan)?)
+}
+
+/// Writes the report of `record` into `folder`.
+pub fn report(workplace: &Workplace, record: Record, folder: &Path) -> Result<Written> {
     Ok(write(&[workplace.store.findings(record)?], folder)?)
 }
 
@@ -143,7 +160,15 @@ pub fn conclude(plan: &Plan, ends: Vec<TaskEnd<JobError>>, quiet: bool) -> Resul
             TaskEnd::Panicked(message) => {
                 Some(Trouble::bug(format!("a bug stopped {}: {message}", planned.name), None).into())
             }
-            TaskEnd::Done | TaskEnd::NotFinite(_) | TaskEnd::Blocked(_) | TaskEnd::Stopped => None,
+            TaskEnd::GivenUp(why) => {
+                let message = format!("{} failed too often: {why}", planned.name);
+                Some(Trouble::data(message, Some("`nasty work --retry` tries it again")).into())
+            }
+            TaskEnd::Done
+            | TaskEnd::NotFinite(_)
+            | TaskEnd::Blocked(_)
+            | TaskEnd::Stopped
+            | TaskEnd::Left => None,
         })
         .collect();
     if !failures.is_empty() {
@@ -162,7 +187,7 @@ pub fn conclude(plan: &Plan, ends: Vec<TaskEnd<JobError>>, quiet: bool) -> Resul
 }
 
 /// What to type, where a key is unknown.
-fn hinted(error: ExperimentError) -> CommandError {
+pub fn hinted(error: ExperimentError) -> CommandError {
     let keys = matches!(error, ExperimentError::Key { .. });
     CommandError::hinted(error, keys.then_some("--print-config shows the keys in use"))
 }

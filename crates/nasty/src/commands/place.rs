@@ -7,6 +7,7 @@ use nasty_teacher::data::DataRoots;
 use nasty_teacher::device::device;
 use nasty_teacher::lab::{Calibration, Store, Task, Workplace};
 use nasty_teacher::victim::Interface;
+use nasty_teacher::victim::onnx::Runtime;
 use std::path::{Path, PathBuf};
 
 /// Where to work.
@@ -61,10 +62,15 @@ impl MachineArgs {
         self.at(Store::open(store)?)
     }
 
-    fn at(&self, store: Store) -> Result<Workplace> {
+    /// The workplace at `store`.
+    pub fn at(&self, store: Store) -> Result<Workplace> {
         self.use_threads()?;
         let roots = DataRoots::resolve(self.data_dir.clone())?;
-        Ok(Workplace::new(store, roots, device(&self.device)?, &self.device))
+        let mut workplace = Workplace::new(store, roots, device(&self.device)?, &self.device);
+        if let Ok(program) = std::env::current_exe() {
+            workplace.onnx = Runtime::Worker(program);
+        }
+        Ok(workplace)
     }
 }
 

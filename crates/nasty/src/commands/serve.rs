@@ -1,5 +1,6 @@
 //! `nasty serve`.
 
+use super::asking::AskingArgs;
 use super::place::{PlaceArgs, interface, named};
 use crate::failure::{CommandError, End, Result};
 use crate::ui;
@@ -17,7 +18,7 @@ use std::time::Duration;
 /// Arguments of `nasty serve`.
 #[derive(Args)]
 pub struct ServeArgs {
-    /// What to serve: a run's hash or folder, or an imported network's folder
+    /// What to serve: a run's hash or folder, an imported network's folder, an ONNX file, or another server's address
     victim: String,
     /// Name by which clients ask for it [default: the last part of VICTIM]
     #[arg(long)]
@@ -42,6 +43,8 @@ pub struct ServeArgs {
     limits: LimitArgs,
     #[command(flatten)]
     place: PlaceArgs,
+    #[command(flatten)]
+    asking: AskingArgs,
 }
 
 /// What stands in front of the victim.
@@ -126,7 +129,8 @@ struct LimitArgs {
 pub fn run(args: &ServeArgs) -> Result<End> {
     let quiet = args.place.machine.quiet;
     let workplace = args.place.look()?;
-    let how = args.defence.how(args.reveal);
+    let AskOptions { asking, http, .. } = args.asking.options()?;
+    let how = AskOptions { asking, http, ..args.defence.how(args.reveal) };
     let Opened { victim, notes, .. } = open_victim(&args.victim, &how, &workplace)?;
     notes.iter().for_each(|note| ui::say(quiet, note));
     let name = args.name.clone().unwrap_or_else(|| last_part(&args.victim));
@@ -179,6 +183,7 @@ impl DefenceArgs {
             owner_data: self.owner_data.clone(),
             wrong: self.wrong.clone(),
             proxy: self.proxy.clone(),
+            ..AskOptions::default()
         }
     }
 }

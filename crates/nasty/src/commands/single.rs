@@ -1,5 +1,6 @@
 //! `nasty train`, `nasty undermine`, `nasty distill`: each runs one recipe.
 
+use super::asking::AskingArgs;
 use super::from::{Typed, framing};
 use super::place::{PlaceArgs, in_words, named, seconds_left};
 use crate::failure::{CommandError, End, Result, Trouble};
@@ -8,9 +9,9 @@ use crate::ui::{self, Watcher};
 use clap::Args;
 use nasty_teacher::data::DataName;
 use nasty_teacher::lab::defaults::{self, Kind};
-use nasty_teacher::lab::{JobEnd, OverrideError, RunResult, Store, Task, Workplace, apply};
+use nasty_teacher::lab::{JobEnd, OverrideError, RunResult, Task, Workplace, apply, is_address, is_onnx};
 use nasty_teacher::nets::Architecture;
-use nasty_teacher::training::{NetworkRef, Objective, Recipe, Start};
+use nasty_teacher::training::{Objective, Recipe, Start};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -66,14 +67,16 @@ pub struct UndermineArgs {
 /// Arguments of `nasty distill`.
 #[derive(Args)]
 pub struct DistillArgs {
-    /// The teacher to imitate: a run's hash or folder, or an imported network's folder
-    #[arg(long, value_name = "RUN", required_unless_present = "config", conflicts_with = "config")]
+    /// The teacher to imitate: a run's hash or folder, an imported network's folder, an ONNX file, or a server's address
+    #[arg(long, value_name = "VICTIM", required_unless_present = "config", conflicts_with = "config")]
     teacher: Option<String>,
     /// Learn the teacher's predicted classes only, not its probabilities
     #[arg(long)]
     hard_labels: bool,
     #[command(flatten)]
     recipe: RecipeArgs,
+    #[command(flatten)]
+    asking: AskingArgs,
 }
 
 /// Trains a network by cross entropy.
@@ -84,20 +87,25 @@ pub fn train(args: &TrainArgs, stop: &Stop) -> Result<End> {
 /// Trains a nasty teacher.
 pub fn undermine(args: &UndermineArgs, stop: &Stop) -> Result<End> {
     let adversary = args.adversary.as_deref().or(args.recipe.from.as_deref());
-    carry_out(&args.recipe, stop, adversary, |store| Ok(Kind::Undermine(victim(store, adversary)?)))
+    carry_out(&args.recipe, stop, adversary, |workplace| {
+        Ok(Kind::Undermine(workplace.store.resolve(given(adversary))?))
+    })
 }
 
 /// Trains a student on a teacher's answers.
 pub fn distill(args: &DistillArgs, stop: &Stop) -> Result<End> {
     let teacher = args.teacher.as_deref();
-    carry_out(&args.recipe, stop, teacher, |store| {
-        let teacher = victim(store, teacher)?;
+    // A foreign victim says nothing about how a student takes images.
+    let network = teacher.filter(|teacher| !is_onnx(teacher) && !is_address(teacher));
+    carry_out(&args.recipe, stop, network, |workplace| {
+        let (teacher, notes) = workplace.teacher(given(teacher), &args.asking.options()?)?;
+        notes.iter().for_each(|note| ui::say(args.recipe.place.machine.quiet, note));
         Ok(if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) })
     })
 }
 
-fn victim(store: &Store, named: Option<&str>) -> Result<NetworkRef> {
-    Ok(store.resolve(named.expect("required where there is no recipe"))?)
+fn given(named: Option<&str>) -> &str {
+    named.expect("required where there is no recipe")
 }
 
 /// Runs the recipe of a kind; `asked` is the network that it asks, as it was typed.
@@ -105,14 +113,14 @@ fn carry_out(
     args: &RecipeArgs,
     stop: &Stop,
     asked: Option<&str>,
-    kind: impl FnOnce(&Store) -> Result<Kind>,
+    kind: impl FnOnce(&Workplace) -> Result<Kind>,
 ) -> Result<End> {
     let quiet = args.place.machine.quiet;
     // A recipe that is only printed makes no store.
     let workplace = if args.print_config { args.place.look()? } else { args.place.open()? };
     let recipe = match &args.config {
         Some(file) => read(file, &args.changes)?,
-        None => published(args, &workplace, kind(&workplace.store)?, asked)?,
+        None => published(args, &workplace, kind(&workplace)?, asked)?,
     };
     if args.print_config {
         ui::data(&serde_json::to_string_pretty(&recipe).expect("a recipe is plain data"))?;

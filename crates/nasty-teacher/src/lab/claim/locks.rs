@@ -7,11 +7,11 @@ use std::io;
 use std::path::Path;
 
 /// What trying to lock a file gave.
-pub(super) enum Attempt {
+pub(super) enum Locked {
     /// Locked until this is dropped.
-    Locked(Box<dyn Send + Sync>),
+    Here(Box<dyn Send + Sync>),
     /// Another process has the lock.
-    Taken,
+    Elsewhere,
     /// This file system has no locks.
     Unsupported,
 }
@@ -19,7 +19,7 @@ pub(super) enum Attempt {
 /// A source of advisory locks.
 pub(super) trait Locks: Debug + Send + Sync {
     /// Tries to lock the file at `path`, made if absent.
-    fn try_lock(&self, path: &Path) -> io::Result<Attempt>;
+    fn try_lock(&self, path: &Path) -> io::Result<Locked>;
 }
 
 /// The operating system's locks.
@@ -27,13 +27,13 @@ pub(super) trait Locks: Debug + Send + Sync {
 pub(super) struct FileLocks;
 
 impl Locks for FileLocks {
-    fn try_lock(&self, path: &Path) -> io::Result<Attempt> {
+    fn try_lock(&self, path: &Path) -> io::Result<Locked> {
         // Writable: NFS refuses an exclusive lock on a file opened for reading.
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
-            Ok(()) => Ok(Attempt::Locked(Box::new(file))),
-            Err(TryLockError::WouldBlock) => Ok(Attempt::Taken),
-            Err(TryLockError::Error(e)) if has_no_locks(&e) => Ok(Attempt::Unsupported),
+            Ok(()) => Ok(Locked::Here(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(Locked::Elsewhere),
+            Err(TryLockError::Error(e)) if has_no_locks(&e) => Ok(Locked::Unsupported),
             Err(TryLockError::Error(e)) => Err(e),
         }
     }

@@ -11,27 +11,38 @@
 //!   another process has renamed its own lease over it, these writes have no effect.
 //! - A lease of this host is void if this process holds the lock, or if the lease's process is gone. Any other lease is void
 //!   once an observer has seen it unchanged for 5 minutes *by its own monotonic clock*: no two clocks are compared.
-//! - A void lease is taken over by renaming a new one over it. If two processes do so, the later one has it.
+//! - A void lease is taken over by renaming a new one over it. If several processes do so, the last one has it: each waits a
+//!   second and reads the lease again before it begins, unless the lock has kept the others out.
 //! - The owner reads the nonce again before each saved state and before the result, and stops if it has changed. It then
 //!   waits for the other process, as if it had come later.
 //! - The owner deletes its lease when it is done.
 //!
+//! `protocol.rs` has the steps of a claim as a state machine, and `model.rs` checks them, with all that surrounds them, in every order.
+//! `docs/cluster.md` says what each crash leaves behind.
+//!
 //! There is a gap between reading the nonce and writing. Two processes may then write the same run, each in complete files:
 //! running twice costs time, but the result is still correct.
 
+mod holder;
 mod host;
+mod lease;
 mod locks;
+#[cfg(test)]
+mod model;
+mod protocol;
 #[cfg(test)]
 mod tests;
 
+pub use self::holder::Holder;
+pub(super) use self::holder::holder;
 use self::host::Host;
-use self::locks::{Attempt, FileLocks, Locks};
-use super::store::{StoreError, io_error};
-use crate::files::new_file;
-use serde::{Deserialize, Serialize};
+pub(super) use self::lease::PART;
+use self::lease::{CLAIM, Lease, is_owner};
+use self::locks::{FileLocks, Locked, Locks};
+use self::protocol::{Attempt, Next, Rival, Seen, Step, judge};
+use super::store_error::{StoreError, io_error};
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,10 +52,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const LOCK: &str = "lock";
-const CLAIM: &str = "claim.json";
-/// What the names of leases under way begin with. They are no run's half-written files: a waiting process makes them.
-const PART: &str = ".claim-";
-const FORMAT: u32 = 1;
 
 /// How claims are made and judged: the locks, the host, the times, and what was seen of others' leases.
 #[derive(Debug)]
@@ -61,8 +68,10 @@ struct Timing {
     beat: Duration,
     /// A lease that did not change for so long is void.
     stale: Duration,
-    /// Between two tries of a process that waits.
-    poll: Duration,
+    /// Between two tries of a process that waits, and the most that it waits after many.
+    poll: [Duration; 2],
+    /// Longer than others take between reading a void lease and replacing it.
+    settle: Duration,
 }
 
 /// A foreign lease, and since when it has looked like this.
@@ -70,28 +79,6 @@ struct Timing {
 struct Sighting {
     bytes: Vec<u8>,
     since: Instant,
-}
-
-/// `claim.json`.
-#[derive(Debug, Serialize, Deserialize)]
-struct Lease {
-    format: u32,
-    host: String,
-    /// Tells apart hosts of one name, and containers of one host.
-    machine: String,
-    process: u32,
-    nonce: String,
-    beat: u64,
-}
-
-/// What another's lease means for a process that wants the run.
-enum Rival {
-    None,
-    /// Its process is gone.
-    Gone,
-    /// It was not renewed in time; its process may be alive.
-    Stale,
-    Alive,
 }
 
 /// A claim to a run: this process alone works on it. Freed when dropped, or when the process ends however it ends.
@@ -111,7 +98,8 @@ impl Claims {
         let timing = Timing {
             beat: Duration::from_secs(30),
             stale: Duration::from_secs(300),
-            poll: Duration::from_millis(200),
+            poll: [Duration::from_millis(200), Duration::from_secs(10)],
+            settle: Duration::from_secs(1),
         };
         Self::new(Box::new(FileLocks), Host::this(), timing)
     }
@@ -120,61 +108,87 @@ impl Claims {
         Self { locks, host, timing, seen: Mutex::default() }
     }
 
-    /// Claims the run in `folder`, which is made if absent. Waits for another process that works on it; `stop` ends the
-    /// wait.
+    /// Claims the run in `folder`, which is made if absent. Waits for another process that works on it, and looks ever more rarely;
+    /// `stop` ends the wait.
     pub(super) fn claim(
         &self,
         folder: &Path,
         hash: &str,
         stop: &dyn Fn() -> bool,
     ) -> Result<Claim, StoreError> {
-        fs::create_dir_all(folder).map_err(io_error(folder))?;
+        let [mut pause, most] = self.timing.poll;
         let mut told = false;
         loop {
             if let Some(claim) = self.try_claim(folder)? {
                 return Ok(claim);
             }
-            if stop() {
-                return Err(StoreError::Stopped(hash.to_owned()));
+            let looked = Instant::now();
+            while looked.elapsed() < pause {
+                if stop() {
+                    return Err(StoreError::Stopped(hash.to_owned()));
+                }
+                std::thread::sleep(self.timing.poll[0]);
             }
             if !told {
                 tracing::info!("run {hash} is being worked on by another process; waiting for it");
                 told = true;
             }
-            std::thread::sleep(self.timing.poll);
+            pause = (2 * pause).min(most);
         }
     }
 
     /// Whether another process is at work on the run in `folder`, as far as one look can tell.
     pub(super) fn busy(&self, folder: &Path) -> bool {
-        let lock = folder.join(LOCK);
-        let attempt = if lock.is_file() { self.locks.try_lock(&lock) } else { Ok(Attempt::Unsupported) };
-        match attempt {
-            Ok(Attempt::Taken) => true,
-            Ok(Attempt::Locked(_guard)) => matches!(self.rival(folder, true), Ok(Rival::Alive)),
-            Ok(Attempt::Unsupported) => matches!(self.rival(folder, false), Ok(Rival::Alive)),
-            Err(_) => false,
-        }
+        matches!(self.rival(folder, false), Ok(Rival::Alive))
     }
 
-    fn try_claim(&self, folder: &Path) -> Result<Option<Claim>, StoreError> {
-        let path = folder.join(LOCK);
-        let lock = match self.locks.try_lock(&path).map_err(io_error(&path))? {
-            Attempt::Taken => return Ok(None),
-            Attempt::Locked(guard) => Some(guard),
-            Attempt::Unsupported => None,
-        };
-        let path = folder.join(CLAIM);
-        let rival = self.rival(folder, lock.is_some()).map_err(io_error(&path))?;
-        let replace = match rival {
-            Rival::Alive => return Ok(None),
-            Rival::None => false,
-            Rival::Gone | Rival::Stale => true,
-        };
-        let lease = self.lease();
-        let Some(file) = lease.write(folder, replace).map_err(io_error(&path))? else { return Ok(None) };
-        let taken_over = matches!(rival, Rival::Stale);
-        Ok(Some(Claim::new(folder, lease, file, self.timing.beat, taken_over, lock)))
+    /// Claims the run in `folder`, which is made if absent, unless another process works on it.
+    pub(super) fn try_claim(&self, folder: &Path) -> Result<Option<Claim>, StoreError> {
+        fs::create_dir_all(folder).map_err(io_error(folder))?;
+        let lock_file = folder.join(LOCK);
+        let lease = Lease::new(&self.host);
+        let (mut lock, mut written) = (None, None);
+        let mut attempt = Attempt::new();
+        loop {
+            let seen = match attempt.step {
+                Step::Lock => match self.locks.try_lock(&lock_file).map_err(io_error(&lock_file))? {
+                    Locked::Here(guard) => {
+                        lock = Some(guard);
+                        Seen::Unlocked
+                    }
+                    Locked::Unsupported => Seen::Unlocked,
+                    Locked::Elsewhere => Seen::Locked,
+                },
+                Step::Read => {
+                    let path = folder.join(CLAIM);
+                    let rival = self.rival(folder, lock.is_some()).map_err(io_error(&path))?;
+                    if rival == Rival::Stale {
+                        tracing::info!("{} was not renewed in time; taking it over", path.display());
+                    }
+                    Seen::Lease(rival)
+                }
+                Step::Create | Step::Replace => {
+                    let replace = attempt.step == Step::Replace;
+                    let made = lease.write(folder, replace);
+                    written = made.map_err(io_error(&folder.join(CLAIM)))?;
+                    Seen::Written(written.is_some())
+                }
+                Step::Confirm => {
+                    // The lock may keep out the processes of this host only.
+                    if lock.is_none() || attempt.taken_over {
+                        std::thread::sleep(self.timing.settle);
+                    }
+                    Seen::Written(is_owner(folder, &lease.nonce))
+                }
+            };
+            match (attempt.next(seen), written.take()) {
+                (Next::Do(_), file) => written = file,
+                (Next::Claimed { taken_over }, Some(file)) => {
+                    return Ok(Some(Claim::new(folder, lease, file, self.timing.beat, taken_over, lock)));
+                }
+                (Next::Claimed { .. }, None) | (Next::Leave, _) => return Ok(None),
+            }
+        }
     }
 
     /// What the lease in `folder` means; `locked` says whether this process holds the run's lock.
@@ -188,67 +202,14 @@ impl Claims {
             }
             other => other?,
         };
-        // A lease that cannot be read, of a later version perhaps, counts as a foreign one.
-        if let Ok(lease) = serde_json::from_slice::<Lease>(&bytes)
-            && (&lease.host, &lease.machine) == (&self.host.name, &self.host.machine)
-            && (locked || !host::is_alive(lease.process))
-        {
-            return Ok(Rival::Gone);
-        }
+        let lease: Option<Lease> = serde_json::from_slice(&bytes).ok();
         let now = Instant::now();
-        match seen.get(&path) {
-            Some(sighting) if sighting.bytes == bytes => {
-                let stale = now.duration_since(sighting.since) >= self.timing.stale;
-                Ok(if stale { Rival::Stale } else { Rival::Alive })
-            }
-            _ => {
-                seen.insert(path, Sighting { bytes, since: now });
-                Ok(Rival::Alive)
-            }
+        let sighting = seen.entry(path).or_insert_with(|| Sighting { bytes: bytes.clone(), since: now });
+        if sighting.bytes != bytes {
+            *sighting = Sighting { bytes, since: now };
         }
-    }
-
-    fn lease(&self) -> Lease {
-        Lease {
-            format: FORMAT,
-            host: self.host.name.clone(),
-            machine: self.host.machine.clone(),
-            process: std::process::id(),
-            // Keys of hash maps are the standard library's only source of randomness.
-            nonce: format!("{:016x}", RandomState::new().build_hasher().finish()),
-            beat: 0,
-        }
-    }
-}
-
-impl Lease {
-    fn bytes(&self) -> Vec<u8> {
-        let mut text = serde_json::to_string_pretty(self).expect("plain data");
-        text.push('\n');
-        text.into_bytes()
-    }
-
-    /// Writes the lease into `folder`; none if there is one already that is not to be replaced.
-    fn write(&self, folder: &Path, replace: bool) -> io::Result<Option<File>> {
-        let path = folder.join(CLAIM);
-        let mut part = new_file(PART).tempfile_in(folder)?;
-        part.write_all(&self.bytes())?;
-        if replace {
-            return Ok(Some(part.persist(path)?));
-        }
-        match part.persist_noclobber(&path) {
-            Ok(file) => Ok(Some(file)),
-            Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Ok(None),
-            // No hard links here: exclusive creation, where others may see the lease before it is whole.
-            Err(e) if matches!(e.error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
-                match OpenOptions::new().write(true).create_new(true).open(&path) {
-                    Ok(mut file) => file.write_all(&self.bytes()).map(|()| Some(file)),
-                    Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(None),
-                    Err(e) => Err(e),
-                }
-            }
-            Err(e) => Err(e.error),
-        }
+        let unchanged = now.duration_since(sighting.since);
+        Ok(judge(lease.as_ref(), &self.host, locked, &host::is_alive, unchanged, self.timing.stale))
     }
 }
 
@@ -303,15 +264,6 @@ impl Claim {
     /// Whether another process was seen to have taken the run over; reads nothing.
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
-    }
-}
-
-/// Whether the lease in `folder` has this nonce. One that cannot be read just now is not lost: what follows fails or not. The nonce
-/// is looked for in the bytes, which may be read while a beat is being written.
-fn is_owner(folder: &Path, nonce: &str) -> bool {
-    match fs::read(folder.join(CLAIM)) {
-        Ok(bytes) => bytes.windows(nonce.len()).any(|part| part == nonce.as_bytes()),
-        Err(e) => e.kind() != ErrorKind::NotFound,
     }
 }
 

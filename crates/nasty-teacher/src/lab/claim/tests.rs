@@ -33,18 +33,18 @@ impl Drop for Guard {
 }
 
 impl Locks for Fake {
-    fn try_lock(&self, path: &Path) -> io::Result<Attempt> {
+    fn try_lock(&self, path: &Path) -> io::Result<Locked> {
         File::options().create(true).append(true).open(path)?;
         let host = match self.kind {
-            Kind::None => return Ok(Attempt::Unsupported),
+            Kind::None => return Ok(Locked::Unsupported),
             Kind::Full => String::new(),
             Kind::WithinHost => self.host.clone(),
         };
         let lock = (host, path.to_owned());
         if !self.held.lock().expect("not poisoned").insert(lock.clone()) {
-            return Ok(Attempt::Taken);
+            return Ok(Locked::Elsewhere);
         }
-        Ok(Attempt::Locked(Box::new(Guard(self.held.clone(), lock))))
+        Ok(Locked::Here(Box::new(Guard(self.held.clone(), lock))))
     }
 }
 
@@ -64,10 +64,19 @@ impl World {
 
     /// A process on `host`; its leases beat often, or never.
     fn process(&self, host: &str, beats: bool) -> Claims {
-        let host = Host { name: host.to_owned(), machine: "m".to_owned() };
+        let host = Host { name: host.to_owned(), machine: "m".to_owned(), job: None };
         let locks = Fake { kind: self.kind, host: host.name.clone(), held: self.held.clone() };
         let beat = if beats { Duration::from_millis(10) } else { Duration::from_secs(3600) };
-        Claims::new(Box::new(locks), host, Timing { beat, stale: STALE, poll: Duration::from_millis(5) })
+        Claims::new(
+            Box::new(locks),
+            host,
+            Timing {
+                beat,
+                stale: STALE,
+                poll: [Duration::from_millis(5); 2],
+                settle: Duration::from_millis(20),
+            },
+        )
     }
 
     fn run(&self) -> PathBuf {
@@ -135,7 +144,7 @@ fn the_lease_of_a_killed_process_of_this_host_is_void_at_once() {
     for kind in [Kind::Full, Kind::WithinHost, Kind::None] {
         let world = World::new(kind);
         let here = world.process("a", false);
-        let dead = Lease { process: u32::MAX, ..here.lease() };
+        let dead = Lease { process: u32::MAX, ..Lease::new(&here.host) };
         fs::create_dir_all(world.run()).expect("writable");
         drop(dead.write(&world.run(), false).expect("writable").expect("the first"));
         let claim = world.at_once(&here).expect("its process is gone");

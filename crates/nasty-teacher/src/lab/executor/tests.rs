@@ -6,7 +6,7 @@ use crate::lab::defaults::{Kind, recipe};
 use crate::lab::plan::State;
 use crate::training::{EpochRow, NetworkRef};
 use miette::Diagnostic;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Does nothing, in the order asked; fails or "diverges" where told.
@@ -19,6 +19,8 @@ struct Fake {
     diverges: HashSet<String>,
     busy: HashSet<String>,
     panics: HashSet<String>,
+    /// Failed tries, as the store would know them.
+    failures: Mutex<HashMap<String, u32>>,
 }
 
 /// What the fake worker is told to fail with.
@@ -35,26 +37,32 @@ impl Classified for Told {
 impl Worker for Fake {
     type Error = Told;
 
-    fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Ended, Told> {
+    fn look(&self, hash: &str) -> Look {
+        let fails = *self.failures.lock().expect("not poisoned").get(hash).unwrap_or(&0);
+        match fails {
+            _ if self.busy.contains(hash) => Look::Busy,
+            0 => Look::Free,
+            attempts => Look::Failed { attempts, message: "told to".into() },
+        }
+    }
+
+    fn work(&self, task: &Task, observer: &mut dyn Observer) -> Result<Option<Ended>, Told> {
         let hash = task.hash();
         let now = self.running.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(2));
         self.running.fetch_sub(1, Ordering::SeqCst);
         if observer.stop() {
-            return Ok(Ended::Stopped);
+            return Ok(Some(Ended::Stopped));
         }
         self.log.lock().expect("not poisoned").push(hash.clone());
         assert!(!self.panics.contains(&hash), "a bug in {hash}");
         let told = [(&self.fails, ErrorClass::Data), (&self.diverges, ErrorClass::NotFinite)];
         if let Some((_, class)) = told.into_iter().find(|(hashes, _)| hashes.contains(&hash)) {
+            *self.failures.lock().expect("not poisoned").entry(hash).or_default() += 1;
             return Err(Told(class));
         }
-        Ok(Ended::Done)
-    }
-
-    fn busy(&self, hash: &str) -> bool {
-        self.busy.contains(hash)
+        Ok(Some(Ended::Done))
     }
 }
 
@@ -201,23 +209,51 @@ fn a_watcher_that_panics_does_not_hang_the_plan() {
 }
 
 #[test]
-fn another_executor_can_take_the_plan() {
-    /// Notes what a queue would be given: each task with the tasks it waits for.
-    struct Queue;
-    impl Executor for Queue {
-        type Error = Told;
+fn a_member_of_a_pool_leaves_what_others_work_on_and_gives_up_what_fails_again_and_again() {
+    let plan = plan();
+    let worker = Fake {
+        busy: [hash(&plan, "cnn from normal #0")].into(),
+        fails: [hash(&plan, "nasty #1")].into(),
+        failures: Mutex::new([(hash(&plan, "nasty #1"), 2), (hash(&plan, "normal #0"), 7)].into()),
+        ..Fake::default()
+    };
+    let terms = |attempts| Terms { patience: Some(Duration::from_millis(50)), attempts: Some(attempts) };
+    let execute = |attempts| {
+        let local = Local { worker: &worker, jobs: 2 };
+        Shared { local, terms: terms(attempts) }.execute(&plan, &watcher(usize::MAX))
+    };
+    let place = |name: &str| plan.tasks.iter().position(|t| t.name == name).expect("a task");
+    let ends = execute(3);
+    assert!(matches!(&ends[place("normal #0")], TaskEnd::GivenUp(why) if why == "told to"));
+    assert!(matches!(&ends[place("cnn from normal #0")], TaskEnd::Blocked(by) if by == "normal #0"));
+    // Its own failure is the third.
+    assert!(matches!(&ends[place("nasty #1")], TaskEnd::Failed(Told(ErrorClass::Data))), "{ends:?}");
+    assert!(matches!(ends[place("preresnet20 from normal #1")], TaskEnd::Done));
+    let ends = execute(9);
+    assert!(matches!(ends[place("normal #0")], TaskEnd::Done));
+    assert!(matches!(ends[place("cnn from normal #0")], TaskEnd::Left));
+}
 
-        fn execute(&self, plan: &Plan, watch: &dyn Watch<Told>) -> Vec<TaskEnd<Told>> {
-            let submit = |planned: &Planned| {
-                assert!(planned.needs.iter().all(|&n| plan.tasks[n].hash != planned.hash));
-                watch.end(planned, &TaskEnd::Done);
-                TaskEnd::Done
-            };
-            plan.tasks.iter().map(submit).collect()
-        }
+#[test]
+fn the_longest_way_to_the_end_comes_first() {
+    let mut plan = plan();
+    let cost = |name: &str| match name {
+        "preresnet20 from nasty #1" => 9.0,
+        "cnn from normal #0" => 5.0,
+        _ => 1.0,
+    };
+    plan.tasks.iter_mut().for_each(|planned| planned.cost = cost(&planned.name));
+    let worker = Fake::default();
+    execute(&worker, &plan, 1, usize::MAX);
+    let log = worker.log.into_inner().expect("not poisoned");
+    let names = ["normal #1", "nasty #1", "preresnet20 from nasty #1", "normal #0", "cnn from normal #0"];
+    assert_eq!(log[..5], names.map(|name| hash(&plan, name)));
+    let given = plan.tasks.iter().rev().map(|t| (t.name.clone(), t.task.clone(), t.cost));
+    let sorted = Plan::sorted(given.collect::<Vec<_>>());
+    assert_eq!(sorted.tasks.len(), plan.tasks.len());
+    for planned in &sorted.tasks {
+        assert_eq!((planned.cost, planned.hash.clone()), (cost(&planned.name), hash(&plan, &planned.name)));
     }
-    let watch = watcher(usize::MAX);
-    assert_eq!((&Queue as &dyn Executor<Error = Told>).execute(&plan(), &watch).len(), 12);
 }
 
 #[test]

@@ -107,8 +107,6 @@ impl Work for ThiefRecipe {
         let own = all_logits(&network, &data.normalisation, &validation, &device);
         let evaluation = evaluate(&logits, &test.labels, classes);
         trained.end.finite("test loss", evaluation.loss)?;
-        nets::save(&context.run.folder, &network, &config)?;
-
         let against = |reference: &Option<NetworkRef>| -> Result<Option<Alike>, JobError> {
             let Some(reference) = reference else { return Ok(None) };
             let (rows, scale) = answers(context, Some(reference), &test, 0)?;
@@ -118,6 +116,10 @@ impl Work for ThiefRecipe {
         let right: Vec<bool> =
             predicted(&logits, classes).iter().zip(&test.labels).map(|(a, b)| a == b).collect();
         let agreed = predicted(&own, classes).iter().zip(&validation.labels).filter(|(a, b)| a == b).count();
+        if !context.may_write() {
+            return Ok(Ended::Stopped);
+        }
+        nets::save(&context.run.folder, &network, &config)?;
         context.finish(&ThiefResult {
             format: RESULT_FORMAT,
             recipe: context.run.hash.clone(),

@@ -17,6 +17,7 @@ use crate::training::{
     evaluate, mean_scaled_kl,
 };
 use crate::victim::{LOG_FLOOR, Origin, OwnNetwork, Victim};
+use std::sync::Arc;
 
 impl Work for Recipe {
     fn hash(&self) -> String {
@@ -100,7 +101,7 @@ impl Work for Recipe {
             origin: Some(Origin { set: &self.data.digest, places: &split.places }),
             selection,
             normalisation: &normalisation,
-            victim: victim.as_ref().map(|victim| victim as &dyn Victim),
+            victim: victim.as_deref(),
             floor: LOG_FLOOR,
             device: workplace.device.clone(),
         };
@@ -119,9 +120,12 @@ impl Work for Recipe {
         let logits = all_logits(&network, &normalisation, &data.test, &workplace.device);
         let test = evaluate(&logits, &data.test.labels, data.classes.len());
         trained.end.finite("test loss", test.loss)?;
-        nets::save(&context.run.folder, &network, &config)?;
         let made = Made { network: &network, normalisation: &normalisation, test: &test };
         let nastiness = nastiness(self, context, made, &data, split.validation.as_ref())?;
+        if !context.may_write() {
+            return Ok(Ended::Stopped);
+        }
+        nets::save(&context.run.folder, &network, &config)?;
         context.finish(&RunResult {
             format: RESULT_FORMAT,
             recipe: context.run.hash.clone(),
@@ -136,23 +140,32 @@ impl Work for Recipe {
     }
 }
 
-/// The network that the recipe's objective asks.
+/// The network or foreign victim that the recipe's objective asks.
 fn victim(
     recipe: &Recipe,
     context: &mut Context<'_>,
     data: &DataSet,
-) -> Result<Option<OwnNetwork>, JobError> {
+) -> Result<Option<Arc<dyn Victim>>, JobError> {
     let Some(reference) = recipe.objective.victim() else { return Ok(None) };
+    if reference.is_victim() {
+        if let Objective::SelfUndermining(_) = &recipe.objective {
+            return Err(
+                context.refuse(format!("its adversary {} only answers, expected a network", reference.0))
+            );
+        }
+        return context.victim(reference, data).map(Some);
+    }
     let Loaded { network, config, digest } = context.network(reference, data)?;
     let workplace = context.workplace;
     let victim = OwnNetwork::new(&network, normalisation_of(&config), digest, &workplace.device);
     // Resized crops hardly ever repeat: a table of their logits would only take room.
     if !workplace.keep_logits || recipe.augmentation.resized_crop_percent > 0 {
-        return Ok(Some(victim));
+        return Ok(Some(Arc::new(victim)));
     }
     let Recipe { data: of, augmentation, .. } = recipe;
     let (tables, numerics) = (&workplace.logits, workplace.numerics());
-    Ok(Some(victim.remembering(tables, numerics, &of.digest, data.train.len(), augmentation)))
+    let victim = victim.remembering(tables, numerics, &of.digest, data.train.len(), augmentation);
+    Ok(Some(Arc::new(victim)))
 }
 
 /// A network that a recipe made.

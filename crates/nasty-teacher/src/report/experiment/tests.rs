@@ -127,6 +127,7 @@ fn a_student_that_cannot_be_trained_is_shown_as_such() {
                 class: crate::ErrorClass::NotFinite,
                 message: "the loss became NaN".into(),
                 help: None,
+                attempts: 1,
                 when: None,
                 divergence: Some(Divergence {
                     what: "loss".into(),

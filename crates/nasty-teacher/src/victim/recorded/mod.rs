@@ -1,4 +1,4 @@
-//! Answers that were recorded elsewhere: a table of numpy arrays.
+//! Answers that were recorded elsewhere: numpy arrays, CSV or parquet.
 //!
 //! An `.npz` file, or a folder of `.npy` files, with these arrays (others are ignored):
 //!
@@ -8,19 +8,23 @@
 //! | `sha256` | `[images, 32]`, u8 | [`content_hash`] of each image |
 //! | `index` | `[images]`, integers | the position of each image in its set, if there is no `sha256` |
 //!
+//! A `.csv` or `.parquet` file has the same as columns: `sha256` or `index`, and one column a class, called as the class.
+//!
 //! Without `sha256` and `index`, row `i` is the answer to image `i` of its set.
 
+mod table;
 #[cfg(test)]
 mod tests;
 
 use super::{Answers, Front, Interface, Request, Scale, Victim, VictimError};
-use crate::data::npz;
+use crate::data::{ImageSet, npz};
 use crate::pickle::numpy::Array;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use table::Table;
 
 /// Bytes of the largest array that is read: 2 GiB.
 const MOST_BYTES: u64 = 2 << 30;
@@ -55,29 +59,30 @@ pub fn content_hash(pixels: &[u8]) -> [u8; 32] {
 }
 
 impl Recorded {
-    /// The answers recorded at `path`, an `.npz` file or a folder of `.npy` files. They are given out as they are.
+    /// The answers recorded at `path`: an `.npz`, `.csv` or `.parquet` file, or a folder of `.npy` files. They are given out as they
+    /// are.
     ///
     /// # Errors
     /// [`VictimError::Io`]; [`VictimError::Format`] for arrays that are not the expected ones.
     pub fn open(path: &Path) -> Result<Self, VictimError> {
-        let mut source = Source::open(path)?;
-        let (logits, probabilities) = (source.array("logits")?, source.array("probabilities")?);
-        let (scale, name, array) = match (logits, probabilities) {
-            (Some(array), None) => (Scale::Logits, "logits", array),
-            (None, Some(array)) => (Scale::Probabilities, "probabilities", array),
-            (None, None) => return Err(source.fault("logits or probabilities", "an array of neither name")),
-            (Some(_), Some(_)) => return Err(source.fault("logits or probabilities", "both")),
+        Self::open_as(path, None)
+    }
+
+    /// As [`Self::open`], where a person says that the numbers of a table without a name for them are `scale`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_as(path: &Path, scale: Option<Scale>) -> Result<Self, VictimError> {
+        let is_table = ["csv", "parquet"]
+            .iter()
+            .any(|kind| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(kind)));
+        let Found { scale, names, classes, scores, rows } = if is_table {
+            let Table { names, scores, rows } = Table::read(path)?;
+            let scale = scale.unwrap_or_else(|| table::scale_of(&scores));
+            Found { scale, classes: names.len(), names, scores, rows }
+        } else {
+            arrays(path)?
         };
-        let &[images, classes] = array.shape.as_slice() else {
-            return Err(
-                source.fault(format!("{name} of shape [images, classes]"), format!("{:?}", array.shape))
-            );
-        };
-        if !array.is_float() || classes == 0 {
-            return Err(source.fault(format!("{name} as floating-point numbers"), "integers, or no classes"));
-        }
-        let scores: Vec<f32> = array.floats().into_iter().map(|score| score as f32).collect();
-        drop(array);
         let fine = |v: f32| match scale {
             Scale::Logits => v.is_finite(),
             Scale::Probabilities => (0.0..=1.0 + ABOVE_ONE).contains(&v),
@@ -87,11 +92,32 @@ impl Recorded {
                 Scale::Logits => "finite logits",
                 Scale::Probabilities => "probabilities from 0 to 1",
             };
-            return Err(source.fault(expected, format!("{} for image {}", scores[at], at / classes)));
+            return Err(VictimError::format(
+                path,
+                expected,
+                format!("{} for image {}", scores[at], at / classes),
+            ));
         }
-        let rows = source.rows(images)?;
         let identity = identity(scale, classes, &scores, &rows);
-        Ok(Self { front: Front::new(identity, classes, scale), path: path.to_owned(), scores, rows })
+        let front = Front::new(identity, classes, scale);
+        let front = if names.is_empty() { front } else { front.named(names) };
+        Ok(Self { front, path: path.to_owned(), scores, rows })
+    }
+
+    /// The same victim, whose classes are called `names`.
+    ///
+    /// # Errors
+    /// [`VictimError::Format`] if there is not one name a class.
+    pub fn named(self, names: Vec<String>) -> Result<Self, VictimError> {
+        let (expected, found) = (self.front.classes(), names.len());
+        if expected != found {
+            return Err(VictimError::format(
+                &self.path,
+                format!("{expected} names of classes"),
+                found.to_string(),
+            ));
+        }
+        Ok(Self { front: self.front.named(names), ..self })
     }
 
     /// The same victim with another interface.
@@ -161,6 +187,60 @@ impl Victim for Recorded {
         let row = |place: usize| &self.scores[place * classes..][..classes];
         Ok(self.front.serve(places.into_iter().flatten().flat_map(row).copied().collect()))
     }
+}
+
+/// Writes the answers `rows` `[images, classes]` to unchanged `images` as a table that [`Recorded::open`] reads: `sha256`, and one
+/// column a class, called as `names` say.
+///
+/// # Errors
+/// [`VictimError::Keeping`] if the file cannot be written; then there is none.
+pub fn record(path: &Path, images: &ImageSet, names: &[String], rows: &[f32]) -> Result<(), VictimError> {
+    let failed = |e: &dyn std::fmt::Display| VictimError::Keeping {
+        victim: path.display().to_string(),
+        problem: e.to_string(),
+    };
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let header = std::iter::once("sha256").chain(names.iter().map(String::as_str));
+    table.write_record(header).map_err(|e| failed(&e))?;
+    for (image, row) in images.images().zip(rows.chunks_exact(names.len().max(1))) {
+        let hash: String = content_hash(image).iter().map(|byte| format!("{byte:02x}")).collect();
+        let row = std::iter::once(hash).chain(row.iter().map(ToString::to_string));
+        table.write_record(row).map_err(|e| failed(&e))?;
+    }
+    let bytes = table.into_inner().map_err(|e| failed(&e))?;
+    crate::files::write_whole(path, &bytes).map_err(|e| failed(&e))
+}
+
+/// What a file holds, however it is written.
+struct Found {
+    scale: Scale,
+    /// Empty if they are not known.
+    names: Vec<String>,
+    classes: usize,
+    scores: Vec<f32>,
+    rows: Rows,
+}
+
+/// The arrays at `path`.
+fn arrays(path: &Path) -> Result<Found, VictimError> {
+    let mut source = Source::open(path)?;
+    let (logits, probabilities) = (source.array("logits")?, source.array("probabilities")?);
+    let (scale, name, array) = match (logits, probabilities) {
+        (Some(array), None) => (Scale::Logits, "logits", array),
+        (None, Some(array)) => (Scale::Probabilities, "probabilities", array),
+        (None, None) => return Err(source.fault("logits or probabilities", "an array of neither name")),
+        (Some(_), Some(_)) => return Err(source.fault("logits or probabilities", "both")),
+    };
+    let &[images, classes] = array.shape.as_slice() else {
+        return Err(source.fault(format!("{name} of shape [images, classes]"), format!("{:?}", array.shape)));
+    };
+    if !array.is_float() || classes == 0 {
+        return Err(source.fault(format!("{name} as floating-point numbers"), "integers, or no classes"));
+    }
+    let scores: Vec<f32> = array.floats().into_iter().map(|score| score as f32).collect();
+    drop(array);
+    let rows = source.rows(images)?;
+    Ok(Found { scale, names: Vec::new(), classes, scores, rows })
 }
 
 /// A digest of the whole table, however it is stored.

@@ -115,3 +115,98 @@ fn files_of_another_kind_are_refused_with_what_was_expected() {
     let error = Recorded::open(&path).unwrap().behind(Interface::Logits).unwrap_err();
     assert!(error.to_string().contains("logits do not follow"), "{error}");
 }
+
+/// What a CSV of `lines` is refused with.
+fn refused(lines: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("answers.csv");
+    std::fs::write(&path, lines).unwrap();
+    Recorded::open(&path).unwrap_err().to_string()
+}
+
+#[test]
+fn a_table_has_a_column_a_class() {
+    let folder = tempfile::tempdir().unwrap();
+    let (set, path) = (images(3), folder.path().join("answers.csv"));
+    let hex = |i: usize| content_hash(set.image(i)).iter().map(|b| format!("{b:02X}")).collect::<String>();
+    let lines: Vec<String> = (0..3).map(|i| format!("{}, {}, 0, 0.125\n", hex(i), i as f32 / 8.0)).collect();
+    std::fs::write(&path, format!("sha256, cat, owl, fox\n{}", lines.concat())).unwrap();
+    let victim = Recorded::open(&path).unwrap();
+    assert_eq!(
+        (victim.names(), victim.scale()),
+        (&["cat", "owl", "fox"].map(str::to_owned)[..], Scale::Probabilities)
+    );
+    assert_eq!(victim.ask(&Request::unchanged(&set.subset(&[2]))).unwrap().rows, [0.25, 0.0, 0.125]);
+    assert_eq!(Recorded::open_as(&path, Some(Scale::Logits)).unwrap().scale(), Scale::Logits);
+    // The same numbers as an archive are the same victim.
+    let archive = folder.path().join("answers.npz");
+    npz(&archive, &[("probabilities", scores_npy(3)), ("sha256", hashes_npy(&set))]);
+    assert_eq!(Recorded::open(&archive).unwrap().identity(), victim.identity());
+
+    std::fs::write(&path, "a,b,index\n-1,2,5\n3,4,0\n").unwrap();
+    let victim = Recorded::open(&path).unwrap().of_set("d");
+    assert_eq!(victim.scale(), Scale::Logits);
+    let request = Request::unchanged(&set).from(Some(Origin { set: "d", places: &[5, 0, 5] }));
+    assert_eq!(victim.ask(&request).unwrap().rows, [-1.0, 2.0, 3.0, 4.0, -1.0, 2.0]);
+    for (lines, words) in [
+        ("a,b\n1,x\n", "`x` in row 1 of the column b"),
+        ("a,b\n1\n", "found record with 1 fields"),
+        ("a,b,index\n1,2,3\n1,2,3\n", "index repeats"),
+        ("a,b,sha256\n1,2,abc\n", "64 hexadecimal digits"),
+        ("index,sha256,a,b\n", "expected one"),
+        ("a\n1\n", "each class has one"),
+        ("a,b\n1,inf\n", "inf for image 0"),
+    ] {
+        let found = refused(lines);
+        assert!(found.contains(words) && found.contains("answers.csv"), "{found} without {words}");
+    }
+}
+
+#[test]
+fn what_is_recorded_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (set, path) = (images(4), folder.path().join("answers.csv"));
+    let names = ["a, b", "c", "d"].map(str::to_owned);
+    record(&path, &set, &names, &scores(4)).unwrap();
+    let victim = Recorded::open(&path).unwrap();
+    assert_eq!(victim.ask(&Request::unchanged(&set)).unwrap().rows, scores(4));
+    assert_eq!(victim.names(), names);
+    assert!(record(Path::new("/no/such/folder/x.csv"), &set, &names, &scores(4)).is_err());
+}
+
+#[test]
+fn parquet_is_read_and_damage_is_told() {
+    use parquet::data_type::{ByteArray, ByteArrayType, FloatType};
+    use parquet::file::writer::SerializedFileWriter;
+    let folder = tempfile::tempdir().unwrap();
+    let (set, path) = (images(3), folder.path().join("answers.parquet"));
+    let schema = "message answers { REQUIRED BYTE_ARRAY sha256; REQUIRED FLOAT cat; REQUIRED FLOAT owl; }";
+    let schema = std::sync::Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+    let mut writer =
+        SerializedFileWriter::new(File::create(&path).unwrap(), schema, Default::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let hashes: Vec<ByteArray> = (0..3).map(|i| content_hash(set.image(i)).to_vec().into()).collect();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<ByteArrayType>().write_batch(&hashes, None, None).unwrap();
+    column.close().unwrap();
+    for scores in [[0.25f32, 0.5, 0.75], [0.75, 0.5, 0.25]] {
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<FloatType>().write_batch(&scores, None, None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    let victim = Recorded::open(&path).unwrap();
+    assert_eq!(victim.ask(&Request::unchanged(&set.subset(&[2, 0]))).unwrap().rows, [0.75, 0.25, 0.25, 0.75]);
+    assert_eq!(victim.names(), ["cat", "owl"]);
+    // Cut or changed anywhere it is refused or whole.
+    let bytes = std::fs::read(&path).unwrap();
+    for at in 0..bytes.len() {
+        std::fs::write(&path, &bytes[..at]).unwrap();
+        assert!(Recorded::open(&path).is_err(), "{at}");
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x81;
+        std::fs::write(&path, &changed).unwrap();
+        let _ = Recorded::open(&path);
+    }
+}

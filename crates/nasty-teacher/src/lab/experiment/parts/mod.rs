@@ -13,7 +13,7 @@ use super::settings::Changes;
 use crate::lab::record::{Outcome, Picture};
 use crate::lab::result::{EmbeddingResult, InversionResult, Machine, ResponsesResult};
 use crate::lab::run::Run;
-use crate::lab::store::StoreError;
+use crate::lab::store_error::StoreError;
 use serde::{Deserialize, Serialize};
 
 pub use data_free::DataFreeSettings;

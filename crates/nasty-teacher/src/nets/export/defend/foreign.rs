@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Answer, GraphInputs, Stack, defend};
-use crate::protobuf::{Message, Wire, field};
+use crate::protobuf::{Message, Part, int, messages, parts, text};
 
 /// The oldest operator set that has the operators of defences in the form written here.
 const OLDEST: u64 = 13;
@@ -32,7 +32,7 @@ pub(crate) fn defend_model(
     probabilities: bool,
     inputs: GraphInputs<'_>,
 ) -> Result<Vec<u8>, String> {
-    let fields = fields(model).ok_or("expected an ONNX model, found bytes that are no protobuf message")?;
+    let fields = parts(model).ok_or("expected an ONNX model, found bytes that are no protobuf message")?;
     let mut graphs = messages(&fields, GRAPH);
     let graph_bytes = graphs.next().ok_or("expected an ONNX model, found no graph in it")?;
     if graphs.next().is_some() {
@@ -48,7 +48,7 @@ pub(crate) fn defend_model(
             "expected operator set {OLDEST} or later, found {opset}; convert the model first"
         ));
     }
-    let graph = self::fields(graph_bytes).ok_or("expected an ONNX model, found a damaged graph in it")?;
+    let graph = parts(graph_bytes).ok_or("expected an ONNX model, found a damaged graph in it")?;
     let outputs: Vec<&[u8]> = messages(&graph, OUTPUTS).collect();
     let [output] = outputs[..] else {
         return Err(format!("expected a model with one output, found {}", outputs.len()));
@@ -72,48 +72,9 @@ pub(crate) fn defend_model(
     Ok(model.message(PROPERTIES, &property).into_bytes())
 }
 
-/// A field of a message.
-struct Part<'a> {
-    number: u64,
-    value: Wire<'a>,
-    /// Its bytes, key included.
-    raw: &'a [u8],
-}
-
-/// The fields of a message; none if it is malformed.
-fn fields(mut data: &[u8]) -> Option<Vec<Part<'_>>> {
-    let mut fields = Vec::new();
-    while !data.is_empty() {
-        let before = data;
-        let (number, value) = field(&mut data)?;
-        fields.push(Part { number, value, raw: &before[..before.len() - data.len()] });
-    }
-    Some(fields)
-}
-
-/// The messages or texts of one field.
-fn messages<'a>(fields: &[Part<'a>], number: u64) -> impl Iterator<Item = &'a [u8]> {
-    fields.iter().filter(move |part| part.number == number).filter_map(|part| match part.value {
-        Wire::Bytes(bytes) => Some(bytes),
-        _ => None,
-    })
-}
-
-fn text<'a>(fields: &[Part<'a>], number: u64) -> Option<&'a str> {
-    std::str::from_utf8(messages(fields, number).last()?).ok()
-}
-
-fn int(fields: &[Part<'_>], number: u64) -> Option<u64> {
-    let value = |part: &Part<'_>| match part.value {
-        Wire::Varint(value) if part.number == number => Some(value),
-        _ => None,
-    };
-    fields.iter().rev().find_map(value)
-}
-
 /// The version of ONNX's own operators.
 fn operator_set(model: &[Part<'_>]) -> Option<u64> {
-    messages(model, OPERATOR_SETS).filter_map(fields).find_map(|set| {
+    messages(model, OPERATOR_SETS).filter_map(parts).find_map(|set| {
         let own = matches!(text(&set, 1), None | Some("" | "ai.onnx"));
         own.then(|| int(&set, 2)).flatten()
     })
@@ -121,7 +82,7 @@ fn operator_set(model: &[Part<'_>]) -> Option<u64> {
 
 fn property<'a>(model: &[Part<'a>], key: &str) -> Option<&'a str> {
     messages(model, PROPERTIES)
-        .filter_map(fields)
+        .filter_map(parts)
         .find(|property| text(property, 1) == Some(key))
         .map(|property| text(&property, 2).unwrap_or_default())
 }
@@ -129,7 +90,7 @@ fn property<'a>(model: &[Part<'a>], key: &str) -> Option<&'a str> {
 /// Names of the graph's values.
 fn names(graph: &[Part<'_>]) -> BTreeSet<String> {
     let texts = |message: &[u8], number| -> Vec<String> {
-        let fields = fields(message).unwrap_or_default();
+        let fields = parts(message).unwrap_or_default();
         messages(&fields, number).map(|name| String::from_utf8_lossy(name).into_owned()).collect()
     };
     let nodes = messages(graph, NODES).flat_map(|node| texts(node, 2));
@@ -149,18 +110,18 @@ impl<'a> Output<'a> {
     fn read(output: &'a [u8]) -> Result<Self, String> {
         let damaged = || "expected an ONNX model, found a damaged output in it".to_owned();
         let inner = |message: &'a [u8], number| -> Option<Vec<Part<'a>>> {
-            fields(messages(&fields(message)?, number).last()?)
+            parts(messages(&parts(message)?, number).last()?)
         };
-        let value = fields(output).ok_or_else(damaged)?;
+        let value = parts(output).ok_or_else(damaged)?;
         let name = text(&value, 1).ok_or_else(damaged)?;
         let kind = messages(&value, 2).last().ok_or_else(damaged)?;
         let tensor = inner(kind, 1).ok_or_else(|| format!("the output {name}: expected a tensor"))?;
         if int(&tensor, 1) != Some(FLOAT) {
             return Err(format!("the output {name}: expected float32 numbers"));
         }
-        let shape = messages(&tensor, 2).last().and_then(fields).unwrap_or_default();
+        let shape = messages(&tensor, 2).last().and_then(parts).unwrap_or_default();
         let sides: Vec<Option<u64>> =
-            messages(&shape, 1).map(|side| fields(side).and_then(|side| int(&side, 1))).collect();
+            messages(&shape, 1).map(|side| parts(side).and_then(|side| int(&side, 1))).collect();
         let [_, Some(classes)] = sides[..] else {
             return Err(format!(
                 "the output {name}: expected the shape [batch, classes] with a known number of classes"

@@ -1,0 +1,273 @@
+//! An ONNX file as a victim, computed by `rten`.
+//!
+//! The file is described and bounded before a runtime sees it ([`graph`]), rewritten where the runtime would silently compute
+//! other numbers ([`rewrite`]), and then tried on test patterns: answers must be finite, and the same for an image alone and
+//! in company.
+
+mod graph;
+mod probe;
+mod rewrite;
+mod session;
+#[cfg(test)]
+mod tests;
+pub mod worker;
+
+use super::asking::{Encoding, Stated};
+use super::{Answers, Asking, Front, Guess, Interface, Request, Scale, Victim, VictimError};
+use graph::{Described, FLOAT, UINT8};
+use session::{Here, Load, Numbers, Session};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use worker::{Limits, Worker};
+
+/// Protobuf messages are no larger.
+const MOST_BYTES: u64 = 1 << 31;
+/// Pixels of one call, at most: what bounds a call's time and memory for a given graph.
+const CALL: usize = 4 << 20;
+/// Images of one call, at most.
+const CALL_IMAGES: usize = 64;
+/// Classes, at most.
+const MOST_CLASSES: usize = 65_535;
+
+/// Where a graph is computed.
+#[derive(Clone, Default)]
+pub enum Runtime {
+    /// In this process, whose memory the graph can exhaust: for files that are trusted.
+    #[default]
+    Here,
+    /// In a process of its own with bounded memory and time: this program, which calls [`worker::serve`] when it is started with
+    /// the argument [`worker::COMMAND`].
+    Worker(PathBuf),
+    /// The same, in a worker that others use too, one model at a time: opening the next model ends this one.
+    Shared(Arc<Worker>),
+}
+
+/// A classifier in an ONNX file.
+pub struct Onnx {
+    front: Front,
+    path: PathBuf,
+    graph: Graph,
+    guesses: Vec<Guess>,
+    notes: Vec<String>,
+}
+
+/// The graph with how it is asked.
+struct Graph {
+    encoding: Encoding,
+    session: Box<dyn Session>,
+    /// Images of every call; none for any number.
+    batch: Option<usize>,
+}
+
+impl Onnx {
+    /// The classifier in the file at `path`, asked as `asking` says, computed at `runtime`. Its answers are given out as they are.
+    ///
+    /// # Errors
+    /// [`VictimError::Io`]; [`VictimError::Model`] for a file that is not a classifier of square images, or that the runtime
+    /// does not read.
+    pub fn open(path: &Path, asking: &Asking, runtime: &Runtime) -> Result<Self, VictimError> {
+        let io = |source| VictimError::Io { path: path.to_owned(), source };
+        let size = std::fs::metadata(path).map_err(io)?.len();
+        if size > MOST_BYTES {
+            let problem = format!("expected at most {MOST_BYTES} bytes, found {size}");
+            return Err(VictimError::Model { path: path.to_owned(), problem });
+        }
+        let bytes = std::fs::read(path).map_err(io)?;
+        Self::from_bytes(path, &bytes, asking, runtime)
+    }
+
+    /// The classifier that the bytes of a file are, which errors call `path`.
+    ///
+    /// # Errors
+    /// [`VictimError::Model`], as [`Self::open`].
+    pub fn from_bytes(
+        path: &Path,
+        bytes: &[u8],
+        asking: &Asking,
+        runtime: &Runtime,
+    ) -> Result<Self, VictimError> {
+        Self::of(path, bytes, asking, runtime)
+            .map_err(|problem| VictimError::Model { path: path.to_owned(), problem: shown(&problem) })
+    }
+
+    fn of(path: &Path, bytes: &[u8], asking: &Asking, runtime: &Runtime) -> Result<Self, String> {
+        let described = Described::read(bytes)?;
+        let answer = described.answer()?;
+        let input = &described.input;
+        let takes_bytes = match input.kind {
+            FLOAT | 0 => false,
+            UINT8 => true,
+            _ => return Err(format!("the input {}: expected float32 numbers or bytes", input.name)),
+        };
+        let axes = input.axes.clone().unwrap_or_else(|| vec![None; 4]);
+        let [batch, a, b, c] = axes[..] else {
+            return Err(format!("the input {}: expected four axes, found {}", input.name, axes.len()));
+        };
+        let normalisation = described.numbers("mean").zip(described.numbers("std"));
+        let stated = Stated { axes: [a, b, c], normalisation, bytes: takes_bytes, batch };
+        let (encoding, mut guesses) = Encoding::of(asking, &stated)?;
+        if batch.is_some_and(|batch| batch > CALL_IMAGES) {
+            return Err(format!(
+                "expected a batch of at most {CALL_IMAGES} images, found {}",
+                batch.unwrap_or(0)
+            ));
+        }
+
+        let rewritten = rewrite::rewritten(bytes, described.opset);
+        let model = rewritten.as_deref().unwrap_or(bytes);
+        let load = Load { input: &input.name, bytes: takes_bytes, output: &answer.name, model };
+        let session: Box<dyn Session> = match runtime {
+            Runtime::Here => Box::new(Here::load(&load)?),
+            Runtime::Worker(program) => {
+                Box::new(Arc::new(Worker::new(program)).load(&load, Limits::of(bytes.len()))?)
+            }
+            Runtime::Shared(worker) => Box::new(worker.load(&load, Limits::of(bytes.len()))?),
+        };
+        let mut graph = Graph { encoding, session, batch };
+        let tried = probe::try_out(&mut graph)?;
+        let scale = match asking.output.or(described.scale(answer)) {
+            Some(Scale::Probabilities) => match tried.no_probabilities {
+                Some(found) => return Err(format!("its answers are said to be probabilities, but {found}")),
+                None => Scale::Probabilities,
+            },
+            Some(Scale::Logits) => Scale::Logits,
+            None => {
+                guesses.push(Guess::Output);
+                if tried.no_probabilities.is_none() { Scale::Probabilities } else { Scale::Logits }
+            }
+        };
+        if asking.classes.is_some_and(|classes| classes != tried.classes) {
+            return Err(format!(
+                "{} classes were said, its answers have {}",
+                asking.classes.unwrap_or(0),
+                tried.classes
+            ));
+        }
+        let names = asking.labels.clone().or_else(|| described.labels()).unwrap_or_default();
+        if !names.is_empty() && names.len() != tried.classes {
+            return Err(format!("{} names of classes for {} classes", names.len(), tried.classes));
+        }
+        let mut front = Front::new(identity(bytes, &graph.encoding, scale), tried.classes, scale);
+        if !names.is_empty() {
+            front = front.named(names);
+        }
+        if let Some(input) = graph.encoding.input() {
+            front = front.taking(input);
+        }
+        let mut notes = vec![format!("{}: {}, answers are {}", path.display(), graph.encoding, words(scale))];
+        notes.extend(tried.notes);
+        if let Some(defence) = described.metadata.get("defence") {
+            notes.push(format!("the file carries the defence {defence}"));
+        }
+        Ok(Self { front, path: path.to_owned(), graph, guesses, notes })
+    }
+
+    /// The same victim with another interface.
+    ///
+    /// # Errors
+    /// [`VictimError::Interface`] if its answers do not contain what it gives out.
+    pub fn behind(self, interface: Interface) -> Result<Self, VictimError> {
+        Ok(Self { front: self.front.behind(interface)?, ..self })
+    }
+
+    /// How it is asked.
+    pub fn encoding(&self) -> &Encoding {
+        &self.graph.encoding
+    }
+
+    /// What of that was guessed.
+    pub fn guesses(&self) -> &[Guess] {
+        &self.guesses
+    }
+
+    /// What a person should know: how it is asked, and what was found when it was tried.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+impl Victim for Onnx {
+    fn front(&self) -> &Front {
+        &self.front
+    }
+
+    fn ask(&self, request: &Request<'_>) -> Result<Answers, VictimError> {
+        if let Some(expected) = self.graph.encoding.misfit(request.images) {
+            return Err(request.misfit(expected));
+        }
+        let classes = self.front.classes();
+        let mut rows = Vec::with_capacity(request.items.len() * classes);
+        let side = request.images.height;
+        let per_call = self.graph.images_per_call(side);
+        for items in request.items.chunks(per_call) {
+            let part = Request { items: items.to_vec(), ..request.clone() };
+            let failed = |problem: String| VictimError::Answer {
+                victim: self.path.display().to_string(),
+                problem: shown(&problem),
+            };
+            let found = self.graph.rows(&part.pixels(), side).map_err(failed)?;
+            if found.len() != items.len() * classes {
+                let problem =
+                    format!("expected {classes} numbers an image, found {}", found.len() / items.len());
+                return Err(failed(problem));
+            }
+            if let Some(at) = found.iter().position(|v| !v.is_finite()) {
+                let image = rows.len() / classes + at / classes;
+                return Err(failed(format!(
+                    "found {} in the answer to image {image} of the request",
+                    found[at]
+                )));
+            }
+            rows.extend(found);
+        }
+        Ok(self.front.serve(rows))
+    }
+}
+
+impl Graph {
+    /// Images of side `side` that go into one call.
+    fn images_per_call(&self, side: usize) -> usize {
+        let image = side * side * self.encoding.channel_count();
+        self.batch.unwrap_or_else(|| (CALL / image.max(1)).clamp(1, CALL_IMAGES))
+    }
+
+    /// The answers `[images, classes]` to the images `pixels`, no more than one call takes.
+    fn rows(&self, pixels: &[Vec<u8>], side: usize) -> Result<Vec<f32>, String> {
+        let count = self.batch.unwrap_or(pixels.len());
+        let mut values = Vec::with_capacity(count * side * side * self.encoding.channel_count());
+        // A batch of a fixed size is filled up with its first image.
+        let filled = pixels.iter().chain(std::iter::repeat(&pixels[0])).take(count);
+        filled.for_each(|image| self.encoding.encode(image, &mut values));
+        let shape = [&[count][..], &self.encoding.axes(side)].concat();
+        let Numbers { shape, mut values } = self.session.run(&Numbers { shape, values })?;
+        let of_images = match shape[..] {
+            // Some graphs drop the axis of a single image.
+            [_] if count == 1 => true,
+            [images, ref rest @ ..] => images == count && rest.iter().filter(|side| **side != 1).count() <= 1,
+            [] => false,
+        };
+        if !of_images || values.is_empty() {
+            return Err(format!("expected answers [{count}, classes], found numbers of shape {shape:?}"));
+        }
+        values.truncate(values.len() / count * pixels.len());
+        Ok(values)
+    }
+}
+
+/// A sentence that may hold names from a file: short, and without control characters.
+fn shown(problem: &str) -> String {
+    problem.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(600).collect()
+}
+
+fn words(scale: Scale) -> &'static str {
+    if scale == Scale::Logits { "logits" } else { "probabilities" }
+}
+
+/// A digest of all that decides the answers.
+fn identity(model: &[u8], encoding: &Encoding, scale: Scale) -> String {
+    let mut hash = Sha256::new();
+    hash.update(Sha256::digest(model));
+    hash.update(format!("{encoding} {scale:?}"));
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,97 @@
+//! A graph that is ready to run.
+
+use rten::{Model, NodeId, Value, ValueView};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Numbers that go in or come out: `[shape]`, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Numbers {
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f32>,
+}
+
+/// What is loaded: the bytes of a model, and the names of what goes in and comes out.
+#[derive(Clone, Debug)]
+pub(super) struct Load<'a> {
+    pub(super) input: &'a str,
+    /// Whether the input is bytes, not floating-point numbers.
+    pub(super) bytes: bool,
+    pub(super) output: &'a str,
+    pub(super) model: &'a [u8],
+}
+
+/// Something that runs a graph.
+pub(super) trait Session: Send + Sync {
+    /// What comes out for `input`.
+    ///
+    /// # Errors
+    /// Why nothing came out, as a sentence.
+    fn run(&self, input: &Numbers) -> Result<Numbers, String>;
+}
+
+/// The built-in runtime in this process.
+pub(super) struct Here {
+    model: Model,
+    input: NodeId,
+    bytes: bool,
+    output: NodeId,
+}
+
+impl Here {
+    /// Loads a model.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub(super) fn load(load: &Load<'_>) -> Result<Self, String> {
+        guarded(|| {
+            let model = Model::load(load.model.to_vec()).map_err(|e| e.to_string())?;
+            let id = |name: &str| model.node_id(name).map_err(|e| e.to_string());
+            let (input, output) = (id(load.input)?, id(load.output)?);
+            Ok(Self { input, bytes: load.bytes, output, model })
+        })
+    }
+}
+
+impl Session for Here {
+    fn run(&self, input: &Numbers) -> Result<Numbers, String> {
+        guarded(|| {
+            let output = if self.bytes {
+                let bytes: Vec<u8> = input.values.iter().map(|v| *v as u8).collect();
+                let view = ValueView::from_shape(&input.shape, &bytes).map_err(|e| e.to_string())?;
+                self.model.run_n([(self.input, view.into())].into(), [self.output], None)
+            } else {
+                let view = ValueView::from_shape(&input.shape, &input.values).map_err(|e| e.to_string())?;
+                self.model.run_n([(self.input, view.into())].into(), [self.output], None)
+            };
+            let [output] = output.map_err(|error| error.to_string())?;
+            numbers(&output).ok_or_else(|| {
+                format!(
+                    "expected floating-point numbers on at most five axes as answers, found {}",
+                    output.dtype()
+                )
+            })
+        })
+    }
+}
+
+/// The floats of a tensor with their shape; none for anything else.
+fn numbers(value: &Value) -> Option<Numbers> {
+    fn of<const N: usize>(value: &Value) -> Option<Numbers> {
+        let (shape, values) = value.as_view().to_owned().into_shape_vec::<f32, N>().ok()?;
+        Some(Numbers { shape: shape.to_vec(), values })
+    }
+    of::<2>(value)
+        .or_else(|| of::<4>(value))
+        .or_else(|| of::<1>(value))
+        .or_else(|| of::<3>(value))
+        .or_else(|| of::<5>(value))
+}
+
+/// What `work` gives; a panic of the runtime becomes an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(format!("the runtime gave up: {text}"))
+    })
+}

@@ -37,7 +37,8 @@ def verdict(name, text, fine):
 
 
 light = Path(onnx.__file__).parent / "backend/test/data/light"
-noise = np.random.default_rng(3).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+# Nearly black: with their constant weights some models give huge logits, whose softmax is decided by the rounding.
+noise = np.random.default_rng(3).integers(0, 2, (2, 224, 224, 3), dtype=np.uint8)
 (work / "noise").write_bytes(noise.tobytes())
 models = sorted(light.glob("*.onnx"))
 assert len(models) == 9

@@ -51,7 +51,7 @@ fn a_network_is_evaluated_by_the_names_of_its_classes() {
     import(here, "2\n10\n1\n", "by-name");
     import(here, "a\nb\nc\n", "ordered-net");
     let (expected, said) = counts(here, "ordered-net", "folder:ordered");
-    assert_eq!(said, "", "the same names in the same order need no word");
+    assert!(!said.contains("name"), "the same names in the same order need no word: {said}");
     let (found, said) = counts(here, "by-name", "folder:numbered");
     assert!(said.contains("matched by name, in another order"), "{said}");
     let figures = |lines: &[String], class: &str| {

@@ -5,8 +5,8 @@ use crate::data::{ClassMap, DataError, DataName, DataSet, Framing, ImageSet, cla
 use crate::defences::{DefenceError, Defended, Need, Owner, Secret, Stack};
 use crate::nets::{self, CONFIG_FILE, Input, NetError};
 use crate::victim::{
-    Arranged, Asking, Guess, HttpSettings, Interface, Onnx, OwnNetwork, Recorded, Request, Revealing, Scale,
-    Victim, VictimError,
+    Arranged, Asking, Guess, HttpSettings, Interface, Onnx, OwnNetwork, Recorded, Request, Scale, Victim,
+    VictimError,
 };
 use crate::{Classified, ErrorClass};
 use miette::Diagnostic;
@@ -332,7 +332,7 @@ fn open_address(
     };
     let kept = Arc::new(Kept::open(Arc::new(victim), &workplace.store, stop)?);
     let victim: Arc<dyn Victim> = match interface {
-        Some(interface) => Arc::new(Revealing::new(kept.clone(), interface)?),
+        Some(interface) => Arc::new(crate::victim::Revealing::new(kept.clone(), interface)?),
         None => kept.clone(),
     };
     Ok(Opened { notes, guesses, kept: Some(kept), ..Opened::plain(victim, "endpoint") })

@@ -127,6 +127,31 @@ fn print_config_shows_the_recipe_and_runs_nothing() {
 }
 
 #[test]
+fn a_printed_recipe_is_read_back_by_its_own_command_only() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = folder.path();
+    let recipe = ["train", "--data", "quickstart", "--architecture", "cnn2", "epochs=3", "--print-config"];
+    let printed = output(here, &recipe);
+    std::fs::write(here.join("recipe.json"), &printed.stdout).expect("writable");
+    let again = output(here, &["train", "--config", "recipe.json", "--print-config"]);
+    assert!(again.status.success() && again.stdout == printed.stdout, "{}", text(&again.stderr));
+    let changed = output(here, &["train", "--config", "recipe.json", "epochs=4", "--print-config"]);
+    assert!(text(&changed.stdout).contains("\"epochs\": 4"), "{}", text(&changed.stdout));
+    fails(
+        here,
+        &["distill", "--config", "recipe.json"],
+        2,
+        &["recipe.json", "`nasty train`", "`nasty distill`"],
+    );
+    fails(here, &["train", "--config", "recipe.json", "--data", "quickstart"], 2, &["--config"]);
+    std::fs::write(here.join("recipe.json"), "{\"epochs\": 3}").expect("writable");
+    fails(here, &["train", "--config", "recipe.json"], 2, &["recipe.json", "expected a recipe"]);
+    // A mistyped key is told even where the data set is missing.
+    let missing = ["train", "--data", "mnist", "--data-dir", "nowhere", "--architecture", "cnn2", "epoch=3"];
+    fails(here, &missing, 2, &["`epoch`", "`epochs`"]);
+}
+
+#[test]
 fn the_three_commands_work_together() {
     let folder = tempfile::tempdir().expect("temp");
     let here = folder.path();

@@ -44,6 +44,13 @@ pub struct EvaluateArgs {
 /// Evaluates a victim on test images; one of our networks gets them normalised as its own configuration says. With defences,
 /// says what they cost honest users.
 pub fn run(args: &EvaluateArgs, stop: &Stop) -> Result<End> {
+    // Before anything is asked.
+    if let Some(path) = &args.record
+        && !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+    {
+        let what = format!("expected a name that ends in .csv, found {}", path.display());
+        return Err(Trouble::usage(what, None).into());
+    }
     // A server's answers are kept in the store.
     let workplace = if is_address(&args.victim) { args.place.open()? } else { args.place.look()? };
     let quiet = args.place.machine.quiet;
@@ -80,13 +87,6 @@ pub fn run(args: &EvaluateArgs, stop: &Stop) -> Result<End> {
         );
     }
     if let Some(path) = &args.record {
-        if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
-            return Err(Trouble::usage(
-                format!("expected a name that ends in .csv, found {}", path.display()),
-                None,
-            )
-            .into());
-        }
         record(path, &data.test, &data.classes, &served.0.rows)?;
     }
     let of = |(answers, _): &(Answers, f64)| {

@@ -71,7 +71,7 @@ pub struct DistillArgs {
     #[arg(long, value_name = "VICTIM", required_unless_present = "config", conflicts_with = "config")]
     teacher: Option<String>,
     /// Learn the teacher's predicted classes only, not its probabilities
-    #[arg(long)]
+    #[arg(long, conflicts_with = "config")]
     hard_labels: bool,
     #[command(flatten)]
     recipe: RecipeArgs,
@@ -81,13 +81,13 @@ pub struct DistillArgs {
 
 /// Trains a network by cross entropy.
 pub fn train(args: &TrainArgs, stop: &Stop) -> Result<End> {
-    carry_out(&args.recipe, stop, None, |_| Ok(Kind::Train))
+    carry_out(&args.recipe, stop, "train", None, |_| Ok(Kind::Train))
 }
 
 /// Trains a nasty teacher.
 pub fn undermine(args: &UndermineArgs, stop: &Stop) -> Result<End> {
     let adversary = args.adversary.as_deref().or(args.recipe.from.as_deref());
-    carry_out(&args.recipe, stop, adversary, |workplace| {
+    carry_out(&args.recipe, stop, "undermine", adversary, |workplace| {
         Ok(Kind::Undermine(workplace.store.resolve(given(adversary))?))
     })
 }
@@ -97,7 +97,7 @@ pub fn distill(args: &DistillArgs, stop: &Stop) -> Result<End> {
     let teacher = args.teacher.as_deref();
     // A foreign victim says nothing about how a student takes images.
     let network = teacher.filter(|teacher| !is_onnx(teacher) && !is_address(teacher));
-    carry_out(&args.recipe, stop, network, |workplace| {
+    carry_out(&args.recipe, stop, "distill", network, |workplace| {
         let (teacher, notes) = workplace.teacher(given(teacher), &args.asking.options()?)?;
         notes.iter().for_each(|note| ui::say(args.recipe.place.machine.quiet, note));
         Ok(if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) })
@@ -108,10 +108,11 @@ fn given(named: Option<&str>) -> &str {
     named.expect("required where there is no recipe")
 }
 
-/// Runs the recipe of a kind; `asked` is the network that it asks, as it was typed.
+/// Runs the recipe of `command`; `asked` is the network that it asks, as it was typed.
 fn carry_out(
     args: &RecipeArgs,
     stop: &Stop,
+    command: &str,
     asked: Option<&str>,
     kind: impl FnOnce(&Workplace) -> Result<Kind>,
 ) -> Result<End> {
@@ -119,7 +120,7 @@ fn carry_out(
     // A recipe that is only printed makes no store.
     let workplace = if args.print_config { args.place.look()? } else { args.place.open()? };
     let recipe = match &args.config {
-        Some(file) => read(file, &args.changes)?,
+        Some(file) => read(file, command, &args.changes)?,
         None => published(args, &workplace, kind(&workplace)?, asked)?,
     };
     if args.print_config {
@@ -149,14 +150,23 @@ fn carry_out(
     Ok(End::Done)
 }
 
-/// The recipe in `file` with what was typed changed.
-fn read(file: &Path, changes: &[String]) -> Result<Recipe> {
+/// The recipe of `command` in `file` with what was typed changed.
+fn read(file: &Path, command: &str, changes: &[String]) -> Result<Recipe> {
     let text = fs::read_to_string(file)
         .map_err(|e| Trouble::data(format!("{}: the recipe cannot be read: {e}", file.display()), None))?;
     let recipe = Recipe::read(&text).map_err(|why| {
         let help = "`--print-config` prints a recipe, and every run keeps its own as recipe.json";
         Trouble::usage(format!("{}: expected a recipe: {why}", file.display()), Some(help))
     })?;
+    let needed = match &recipe.objective {
+        Objective::CrossEntropy(_) => "train",
+        Objective::SelfUndermining(_) => "undermine",
+        _ => "distill",
+    };
+    if needed != command {
+        let what = format!("{} is a recipe of `nasty {needed}`, not of `nasty {command}`", file.display());
+        return Err(Trouble::usage(what, None).into());
+    }
     apply(recipe, changes).map_err(hinted)
 }
 

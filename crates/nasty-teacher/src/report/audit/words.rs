@@ -219,7 +219,7 @@ pub(super) fn decision(decision: Decision, fail_on: Option<&Condition>) -> Optio
         Decision::Failed => Some(format!("Failed: {condition} holds.")),
         Decision::Undecided(gap) => Some(format!("Not decided: of {condition}, {gap}.")),
         Decision::NothingMeasured => Some("No verdict: nothing was measured.".to_owned()),
-        Decision::Unfinished => Some("No verdict yet: the audit was stopped.".to_owned()),
+        Decision::Unfinished => Some("No verdict yet: the audit is not finished.".to_owned()),
     }
 }
 

@@ -440,7 +440,7 @@ fn whatever_happens_the_run_is_finished_in_the_end() {
 }
 
 #[test]
-#[ignore = "millions of states: minutes"]
+#[ignore = "takes minutes, and the last setting longer than anybody waited"]
 fn with_more_processes_kills_and_faults_it_is_the_same() {
     in_time(2, 2, 1);
     in_time(3, 1, 0);

@@ -1,6 +1,7 @@
 //! The laboratory: default recipes and changes to them, experiments, the store of runs, and the execution of tasks.
 
 mod answer_log;
+mod audit_file;
 pub mod ask;
 mod calibration;
 mod claim;
@@ -19,6 +20,7 @@ mod known_victim;
 mod leftovers;
 mod life_cycle;
 mod listing;
+mod news;
 mod open_victim;
 mod overrides;
 mod panics;
@@ -50,6 +52,7 @@ mod workplace;
 
 pub use answer_log::{AnswerLog, Question, Whose};
 pub use ask::{AskRecipe, AskResult, Reach};
+pub use audit_file::KeptAudit;
 pub use calibration::Calibration;
 pub use claim::{Claim, Holder};
 pub use context::Context;
@@ -60,6 +63,7 @@ pub use failure::{Divergence, Failure};
 pub use kept::Kept;
 pub use life_cycle::JobEnd;
 pub use listing::NamedRun;
+pub use news::NewsFiles;
 pub use open_victim::{
     AskOptions, FittedVictim, OpenError, Opened, RECORDED_SET, class_tails, fit_victim, is_address, is_onnx,
     open_victim, open_victim_once, side_for,

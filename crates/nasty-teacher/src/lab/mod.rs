@@ -2,6 +2,8 @@
 
 mod answer_log;
 pub mod ask;
+mod ask_options;
+mod ask_recipe;
 mod calibration;
 mod claim;
 mod context;
@@ -19,6 +21,8 @@ mod known_victim;
 mod leftovers;
 mod life_cycle;
 mod listing;
+mod misfit;
+mod open_error;
 mod open_victim;
 mod overrides;
 mod panics;
@@ -49,7 +53,8 @@ mod words;
 mod workplace;
 
 pub use answer_log::{AnswerLog, Question, Whose};
-pub use ask::{AskRecipe, AskResult, Reach};
+pub use ask_options::AskOptions;
+pub use ask_recipe::{ASK_FORMAT, AskRecipe, Reach};
 pub use calibration::Calibration;
 pub use claim::{Claim, Holder};
 pub use context::Context;
@@ -60,9 +65,11 @@ pub use failure::{Divergence, Failure};
 pub use kept::Kept;
 pub use life_cycle::JobEnd;
 pub use listing::NamedRun;
+pub use misfit::Misfit;
+pub use open_error::OpenError;
 pub use open_victim::{
-    AskOptions, FittedVictim, OpenError, Opened, RECORDED_SET, class_tails, fit_victim, is_address, is_onnx,
-    open_victim, open_victim_once, side_for,
+    FittedVictim, Opened, RECORDED_SET, class_tails, fit_victim, is_address, is_onnx, open_victim,
+    open_victim_once, side_for,
 };
 pub use overrides::{OverrideError, apply};
 pub use plan::{Plan, Planned, State};
@@ -71,7 +78,8 @@ pub use readings::{Readings, at_chance, readings};
 pub use record::{Findings, Outcome, Picture, RECORD_FORMAT, Record, SingleRun, quoted};
 pub use removal::Garbage;
 pub use result::{
-    EmbeddingResult, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult, Verdict,
+    AskResult, EmbeddingResult, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult,
+    Verdict,
 };
 pub use run::Run;
 pub use schedule::Terms;
@@ -82,6 +90,6 @@ pub use store::{ListedRun, Store};
 pub use store_error::StoreError;
 pub use task::{Task, Work};
 pub use thief_result::{Alike, ThiefResult};
-pub use weights::{Fitted, KnownNormalisation, Misfit, fit, load_network, network_folder};
+pub use weights::{Fitted, KnownNormalisation, fit, load_network, network_folder};
 pub use words::recipe_key;
 pub use workplace::{Workplace, digest, normalisation_of};

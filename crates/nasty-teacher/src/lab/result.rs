@@ -117,6 +117,21 @@ pub struct ResponsesResult {
     pub made_with: Option<Provenance>,
 }
 
+/// What asking gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AskResult {
+    /// [`RESULT_FORMAT`].
+    pub format: u32,
+    /// The recipe's hash.
+    pub recipe: String,
+    /// Answers, all of which are in the log now.
+    pub answers: usize,
+    /// Answers of these that this task asked for; the others were known.
+    pub asked: u64,
+    /// Seconds of asking.
+    pub seconds: f64,
+}
+
 /// Where and by what a run was made. It does not decide the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

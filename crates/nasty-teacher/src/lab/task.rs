@@ -1,6 +1,6 @@
 //! A task: one unit of work with an identity, run once and kept in the store.
 
-use super::ask::AskRecipe;
+use super::ask_recipe::AskRecipe;
 use super::context::Context;
 use super::cost::Estimate;
 use super::error::JobError;

@@ -2,7 +2,8 @@
 
 use crate::attacks::thieves::{Labels, Loot, ThiefRecipe};
 use crate::data::{DataName, DataSet, ImageSet, Normalisation};
-use crate::lab::ask::{self, AskRecipe};
+use crate::lab::ask;
+use crate::lab::ask_recipe::AskRecipe;
 use crate::lab::context::Context;
 use crate::lab::cost::{Estimate, Passes};
 use crate::lab::error::JobError;

@@ -4,7 +4,7 @@
 //! a frozen network are computed once per image and epoch, by the first run that asks; later runs of the same seed find
 //! them in the table.
 
-use super::experiment::DataFacts;
+use super::data_facts::DataFacts;
 use super::plan::Plan;
 use super::task::Task;
 use crate::data::DataName;
@@ -43,19 +43,6 @@ pub struct Passes {
     pub trained: f64,
     /// In evaluation mode.
     pub forward: f64,
-}
-
-/// What is known of a data set without reading it; nothing of a folder.
-pub fn published_facts(name: &DataName) -> Option<DataFacts> {
-    let (train, test, channels, side, classes) = match name {
-        DataName::Quickstart => (6_000, 10_000, 1, 28, 10),
-        DataName::Mnist | DataName::FashionMnist => (60_000, 10_000, 1, 28, 10),
-        DataName::Cifar10 => (50_000, 10_000, 3, 32, 10),
-        DataName::Cifar100 => (50_000, 10_000, 3, 32, 100),
-        DataName::TinyImagenet => (100_000, 10_000, 3, 64, 200),
-        DataName::Folder(_) => return None,
-    };
-    Some(DataFacts { digest: String::new(), train, test, input: Input { channels, side }, classes })
 }
 
 /// Where a task adds up what it costs.

@@ -190,7 +190,7 @@ mod tests {
         let experiment = Experiment::find("quickstart", &changes).expect("it is shipped");
         let mut facts = |name: &_, _| {
             let facts = published_facts(name).expect("a data set with a name");
-            Ok(crate::lab::experiment::DataFacts { digest: "d".into(), ..facts })
+            Ok(crate::lab::DataFacts { digest: "d".into(), ..facts })
         };
         experiment.resolve(&mut facts).expect("it resolves").tasks
     }

@@ -1,6 +1,7 @@
 //! What the store keeps of a completed experiment and its runs: everything that a report needs.
 
-use super::experiment::{DataFacts, Entry, Experiment, PartResult, Resolved, Role, Settings};
+use super::data_facts::DataFacts;
+use super::experiment::{Entry, Experiment, PartResult, Resolved, Role, Settings};
 use super::failure::Failure;
 use super::result::{Machine, RunResult};
 use super::run::Run;

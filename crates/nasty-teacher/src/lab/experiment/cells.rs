@@ -3,25 +3,10 @@
 use super::axes::Place;
 use super::parts::PartKind;
 use super::settings::Source;
+use crate::lab::data_facts::DataFacts;
 use crate::lab::task::Task;
-use crate::nets::Input;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// What an experiment needs to know of a data set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DataFacts {
-    /// [`crate::lab::digest`] of its contents.
-    pub digest: String,
-    /// Training images.
-    pub train: usize,
-    /// Test images.
-    pub test: usize,
-    /// Shape of the images.
-    pub input: Input,
-    /// Classes.
-    pub classes: usize,
-}
 
 /// What a task is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

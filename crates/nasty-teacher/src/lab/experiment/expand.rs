@@ -1,11 +1,12 @@
 //! Expands an experiment's settings to its grid: every network and every attack with its place in the tables.
 
 use super::axes::{AxisKind, Place, Value as AxisValue};
-use super::cells::{DataFacts, Entry, Resolved, Role, Side};
+use super::cells::{Entry, Resolved, Role, Side};
 use super::file::{Experiment, ExperimentError};
 use super::settings::{Changes, Other, Source, StudentSettings, TeacherSettings};
 use crate::attacks::TestData;
 use crate::data::{DataError, DataName, Framing};
+use crate::lab::data_facts::DataFacts;
 use crate::lab::defaults::{self, Kind};
 use crate::lab::overrides::{OverrideError, change};
 use crate::lab::task::Task;

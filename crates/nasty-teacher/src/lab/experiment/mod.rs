@@ -11,7 +11,7 @@ mod settings;
 mod shipped;
 
 pub use axes::{AxisKind, AxisScale, AxisSpec, Place, Value};
-pub use cells::{DataFacts, Entry, Resolved, Role, Side};
+pub use cells::{Entry, Resolved, Role, Side};
 pub use expand::{AskFacts, ResolveError};
 pub(super) use file::gather_parts;
 pub use file::{Experiment, ExperimentError};

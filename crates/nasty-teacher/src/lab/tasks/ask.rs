@@ -7,10 +7,11 @@ use crate::lab::ask_recipe::{AskRecipe, Reach};
 use crate::lab::context::Context;
 use crate::lab::cost::Estimate;
 use crate::lab::error::JobError;
-use crate::lab::executor::Ended;
 use crate::lab::open_victim::{Opened, fit_victim, open_victim};
 use crate::lab::result::{AskResult, RESULT_FORMAT};
-use crate::lab::task::Work;
+use crate::lab::task::TaskKind;
+use crate::lab::task_end::Ended;
+use crate::lab::work::Work;
 use crate::lab::workplace::Workplace;
 use crate::nets::NetError;
 use crate::training::NetworkRef;
@@ -18,7 +19,7 @@ use crate::victim::Victim;
 use std::sync::Arc;
 use std::time::Instant;
 
-impl Work for AskRecipe {
+impl TaskKind for AskRecipe {
     fn hash(&self) -> String {
         AskRecipe::hash(self)
     }
@@ -43,7 +44,9 @@ impl Work for AskRecipe {
         // Nobody knows how long a victim takes.
         Ok(())
     }
+}
 
+impl Work for AskRecipe {
     fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError> {
         let begun = Instant::now();
         let workplace = context.workplace;

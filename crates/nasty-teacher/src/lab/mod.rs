@@ -25,6 +25,7 @@ mod listing;
 mod misfit;
 mod open_error;
 mod open_victim;
+mod outcome;
 mod overrides;
 mod panics;
 mod pictures;
@@ -76,16 +77,17 @@ pub use open_victim::{
     FittedVictim, Opened, RECORDED_SET, class_tails, fit_victim, is_address, is_onnx, open_victim,
     open_victim_once, side_for,
 };
+pub use outcome::Outcome;
 pub use overrides::{OverrideError, apply};
 pub use plan::{Plan, Planned, State};
 pub use plan_file::KeptPlan;
 pub use price::price;
 pub use readings::{Readings, at_chance, readings};
-pub use record::{Findings, Outcome, Picture, RECORD_FORMAT, Record, SingleRun, quoted};
+pub use record::{Findings, RECORD_FORMAT, Record, SingleRun, quoted};
 pub use removal::Garbage;
 pub use result::{
-    AskResult, EmbeddingResult, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult,
-    Verdict,
+    AskResult, EmbeddingResult, InversionResult, Machine, Nastiness, PartResult, Picture, RESULT_FORMAT,
+    ResponsesResult, RunResult, Verdict,
 };
 pub use run::Run;
 pub use schedule::Terms;

@@ -1,7 +1,8 @@
 //! `results.json` of the quickstart: one row per network of its experiment.
 
 use super::experiment::{AxisKind, Entry, Role, Source};
-use super::record::{Findings, Outcome};
+use super::outcome::Outcome;
+use super::record::Findings;
 use super::result::{Nastiness, RunResult};
 use crate::training::{Distillation, Loss, Objective, Recipe};
 use serde::{Deserialize, Serialize};

@@ -15,7 +15,7 @@ pub use cells::{Entry, Resolved, Role, Side};
 pub use expand::{AskFacts, ResolveError};
 pub(super) use file::gather_parts;
 pub use file::{Experiment, ExperimentError};
-pub use parts::{DataFreeSettings, PartKind, PartResult};
+pub use parts::{DataFreeSettings, PartKind};
 pub use settings::{
     Changes, EXPERIMENT_FORMAT, Other, PageStyle, Reference, Scale, Settings, Source, StudentSettings,
     TeacherSettings,

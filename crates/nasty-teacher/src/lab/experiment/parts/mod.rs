@@ -10,8 +10,8 @@ mod responses;
 use super::expand::{Grid, Teachers};
 use super::file::ExperimentError;
 use super::settings::Changes;
-use crate::lab::record::{Outcome, Picture};
-use crate::lab::result::{EmbeddingResult, InversionResult, Machine, ResponsesResult};
+use crate::lab::outcome::Outcome;
+use crate::lab::result::{InversionResult, PartResult, ResponsesResult};
 use crate::lab::run::Run;
 use crate::lab::store_error::StoreError;
 use serde::{Deserialize, Serialize};
@@ -30,28 +30,6 @@ pub enum PartKind {
     DataFree,
     /// Images pulled out of a teacher.
     Inversion,
-}
-
-/// What came out of a part that trains no network.
-#[derive(Clone, Debug)]
-pub enum PartResult {
-    /// Networks' answers to test images, and those.
-    Answered(Box<ResponsesResult>, Vec<Picture>),
-    /// A t-SNE.
-    Mapped(Box<EmbeddingResult>),
-    /// An inversion, and its images: channels and pixels of each.
-    Inverted(Box<InversionResult>, Vec<Picture>),
-}
-
-impl PartResult {
-    /// What it ran on and for how many seconds.
-    pub(in crate::lab) fn machine(&self) -> (&Machine, f64) {
-        match self {
-            Self::Answered(result, _) => (&result.machine, result.seconds),
-            Self::Mapped(result) => (&result.machine, result.seconds),
-            Self::Inverted(result, _) => (&result.machine, result.seconds),
-        }
-    }
 }
 
 impl PartKind {

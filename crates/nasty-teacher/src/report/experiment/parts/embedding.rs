@@ -5,8 +5,8 @@ use super::super::words;
 use super::{PartReport, first_seed, of_part, places_of};
 use crate::analysis::clusters::Clustering;
 use crate::analysis::tsne::Layer;
-use crate::lab::experiment::{AxisKind, PartKind, PartResult, Place, Side, Value};
-use crate::lab::{EmbeddingResult, Findings, Outcome};
+use crate::lab::experiment::{AxisKind, PartKind, Place, Side, Value};
+use crate::lab::{EmbeddingResult, Findings, Outcome, PartResult};
 use crate::report::{Figure, Plot, ScatterPanel, ScatterPlot, Table};
 
 const PART: PartKind = PartKind::Embedding;

@@ -4,8 +4,8 @@ use super::super::measure::Metric;
 use super::super::words;
 use super::{PartReport, first_seed, of_part, pixels, places_of};
 use crate::attacks::inversion::Recognised;
-use crate::lab::experiment::{AxisKind, PartKind, PartResult, Place};
-use crate::lab::{Findings, InversionResult, Outcome, Picture};
+use crate::lab::experiment::{AxisKind, PartKind, Place};
+use crate::lab::{Findings, InversionResult, Outcome, PartResult, Picture};
 use crate::report::{Figure, ImageGrid, ImagePanel, Plot, Table};
 
 const PART: PartKind = PartKind::Inversion;

@@ -6,8 +6,8 @@ mod inversion;
 mod responses;
 
 use super::measure::{Measured, Metric, axes, axis_cell, axis_column, measure, places};
-use crate::lab::experiment::{AxisKind, PartKind, PartResult, Place, Role};
-use crate::lab::{Findings, Outcome, Picture};
+use crate::lab::experiment::{AxisKind, PartKind, Place, Role};
+use crate::lab::{Findings, Outcome, PartResult, Picture};
 use crate::report::{Column, Figure, Pixels, Table};
 
 /// What a part adds to a report.

@@ -4,8 +4,8 @@ use super::super::measure::{Metric, SCALED_KL};
 use super::super::words;
 use super::{PartReport, first_seed, of_part, pixels, places_of};
 use crate::analysis::responses::Sharpness;
-use crate::lab::experiment::{AxisKind, PartKind, PartResult, Place, Side, Value};
-use crate::lab::{Findings, Outcome, Picture};
+use crate::lab::experiment::{AxisKind, PartKind, Place, Side, Value};
+use crate::lab::{Findings, Outcome, PartResult, Picture};
 use crate::report::{Figure, Plot, Response, Table};
 
 const PART: PartKind = PartKind::Responses;

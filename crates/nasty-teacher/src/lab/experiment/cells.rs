@@ -1,7 +1,7 @@
 //! The cells of an experiment's tables, and the task that fills each cell.
 
 use super::axes::Place;
-use super::parts::PartKind;
+use super::part_kind::PartKind;
 use super::settings::Source;
 use crate::lab::data_facts::DataFacts;
 use crate::lab::task::Task;
@@ -23,29 +23,6 @@ pub enum Role {
     /// An attack or an analysis.
     #[serde(untagged)]
     Part(PartKind),
-}
-
-/// Which of the two teachers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    /// The normal one.
-    Normal,
-    /// The nasty one.
-    Nasty,
-}
-
-impl Side {
-    /// Both.
-    pub const BOTH: [Self; 2] = [Self::Normal, Self::Nasty];
-
-    /// `normal` or `nasty`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Nasty => "nasty",
-        }
-    }
 }
 
 /// One cell of an experiment: a task at its place.

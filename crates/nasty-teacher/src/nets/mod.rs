@@ -46,9 +46,10 @@ pub use imagenet::ImageNet;
 pub use import::{
     Check, ImportError, ImportOptions, ImportReport, Imported, Known, LogitCheck, Side, check, import,
 };
-pub use layers::{Dropping, NormStatistics};
+pub use layers::{Dropping, Mode, NormStatistics};
 pub use nasty_kernels::{Curve, MaxWindow, Precision};
-pub use network::{Mode, NamedTensor, Network, Output};
+pub use network::{Network, Output};
 pub use overview::Overview;
 pub use prepared::{Answering, Prepared};
+pub use state_dict::NamedTensor;
 pub use weights::{CONFIG_FILE, Loaded, NetworkConfig, WEIGHTS_FILE, digest, load, load_known, save};

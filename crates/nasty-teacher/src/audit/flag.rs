@@ -42,7 +42,13 @@ impl Flag {
         self.state == FlagState::Raised
     }
 
-    pub(super) fn new(id: &'static str, title: &'static str, serious: bool, raised: bool, text: String) -> Self {
+    pub(super) fn new(
+        id: &'static str,
+        title: &'static str,
+        serious: bool,
+        raised: bool,
+        text: String,
+    ) -> Self {
         let state = if raised { FlagState::Raised } else { FlagState::Clear };
         Self { id, title, state, serious, text }
     }

@@ -113,9 +113,7 @@ impl Grid<'_> {
                                 self.task(name, Task::Train(recipe))
                             }
                         };
-                        if let (Some((against, true)), true) =
-                            (&against, settings.adversary.len() > 1)
-                        {
+                        if let (Some((against, true)), true) = (&against, settings.adversary.len() > 1) {
                             let against = against.clone();
                             self.entry(Role::Adversary, seed, &place, &against);
                         }

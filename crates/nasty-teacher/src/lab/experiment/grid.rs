@@ -149,11 +149,7 @@ impl<'a> Grid<'a> {
         if !self.known.contains_key(&hash) {
             self.known.insert(hash.clone(), self.resolved.tasks.len());
             let several = self.settings.seeds.len() > 1;
-            let data = if self.settings.data.len() > 1 {
-                format!("{} ", task.data())
-            } else {
-                String::new()
-            };
+            let data = if self.settings.data.len() > 1 { format!("{} ", task.data()) } else { String::new() };
             let seed = if several { format!(" #{}", task.seed()) } else { String::new() };
             self.resolved.tasks.push((format!("{data}{name}{seed}"), task));
         }

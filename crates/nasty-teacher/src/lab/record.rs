@@ -237,7 +237,7 @@ fn read(path: &Path) -> Result<Record, StoreError> {
     };
     let mut json: Value = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
     match json.get("format").and_then(Value::as_u64) {
-        Some(1) => old::upgrade(&mut json),
+        Some(1) => old::upgrade(&mut json, RECORD_FORMAT),
         Some(2) => {}
         other => {
             let found = other.map_or("no format".to_owned(), |format| format!("format {format}"));

@@ -1,3 +1,4 @@
+use super::session::Numbers;
 use super::*;
 use crate::data::ImageSet;
 use crate::device::device;

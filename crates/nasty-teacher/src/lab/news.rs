@@ -6,9 +6,9 @@
 //! alone; whether one is done, by a look at it: before a task that needs it begins, and before the report of the plan is written.
 
 use super::plan::Plan;
-use super::plan_file::{FOLDER, KeptPlan};
+use super::plan_file::KeptPlan;
 use super::run::Run;
-use super::store::Store;
+use super::store::{PLANS, Store};
 use super::store_error::{StoreError, io_error};
 use crate::files::write_whole;
 use std::collections::HashSet;
@@ -173,7 +173,7 @@ impl Store {
 
     /// Throws away the news of all plans, for a run is deleted.
     pub(super) fn forget_news(&self) -> Result<(), StoreError> {
-        for path in super::leftovers::entries(&self.root().join(FOLDER)) {
+        for path in super::leftovers::entries(&self.root().join(PLANS)) {
             if path.extension().is_some_and(|e| e == ENDING) {
                 remove(&path).map_err(io_error(&path))?;
             }
@@ -188,7 +188,7 @@ impl Store {
 
     /// What a worker claims to be the one that writes the report of the plan `name`.
     pub fn closing(&self, name: &str) -> Run {
-        Run { folder: self.root().join(FOLDER).join(format!("{name}.closing")), ..self.run(name) }
+        Run { folder: self.root().join(PLANS).join(format!("{name}.closing")), ..self.run(name) }
     }
 }
 
@@ -209,7 +209,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 fn path(store: &Store, name: &str) -> PathBuf {
-    store.root().join(FOLDER).join(format!("{name}.{ENDING}"))
+    store.root().join(PLANS).join(format!("{name}.{ENDING}"))
 }
 
 /// Whether it is the name of a folder, and no way to another one.

@@ -38,7 +38,7 @@ mod wide_resnet;
 pub use architecture::{Architecture, Input};
 pub use distillation::Distillation;
 pub use error::NetError;
-pub use export::{ExportError, defend_onnx, export, export_defended};
+pub use export::{ExportError, GraphInputs, defend_onnx, export, export_defended};
 pub use generator::Generator;
 pub use graph::{Graph, LayerSummary, Node, Op};
 pub use host::host;

@@ -17,11 +17,11 @@ use builder::Builder;
 
 /// What the owner gives for defences that need more than the logits.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct GraphInputs<'a> {
+pub struct GraphInputs<'a> {
     /// Class tail: the owner's table.
-    pub(crate) class_tails: Option<&'a ClassTails>,
+    pub class_tails: Option<&'a ClassTails>,
     /// Margin budget: the name of the graph's value that holds Δ, `[batch, classes]`.
-    pub(crate) proxy_shift: Option<&'a str>,
+    pub proxy_shift: Option<&'a str>,
 }
 
 /// What a graph answers without a defence.

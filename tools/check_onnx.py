@@ -16,6 +16,7 @@ from check_servers import pictures
 
 target, victim, work = (Path(argument) for argument in sys.argv[1:4])
 failed = False
+onnxruntime.set_default_logger_severity(3)
 
 DEFENCES = [
     "top-1", "top-k:3", "stingy:0.3", "stingy:ratio=0.5,tau=20", "rounding:1", "rounding:3", "temperature:4", "temperature:0.25",

@@ -22,6 +22,7 @@ pub mod losses;
 pub mod metrics;
 pub mod nets;
 pub mod numerics;
+mod panics;
 mod pickle;
 mod protobuf;
 pub mod random;

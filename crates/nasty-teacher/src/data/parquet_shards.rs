@@ -1,6 +1,7 @@
 //! Parquet shards of pictures with labels, as Hugging Face stores data sets: `data/train-00000-of-00001.parquet`, with a
 //! column `image` (a struct of `bytes` and `path`, or bytes) and a column `label`.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::folder::{Splits, files_named, is_training, places};
 use super::framing::Framing;
 use super::labels::{Label, classes, column};
 use super::pictures::{Encoded, Picture};
+use crate::panics::caught;
 
 /// The usual names of the column with the pictures.
 const IMAGES: [&str; 4] = ["image", "img", "picture", "jpg"];
@@ -44,7 +46,8 @@ pub(super) fn load(folder: &Path, files: &[PathBuf], framing: Option<Framing>) -
     let mut all = Shard { pictures: Vec::new(), labels: Vec::new(), names: None };
     let mut bytes = 0u128;
     for file in files {
-        let shard = read(file)?;
+        // The reader asserts what a damaged file does not keep.
+        let shard = caught(|| read(file)).unwrap_or_else(|panic| Err(damaged(file, panic)))?;
         let inside = file.strip_prefix(folder).unwrap_or(file);
         training.extend(vec![is_training(&inside.to_string_lossy()); shard.pictures.len()]);
         bytes += file.metadata().map_err(DataError::io(file))?.len() as u128;
@@ -73,11 +76,17 @@ pub(super) fn load(folder: &Path, files: &[PathBuf], framing: Option<Framing>) -
     Ok((names, decode_both(&train, &test, framing)?))
 }
 
+fn damaged(path: &Path, why: impl Display) -> DataError {
+    DataError::malformed(
+        path.display().to_string(),
+        "an intact Parquet file",
+        format!("a broken one ({why})"),
+    )
+}
+
 fn read(path: &Path) -> Result<Shard, DataError> {
     let place = path.display().to_string();
-    let broken = |error: ParquetError| {
-        DataError::malformed(&place, "an intact Parquet file", format!("a broken one ({error})"))
-    };
+    let broken = |error: ParquetError| damaged(path, error);
     let file = File::open(path).map_err(DataError::io(path))?;
     let reader = SerializedFileReader::new(file).map_err(broken)?;
     let schema = reader.metadata().file_metadata().schema_descr().root_schema_ptr();
@@ -206,5 +215,13 @@ mod tests {
         let mut broken = SHARD.to_vec();
         broken[at + 6] ^= 0xff;
         says(&broken, "row 0: expected an intact picture");
+        // The sign of a number in the footer, of which the reader asserts some.
+        let footer =
+            SHARD.len() - 8 - u32::from_le_bytes(*SHARD[..SHARD.len() - 4].last_chunk().unwrap()) as usize;
+        for at in footer..SHARD.len() {
+            let mut broken = SHARD.to_vec();
+            broken[at] ^= 1;
+            let _ = load(&[("train.parquet", &broken)]);
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! Runs a plan. [`Local`] runs several tasks in parallel on this machine, while other processes may work on the same plan: a pool of
 //! workers is many [`Local`]s on one store. Only the [`Worker`] knows what a task is and how to run it.
 
-use super::panics::caught;
 use super::plan::{Plan, Planned};
 use super::pool::on_a_pool;
 use super::schedule::{Next, Order, Schedule, Terms};
 use super::task::Task;
+use crate::panics::caught;
 use crate::training::Observer;
 use crate::{Classified, ErrorClass};
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -21,7 +21,6 @@ mod life_cycle;
 mod listing;
 mod open_victim;
 mod overrides;
-mod panics;
 mod pictures;
 mod plan;
 mod plan_file;

@@ -3,11 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use nasty_fuzz::{Folder, panics_may_be_caught, told};
-use nasty_teacher::nets::read_tensors;
+use nasty_teacher::nets::tensors;
 use std::sync::LazyLock;
 
 static FOLDER: LazyLock<Folder> = LazyLock::new(Folder::new);
 
 fuzz_target!(init: panics_may_be_caught(), |bytes: &[u8]| {
-    told(read_tensors(&FOLDER.file("weights.pth", bytes)));
+    told(tensors(&FOLDER.file("weights.pth", bytes)));
 });

@@ -43,10 +43,9 @@ pub use generator::Generator;
 pub use graph::{Graph, LayerSummary, Node, Op};
 pub use host::host;
 pub use imagenet::ImageNet;
-#[cfg(fuzzing)]
-pub use import::read_tensors;
 pub use import::{
     Check, ImportError, ImportOptions, ImportReport, Imported, Known, LogitCheck, Side, check, import,
+    tensors,
 };
 pub use layers::{Dropping, NormStatistics};
 pub use nasty_kernels::{Curve, MaxWindow, Precision};

@@ -14,7 +14,8 @@ use std::io::{BufRead, Write, stdin, stdout};
 use std::path::Path;
 use std::time::Instant;
 
-use nasty_teacher::nets::{Architecture, Input, NetworkConfig, Precision, export};
+use nasty_teacher::export::export;
+use nasty_teacher::nets::{Architecture, Input, NetworkConfig, Precision};
 
 #[global_allocator]
 static ALLOCATOR: nasty_teacher::Allocator = nasty_teacher::Allocator;

@@ -5,7 +5,8 @@
 mod settled;
 
 use nasty_teacher::device::device;
-use nasty_teacher::nets::{Architecture, Input, NetworkConfig, export};
+use nasty_teacher::export::export;
+use nasty_teacher::nets::{Architecture, Input, NetworkConfig};
 use safetensors::tensor::{Dtype, TensorView};
 use settled::{Settled, settled};
 use std::error::Error;

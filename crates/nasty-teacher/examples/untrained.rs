@@ -7,7 +7,8 @@
 use std::error::Error;
 use std::path::Path;
 
-use nasty_teacher::nets::{Architecture, Input, NetworkConfig, export, save};
+use nasty_teacher::export::export;
+use nasty_teacher::nets::{Architecture, Input, NetworkConfig, save};
 
 const CHANNELS: usize = 3;
 

@@ -1,7 +1,7 @@
 //! Undistillable image classifiers: train them, attack them, measure them.
 //!
 //! The modules, from the bottom up (each uses only those before it): [`data`], [`random`], [`metrics`] · [`nets`],
-//! [`losses`] · [`victim`] · [`defences`] · [`training`] · [`attacks`], [`analysis`] · [`lab`] · [`audit`] ·
+//! [`losses`] · [`victim`] · [`defences`] · [`export`], [`training`] · [`attacks`], [`analysis`] · [`lab`] · [`audit`] ·
 //! `report`.
 
 pub mod analysis;
@@ -12,6 +12,7 @@ pub mod defences;
 pub mod device;
 mod error_class;
 pub use error_class::{Classified, ErrorClass};
+pub mod export;
 mod files;
 pub use burn;
 pub use files::write_whole;

@@ -5,7 +5,8 @@ mod settled;
 
 use nasty_teacher::defences::{Defence, ImageId, Query, Row, Secret, Stack};
 use nasty_teacher::device::device;
-use nasty_teacher::nets::{Architecture, Input, NetworkConfig, export, export_defended};
+use nasty_teacher::export::{export, export_defended};
+use nasty_teacher::nets::{Architecture, Input, NetworkConfig};
 use rten::{Model, Value};
 use settled::{Settled, settled};
 

@@ -1,6 +1,5 @@
 //! Exit codes, and errors rendered for people, in one place.
 
-use crate::ui;
 use miette::{Diagnostic, Report};
 use nasty_teacher::{Classified, ErrorClass};
 
@@ -51,8 +50,8 @@ impl CommandError {
         self.class
     }
 
-    /// Shows it on standard error and gives its exit code.
-    pub fn show(&self) -> u8 {
+    /// What a person is told.
+    pub fn text(&self) -> String {
         let mut text = format!("error: {}", self.report);
         for cause in self.report.chain().skip(1).map(ToString::to_string) {
             // Some messages tell their cause themselves.
@@ -65,7 +64,11 @@ impl CommandError {
         if !help.is_empty() {
             text += &format!("\n  help: {}", help.join("\n  help: "));
         }
-        ui::say(false, &text);
+        text
+    }
+
+    /// The program's exit code.
+    pub fn exit_code(&self) -> u8 {
         match self.class {
             ErrorClass::Usage => 2,
             ErrorClass::Data => 3,

@@ -88,7 +88,7 @@ pub fn run() -> ExitCode {
         Ok(End::Done) => 0,
         Ok(End::Stopped) => STOPPED,
         Ok(End::Decided(code)) => code,
-        Err(failure) => failure.show(),
+        Err(failure) => ui::show(&failure),
     }))
 }
 

@@ -1,6 +1,6 @@
 //! Terminal output: data on standard output, messages and progress on standard error.
 
-use crate::failure::{Result, Trouble};
+use crate::failure::{CommandError, Result, Trouble};
 use crate::signals::Stop;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nasty_teacher::data::fetch::Progress;
@@ -23,6 +23,12 @@ pub fn say(quiet: bool, line: &str) {
     if !quiet {
         let _ = Talk.write_all(format!("{line}\n").as_bytes());
     }
+}
+
+/// Tells of `failure` on standard error, and gives its exit code.
+pub fn show(failure: &CommandError) -> u8 {
+    say(false, &failure.text());
+    failure.exit_code()
 }
 
 /// Standard error. What cannot be said, for the pipe is closed or the disk is full, must not end a run.

@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use super::layout::{Life, place};
-use super::operation::Values;
-use super::plan::Step;
+use super::operation::{Step, Values};
 use crate::conv::Shared;
 
 /// Approximate bytes of an operation's inputs and outputs that stay in a typical second-level cache beside weights.

@@ -1,8 +1,9 @@
 //! Making a plan: weights are packed once, and neighbouring operations become one where that saves a pass over memory.
 
-use super::convolution::{Convolution, Weights, adds_residual, convolution};
-use super::operation::Operation;
-use super::plan::{Plan, Step};
+use super::convolution::{adds_residual, convolution};
+use super::fusible::{Convolution, Weights};
+use super::operation::{Operation, Step};
+use super::plan::Plan;
 use super::simple::{Simple, Work};
 use crate::curve::Curve;
 use crate::max_window::MaxWindow;

@@ -1,6 +1,6 @@
 //! Depthwise convolutions of a plan.
 
-use super::convolution::{Fusible, Weights};
+use super::fusible::{Fusible, Weights};
 use super::operation::{Cost, Operation, Part, Values};
 use crate::Activation;
 use crate::conv::{ConvShape, Fusion, depthwise};

@@ -13,6 +13,7 @@ mod buffers;
 mod builder;
 mod convolution;
 mod depthwise;
+mod fusible;
 mod layout;
 mod operation;
 mod patches;

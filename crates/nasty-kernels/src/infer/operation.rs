@@ -74,6 +74,13 @@ pub(super) fn split(extent: [usize; 2], cost: Cost, images: usize, threads: usiz
 /// The least cost of a part, about a microsecond: more than handing it to another thread takes.
 const LEAST: usize = 4096;
 
+/// An operation with the values that it reads and writes. Value 0 is the input.
+pub(super) struct Step {
+    pub(super) operation: Box<dyn Operation>,
+    pub(super) inputs: Vec<usize>,
+    pub(super) outputs: Vec<usize>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::buffers::{Buffers, Segment, segments};
-use super::operation::{Operation, split};
+use super::operation::{Step, split};
 use super::team;
 use crate::conv::Shared;
 use crate::scratch::Scratch;
@@ -26,13 +26,6 @@ pub struct Plan {
     whole: Buffers,
     /// For many images: each thread takes chunks of them.
     chunked: Buffers,
-}
-
-/// An operation with the values that it reads and writes. Value 0 is the input.
-pub(super) struct Step {
-    pub(super) operation: Box<dyn Operation>,
-    pub(super) inputs: Vec<usize>,
-    pub(super) outputs: Vec<usize>,
 }
 
 impl std::fmt::Debug for Plan {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::convolution::{Affine, Finisher, Fusible, Weights};
+use super::fusible::{Affine, Finisher, Fusible, Weights};
 use super::operation::{Cost, Operation, Part, Values};
 use super::patches;
 use super::simple::unread;

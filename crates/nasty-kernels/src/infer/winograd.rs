@@ -1,6 +1,6 @@
 //! 3×3 convolutions of a plan by Winograd's method, with filters that were transformed beforehand.
 
-use super::convolution::{Affine, Finisher, Fusible, Weights};
+use super::fusible::{Affine, Finisher, Fusible, Weights};
 use super::operation::{Cost, Operation, Part, Values};
 use crate::Activation;
 use crate::conv::{ConvShape, Winograd};

@@ -4,12 +4,12 @@
 
 use super::Report;
 use super::cells::Cell;
+use super::flag::Flag;
 use super::report::{Against, Edge, Outcome, Probes, QUERY_AVERAGING, VictimFacts};
 use super::verdict::Verdict;
 use super::working::Working;
 use crate::metrics::wilson;
 use crate::victim::Interface;
-use serde::Serialize;
 
 /// Seeds below which a verdict is a first impression.
 const FEW_SEEDS: usize = 3;
@@ -21,56 +21,6 @@ const ABOVE_CHANCE: f64 = 0.05;
 const STILL_RISING: f64 = 0.01;
 /// Share of failed queries.
 const FAILED: f64 = 0.01;
-
-/// A flag, raised or not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Flag {
-    /// Its id, such as `F1`.
-    pub id: &'static str,
-    /// What it is about.
-    pub title: &'static str,
-    /// Whether it is raised.
-    pub state: FlagState,
-    /// Whether the verdict is not reliable where it is raised.
-    pub serious: bool,
-    /// What was found.
-    pub text: String,
-}
-
-/// Whether a flag is raised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum FlagState {
-    /// It is.
-    Raised,
-    /// It was checked and is not.
-    Clear,
-    /// It was not checked.
-    NotChecked,
-}
-
-impl Flag {
-    /// Whether the verdict is not reliable for it.
-    pub fn undermines(&self) -> bool {
-        self.serious && self.raised()
-    }
-
-    /// Whether it is raised.
-    pub fn raised(&self) -> bool {
-        self.state == FlagState::Raised
-    }
-
-    fn new(id: &'static str, title: &'static str, serious: bool, raised: bool, text: String) -> Self {
-        let state = if raised { FlagState::Raised } else { FlagState::Clear };
-        Self { id, title, state, serious, text }
-    }
-
-    fn unchecked(id: &'static str, title: &'static str, text: &str) -> Self {
-        Self { id, title, state: FlagState::NotChecked, serious: false, text: text.to_owned() }
-    }
-}
 
 /// The flags that need no clones: F1, F2, F3, F8 and F9. `averaged` says whether a thief averages repeated answers.
 pub fn before(victim: &VictimFacts, probes: &Probes, test_images: usize, averaged: bool) -> Vec<Flag> {

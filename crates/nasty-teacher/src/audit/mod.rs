@@ -10,7 +10,9 @@ mod curves;
 mod difference;
 mod entry;
 mod error;
+mod flag;
 mod flags;
+mod judge;
 mod probes;
 #[cfg(test)]
 mod probes_tests;
@@ -35,12 +37,14 @@ pub use curves::{Curve, Point};
 pub use difference::Difference;
 pub use entry::{BatteryResult, Entry, External};
 pub use error::AuditError;
-pub use flags::{Flag, FlagState, before as flags_before};
+pub use flag::{Flag, FlagState};
+pub use flags::before as flags_before;
+pub use judge::verdict;
 pub use probes::user_cost;
 pub use report::{Quality, Report, UserCost};
 pub use schedule::{Schedule, Trial};
 pub use subject::{Request, Subject};
-pub use verdict::{CloneFacts, ProtectionFacts, Reference, Verdict, verdict};
+pub use verdict::{CloneFacts, ProtectionFacts, Reference, Verdict};
 
 use serde::Serialize;
 

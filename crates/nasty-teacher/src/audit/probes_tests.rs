@@ -1,6 +1,7 @@
 //! Victims that are scripted to be wrong in one way each, and the flags that they raise.
 
-use super::flags::{Flag, before};
+use super::flag::Flag;
+use super::flags::before;
 use super::probes::{IMAGES, TIMES, history, repeats, revealed, right, user_cost};
 use super::report::{Probes, VictimFacts};
 use crate::data::ImageSet;

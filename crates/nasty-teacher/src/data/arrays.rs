@@ -8,10 +8,10 @@ use super::batches::held_out;
 use super::budget;
 use super::class_folders::SPLIT_SEED;
 use super::error::DataError;
-use super::folder::Splits;
 use super::framing::{Framing, centred};
 use super::image_set::ImageSet;
 use super::resample::{Area, Pixels, resized};
+use super::splits::Splits;
 
 /// A split as it is in its files.
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@ use super::arrays::ArraySplit;
 use super::budget;
 use super::error::DataError;
 use super::files::{damaged, maybe_gzip, open_maybe_gzip, read_exactly};
-use super::folder::{files_named, is_training};
 use super::image_set::ImageSet;
+use super::splits::{files_named, is_training};
 
 /// Rows and columns of every image of the two sets.
 const SIDE: usize = 28;

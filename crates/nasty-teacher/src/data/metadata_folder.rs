@@ -6,10 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use super::class_folders::{decode_both, set_apart};
 use super::error::DataError;
 use super::files::read_bounded;
-use super::folder::{Splits, is_training, places};
 use super::framing::Framing;
 use super::labels::{Label, classes, column};
 use super::pictures::{Encoded, Picture};
+use super::splits::{Splits, is_training, places};
 
 const NAMES: [&str; 2] = ["metadata.csv", "metadata.jsonl"];
 /// The longest table.

@@ -37,6 +37,7 @@ mod render;
 mod resample;
 mod roots;
 mod rotation;
+mod splits;
 mod stl10;
 mod svhn;
 mod tar_gz;

@@ -14,10 +14,10 @@ use parquet::schema::types::Type;
 use super::budget;
 use super::class_folders::{decode_both, set_apart};
 use super::error::DataError;
-use super::folder::{Splits, files_named, is_training, places};
 use super::framing::Framing;
 use super::labels::{Label, classes, column};
 use super::pictures::{Encoded, Picture};
+use super::splits::{Splits, files_named, is_training, places};
 use crate::panics::caught;
 
 /// The usual names of the column with the pictures.

@@ -1,9 +1,12 @@
 //! Adaptive Misinformation (Kariyappa & Qureshi, CVPR 2020): uncertain rows are replaced by those of a network that was
 //! trained to be wrong.
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
+use super::query::{Need, Query};
 use super::reverse_sigmoid::centred_sigmoid;
-use super::{Defence, DefenceError, Need, Query, Row};
+use super::row::Row;
 
 /// A switch by the largest probability. It bites only where the victim is unsure, that is out of its domain.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,11 @@
 //! Class tail: keeps the top probability and distributes the rest as it is distributed on average for the predicted
 //! class.
 
+use super::defence::{Defence, tail_bound};
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, TopOne};
-use super::{Defence, DefenceError, Need, Query, Row, tail_bound};
+use super::query::{Need, Query};
+use super::row::Row;
 
 /// Confidence with the similarity of classes, and nothing about the image. The table is fixed, made on the owner's images.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,11 @@
 //! Coarse confidence: a flat tail, and only a few levels of the top probability.
 
+use super::defence::{Defence, tail_bound};
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
 use super::flat_tail::flat;
-use super::{Defence, DefenceError, Query, Row, tail_bound};
+use super::query::Query;
+use super::row::Row;
 
 /// The top probability as the middle of one of L equal parts of (1/C, 1]. Calibration stays as it is up to half a part.
 #[derive(Clone, Copy, Debug)]

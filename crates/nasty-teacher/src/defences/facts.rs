@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Defence, DefenceError, Need};
+use super::defence::Defence;
+use super::error::DefenceError;
+use super::query::Need;
 
 /// A defence's description. The closed set of them is [`super::ALL`].
 pub struct Facts {

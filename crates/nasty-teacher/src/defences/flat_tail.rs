@@ -1,7 +1,10 @@
 //! Flat tail: keeps the top probability and divides the rest equally. It reveals nothing about the other classes.
 
+use super::defence::{Defence, tail_bound};
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, TopOne};
-use super::{Defence, DefenceError, Query, Row, tail_bound};
+use super::query::Query;
+use super::row::Row;
 
 /// Confidence without similarity. Accuracy and the calibration of the predicted class stay as they are.
 #[derive(Clone, Copy, Debug)]

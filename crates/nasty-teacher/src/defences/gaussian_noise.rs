@@ -3,8 +3,11 @@
 //! Fresh noise averages out over m equal queries as m^−½. Noise keyed by the image does not, but slightly different
 //! images have independent noise.
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
-use super::{Defence, DefenceError, Query, Row};
+use super::query::Query;
+use super::row::Row;
 
 /// Noise added to every probability.
 #[derive(Clone, Copy, Debug)]

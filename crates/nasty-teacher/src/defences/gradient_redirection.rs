@@ -1,8 +1,11 @@
 //! Gradient redirection, GRAD² (Mazeika et al., ICML 2022): probability is moved so that a surrogate's gradient is
 //! pushed along a chosen direction.
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
-use super::{Defence, DefenceError, Need, Query, Row};
+use super::query::{Need, Query};
+use super::row::Row;
 
 /// The exact minimiser of `⟨g, ỹ⟩` in the ℓ1 ball, with g the derivative by each served probability.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,10 @@
 //! High-confidence cut: probabilities below a cut-off are not served.
 
+use super::defence::{Defence, tail_bound};
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
-use super::{Defence, DefenceError, Query, Row, tail_bound};
+use super::query::Query;
+use super::row::Row;
 
 /// Only probabilities of at least the cut-off.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,10 @@
 //! Keyed shuffle: permutes the values of the tail, in an order determined by the secret and the image.
 
+use super::defence::{Defence, tail_bound};
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, TopOne};
-use super::{Defence, DefenceError, Query, Row, tail_bound};
+use super::query::Query;
+use super::row::Row;
 
 /// The right confidences at the wrong classes. Classes tied with the predicted one stay where they are.
 #[derive(Clone, Copy, Debug)]

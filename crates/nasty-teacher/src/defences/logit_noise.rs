@@ -1,8 +1,11 @@
 //! Gaussian noise on the logits, drawn anew for every answer or once per image.
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
 use super::gaussian_noise::draw;
-use super::{Defence, DefenceError, Query, Row};
+use super::query::Query;
+use super::row::Row;
 
 /// Noise added to every logit.
 #[derive(Clone, Copy, Debug)]

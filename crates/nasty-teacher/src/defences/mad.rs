@@ -4,8 +4,11 @@
 //! With the surrogate's gradients `G` (row k: that of `−ln p_k`), the answer ỹ trains the surrogate along `Gᵀỹ`. The
 //! candidate with the largest `‖Gᵀỹ/‖Gᵀỹ‖ − Gᵀy/‖Gᵀy‖‖²` is mixed in, as far as ‖y' − y‖₁ ≤ ε allows.
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
-use super::{Defence, DefenceError, Need, Query, Row};
+use super::query::{Need, Query};
+use super::row::Row;
 
 const EPSILON: Parameter = Parameter::real("epsilon", "the most that ‖y' − y‖₁ may be", 0.0, 2.0).or(1.0);
 

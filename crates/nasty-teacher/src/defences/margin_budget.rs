@@ -5,8 +5,11 @@
 //! found in public; both variants here are derived. The direction is Δ, the change of a proxy's logits along the
 //! gradient g of its hold-out loss: `[z(θ + εg) − z(θ − εg)]/2ε`. A temperature may follow as a second defence.
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
-use super::{Defence, DefenceError, Need, Query, Row};
+use super::query::{Need, Query};
+use super::row::Row;
 
 const LAMBDA: Parameter = Parameter::real("lambda", "how far the logits are pushed", 0.0, 1e9);
 

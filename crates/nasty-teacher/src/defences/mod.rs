@@ -15,6 +15,7 @@
 mod adaptive_misinformation;
 mod class_tail;
 mod coarse_confidence;
+mod defence;
 mod defended;
 mod error;
 mod facts;
@@ -44,6 +45,7 @@ mod top_k;
 pub use adaptive_misinformation::AdaptiveMisinformation;
 pub use class_tail::ClassTail;
 pub use coarse_confidence::CoarseConfidence;
+pub use defence::Defence;
 pub use defended::{Defended, Owner};
 pub use error::DefenceError;
 pub use facts::{Answers, Facts, Parameter, TopOne};
@@ -66,20 +68,6 @@ pub use stack::{Layer, Stack};
 pub use stingy::Stingy;
 pub use temperature::Temperature;
 pub use top_k::TopK;
-
-/// What stands between a victim's row and the one who asked.
-pub trait Defence: std::fmt::Debug + Send + Sync {
-    /// The row that is served in place of `row`.
-    ///
-    /// # Errors
-    /// [`DefenceError`] where `query` lacks what the defence needs, or holds what does not fit the row.
-    fn serve(&self, row: &Row, query: &Query<'_>) -> Result<Row, DefenceError>;
-
-    /// The most that ‖y' − y‖₁ can be for this row; 2 where nothing is promised.
-    fn l1_bound(&self, _row: &Row) -> f64 {
-        2.0
-    }
-}
 
 /// The closed set of defences.
 pub static ALL: &[&Facts] = &[
@@ -109,8 +97,3 @@ pub static ALL: &[&Facts] = &[
     &keyed_shuffle::FACTS,
     &coarse_confidence::FACTS,
 ];
-
-/// `2(1 − y_top)`: what moves when everything but the predicted class changes.
-fn tail_bound(row: &Row) -> f64 {
-    2.0 * row.log_rest(row.top()).exp()
-}

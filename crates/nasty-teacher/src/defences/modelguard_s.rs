@@ -6,8 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
-use super::{Defence, DefenceError, Query, Row};
+use super::query::Query;
+use super::row::Row;
 
 /// A codebook for each predicted class, empty at first.
 #[derive(Debug)]

@@ -6,8 +6,11 @@
 //! expensive classes to the cheapest, at a cost of 2 per unit. The optimum is convex in t, so a one-dimensional search
 //! finds it.
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
-use super::{Defence, DefenceError, Query, Row};
+use super::query::Query;
+use super::row::Row;
 
 /// The minimiser of `Σ ln(y_c + 1e-6)·y'_c`.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,10 @@
 //! Product of experts: mixes the victim's logits with those of a proxy.
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
-use super::{Defence, DefenceError, Need, Query, Row};
+use super::query::{Need, Query};
+use super::row::Row;
 
 /// A geometric mean of two rows.
 #[derive(Clone, Copy, Debug)]

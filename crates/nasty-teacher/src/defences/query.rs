@@ -6,7 +6,8 @@ use std::hash::{BuildHasher, RandomState};
 
 use sha2::{Digest, Sha256};
 
-use super::{DefenceError, Row};
+use super::error::DefenceError;
+use super::row::Row;
 use crate::random::Stream;
 
 /// The identity of an image: a digest of its content. The same image is the same identity, whoever asks, and whenever.

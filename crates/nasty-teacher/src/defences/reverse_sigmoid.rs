@@ -1,8 +1,11 @@
 //! Reverse sigmoid: perturbs each probability against its own logit (Lee et al., 2019), in the three public versions,
 //! which disagree. None of them keeps the predicted class for large β, since every small class gains β/2.
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
-use super::{Defence, DefenceError, Query, Row};
+use super::query::Query;
+use super::row::Row;
 
 const BETA: Parameter = Parameter::real("beta", "the perturbation's size", 0.0, 1e3);
 const GAMMA: Parameter = Parameter::real("gamma", "the perturbation's steepness", 0.0, 1e3);

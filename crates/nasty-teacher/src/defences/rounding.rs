@@ -1,7 +1,10 @@
 //! Rounding: probabilities with only a few decimals.
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
-use super::{Defence, DefenceError, Query, Row};
+use super::query::Query;
+use super::row::Row;
 
 /// Probabilities rounded to a number of decimals, half to even.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! A served row: one image's class probabilities, with their logarithms.
 
-use super::DefenceError;
+use super::error::DefenceError;
 
 /// The class probabilities that are served for one image, `[classes]`, in f64.
 ///

@@ -1,8 +1,11 @@
 //! Stingy teacher: the softmax, at a temperature, of only the largest logits.
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
+use super::query::Query;
+use super::row::Row;
 use super::top_k::largest;
-use super::{Defence, DefenceError, Query, Row};
 
 /// A share of the logits. At τ = 1 it is top-k with k a share of the classes.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,11 @@
 //! Temperature: the softmax of the logits divided by τ.
 
+use super::defence::Defence;
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
+use super::query::Query;
+use super::row::Row;
 use super::top_k::largest;
-use super::{Defence, DefenceError, Query, Row};
 
 /// Flatter (τ > 1) or sharper (τ < 1) probabilities.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,10 @@
 //! Top-k: serves only the k largest probabilities, divided by their sum. `top-1` (or `top-k:1`) serves only the label.
 
+use super::defence::{Defence, tail_bound};
+use super::error::DefenceError;
 use super::facts::{Answers, Facts, Parameter, TopOne};
-use super::{Defence, DefenceError, Query, Row, tail_bound};
+use super::query::Query;
+use super::row::Row;
 
 /// The k largest probabilities.
 #[derive(Clone, Copy, Debug)]

@@ -1,99 +1,19 @@
 //! Asking a victim about images, and keeping its answers.
 
 use super::answer_log::{AnswerLog, Question, Whose};
-use super::open_victim::{AskOptions, Opened, fit_victim, open_victim};
-use super::{JobError, Store, StoreError, Workplace};
-use crate::attacks::{Images, TestData};
-use crate::data::{DataSet, ImageSet};
-use crate::training::identity;
+use super::error::JobError;
+use super::store::Store;
+use super::store_error::StoreError;
+use crate::data::ImageSet;
 use crate::victim::{Request, Victim, VictimError, content_hash};
-use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// Version of the fields of [`AskRecipe`]; part of its hash.
-pub const ASK_FORMAT: u32 = 1;
 /// Images a request: what a killed process asks again.
 const CHUNK: usize = 64;
 /// Further tries of a request that may have been answered.
 const AGAIN: u64 = 2;
-
-/// How to reach a victim. None of it but [`Self::whose`] decides an answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Reach {
-    /// A run's hash or folder, a file, an address.
-    pub victim: String,
-    /// How it is asked, and what stands in front of it.
-    pub how: AskOptions,
-    /// The data set whose classes its answers are put in the order of.
-    pub classes_of: TestData,
-    /// Who it was when the audit began: if it is another one now, it is not asked.
-    pub whose: Whose,
-}
-
-/// Asks a victim about images.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AskRecipe {
-    /// [`ASK_FORMAT`].
-    pub format: u32,
-    /// The victim.
-    pub reach: Reach,
-    /// The images, unchanged.
-    pub images: Images,
-    /// Which of its answers to each image are wanted: the first is 0. All images are asked about once, then all again.
-    pub times: Range<u32>,
-}
-
-/// What asking gave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AskResult {
-    /// [`super::RESULT_FORMAT`].
-    pub format: u32,
-    /// The recipe's hash.
-    pub recipe: String,
-    /// Answers, all of which are in the log now.
-    pub answers: usize,
-    /// Answers of these that this task asked for; the others were known.
-    pub asked: u64,
-    /// Seconds of asking.
-    pub seconds: f64,
-}
-
-impl AskRecipe {
-    /// The identity: by who is asked about what, not by how it is reached.
-    pub fn hash(&self) -> String {
-        identity(&("ask", self.format, &self.reach.whose, &self.images, &self.times))
-    }
-
-    /// What is impossible about the recipe; `None` if it can run.
-    pub fn problem(&self) -> Option<String> {
-        let fine = self.format == ASK_FORMAT;
-        let format = (!fine).then(|| format!("format is {}, expected {ASK_FORMAT}", self.format));
-        format.or_else(|| self.images.problem())
-    }
-}
-
-impl Reach {
-    /// Opens the victim, its answers in the order of the classes of `data`.
-    ///
-    /// # Errors
-    /// [`JobError`] if it cannot be opened, does not fit, or is another one by now.
-    pub fn open(&self, data: &DataSet, workplace: &Workplace) -> Result<Arc<dyn Victim>, JobError> {
-        let Opened { victim, .. } = open_victim(&self.victim, &self.how, workplace)?;
-        let victim = fit_victim(&victim, data)?.victim;
-        let found = whose(&*victim);
-        if found == self.whose {
-            return Ok(victim);
-        }
-        let (was, is) = (&self.whose.identity, &found.identity);
-        let problem = format!("its victim {} was {was} when it was planned, now it is {is}", self.victim);
-        Err(JobError::Recipe { recipe: self.whose.folder(), problem })
-    }
-}
 
 /// Whose answers `victim` gives.
 pub fn whose(victim: &dyn Victim) -> Whose {

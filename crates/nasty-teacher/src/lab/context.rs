@@ -2,11 +2,11 @@
 
 use super::claim::Claim;
 use super::error::JobError;
-use super::executor::Ended;
 use super::open_victim::fit_victim;
 use super::recorder::Recorder;
 use super::result::Machine;
 use super::run::Run;
+use super::task_end::Ended;
 use super::weights::fit;
 use super::workplace::Workplace;
 use crate::data::{DataName, DataSet, Framing};

@@ -1,18 +1,15 @@
-//! The cost of an experiment, in image·MACs, and the estimated time on this machine.
+//! The cost of a task, in image·MACs and by network: what a task adds up of itself.
 //!
 //! Training on an image costs three forward passes (forward, gradients of activations, gradients of weights). Logits of
 //! a frozen network are computed once per image and epoch, by the first run that asks; later runs of the same seed find
 //! them in the table.
 
-use super::experiment::DataFacts;
-use super::plan::Plan;
-use super::task::Task;
-use crate::data::DataName;
+use super::data_facts::DataFacts;
 use crate::nets::{Architecture, Input, NetError, Precision};
 use crate::training::NetworkRef;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// Passes of images through networks.
 #[derive(Clone, Debug, Default)]
@@ -45,32 +42,19 @@ pub struct Passes {
     pub forward: f64,
 }
 
-/// What is known of a data set without reading it; nothing of a folder.
-pub fn published_facts(name: &DataName) -> Option<DataFacts> {
-    let (train, test, channels, side, classes) = match name {
-        DataName::Quickstart => (6_000, 10_000, 1, 28, 10),
-        DataName::Mnist | DataName::FashionMnist => (60_000, 10_000, 1, 28, 10),
-        DataName::Cifar10 => (50_000, 10_000, 3, 32, 10),
-        DataName::Cifar100 => (50_000, 10_000, 3, 32, 100),
-        DataName::TinyImagenet => (100_000, 10_000, 3, 64, 200),
-        DataName::Folder(_) => return None,
-    };
-    Some(DataFacts { digest: String::new(), train, test, input: Input { channels, side }, classes })
-}
-
 /// Where a task adds up what it costs.
 pub struct Estimate<'a> {
     /// What is known of its data set.
     pub facts: &'a DataFacts,
     /// Where networks are built to see their size.
     pub device: &'a Device,
-    cost: &'a mut Cost,
+    pub(super) cost: &'a mut Cost,
     /// Multiply-accumulates of the networks seen so far: it takes a while to build one.
-    sizes: &'a mut Vec<(Shape, u64)>,
+    pub(super) sizes: &'a mut Vec<(Shape, u64)>,
     /// Frozen networks whose logits an earlier task asked for, with the seed of the views.
-    asked: &'a mut HashSet<(String, u64)>,
+    pub(super) asked: &'a mut HashSet<(String, u64)>,
     /// The architecture of a network that is named.
-    architecture: &'a dyn Fn(&NetworkRef) -> Option<Architecture>,
+    pub(super) architecture: &'a dyn Fn(&NetworkRef) -> Option<Architecture>,
 }
 
 impl Estimate<'_> {
@@ -111,28 +95,6 @@ impl Estimate<'_> {
 /// Seconds of one image through a network of a shape.
 pub type Rate<'a> = dyn FnMut(Shape) -> Result<Passes, NetError> + 'a;
 
-/// Gives every task of `plan` its cost: seconds, where `rate` says how fast networks are; otherwise image·MACs. Tasks on data of which
-/// nothing is known cost nothing.
-///
-/// # Errors
-/// [`NetError`] if a network cannot be built for its data set.
-pub fn price(
-    plan: &mut Plan,
-    facts: &dyn Fn(&DataName) -> Option<DataFacts>,
-    device: &Device,
-    mut rate: Option<&mut Rate<'_>>,
-) -> Result<(), NetError> {
-    let tasks = plan.tasks.iter().map(|planned| &planned.task);
-    let costs = Cost::of_each(tasks, &|_| true, &|_| None, facts, device)?;
-    for (planned, cost) in plan.tasks.iter_mut().zip(costs) {
-        planned.cost = match &mut rate {
-            Some(rate) => cost.seconds(rate)?,
-            None => cost.macs,
-        };
-    }
-    Ok(())
-}
-
 impl Shape {
     /// Multiply-accumulates of one forward pass of one image.
     ///
@@ -144,50 +106,7 @@ impl Shape {
 }
 
 impl Cost {
-    /// The cost of those of `tasks` that `left` says are still to be done; `there` knows networks that none of them makes.
-    ///
-    /// # Errors
-    /// [`NetError`] if a network cannot be built for its data set.
-    pub fn of<'t>(
-        tasks: impl IntoIterator<Item = &'t Task> + Clone,
-        left: &dyn Fn(&Task) -> bool,
-        there: &dyn Fn(&NetworkRef) -> Option<Architecture>,
-        facts: &dyn Fn(&DataName) -> Option<DataFacts>,
-        device: &Device,
-    ) -> Result<Self, NetError> {
-        let mut sum = Self::default();
-        for cost in Self::of_each(tasks, left, there, facts, device)? {
-            sum.macs += cost.macs;
-            cost.passes.into_iter().for_each(|(shape, passes)| sum.add(shape, passes, 0));
-        }
-        Ok(sum)
-    }
-
-    /// The same for each of those tasks by itself, if they are carried out in this order.
-    fn of_each<'t>(
-        tasks: impl IntoIterator<Item = &'t Task> + Clone,
-        left: &dyn Fn(&Task) -> bool,
-        there: &dyn Fn(&NetworkRef) -> Option<Architecture>,
-        facts: &dyn Fn(&DataName) -> Option<DataFacts>,
-        device: &Device,
-    ) -> Result<Vec<Self>, NetError> {
-        let (mut asked, mut sizes) = (HashSet::new(), Vec::new());
-        let made: HashMap<String, Architecture> =
-            tasks.clone().into_iter().filter_map(|task| Some((task.hash(), task.makes()?))).collect();
-        let architecture = |network: &NetworkRef| made.get(&network.0).copied().or_else(|| there(network));
-        let cost = |task: &Task| {
-            let mut cost = Self::default();
-            if let Some(facts) = &facts(task.data()) {
-                let (cost, sizes, asked) = (&mut cost, &mut sizes, &mut asked);
-                let architecture = &architecture;
-                task.cost(&mut Estimate { facts, device, cost, sizes, asked, architecture })?;
-            }
-            Ok(cost)
-        };
-        tasks.into_iter().filter(|task| left(task)).map(cost).collect()
-    }
-
-    fn add(&mut self, shape: Shape, passes: Passes, macs: u64) {
+    pub(super) fn add(&mut self, shape: Shape, passes: Passes, macs: u64) {
         self.macs += macs as f64 * (3.0 * passes.trained + passes.forward);
         match self.passes.iter_mut().find(|(known, _)| *known == shape) {
             Some((_, sum)) => {

@@ -1,8 +1,8 @@
 //! Why a task could not be run.
 
-use super::open_victim::OpenError;
+use super::misfit::Misfit;
+use super::open_error::OpenError;
 use super::store_error::StoreError;
-use super::weights::Misfit;
 use crate::analysis::AnalysisError;
 use crate::data::DataError;
 use crate::nets::NetError;

@@ -5,6 +5,7 @@ use super::plan::{Plan, Planned};
 use super::pool::on_a_pool;
 use super::schedule::{Next, Order, Schedule, Terms};
 use super::task::Task;
+use super::task_end::Ended;
 use crate::panics::caught;
 use crate::training::Observer;
 use crate::{Classified, ErrorClass};
@@ -53,15 +54,6 @@ pub trait Executor {
 
     /// Carries out what is not done yet; how each task ended, in the plan's order.
     fn execute(&self, plan: &Plan, watch: &dyn Watch<Self::Error>) -> Vec<TaskEnd<Self::Error>>;
-}
-
-/// How a worker's task ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Its result is in the store.
-    Done,
-    /// Stopped on request with its state saved.
-    Stopped,
 }
 
 /// Who carries out single tasks.

@@ -3,8 +3,9 @@
 //! A folder `victim-<identity>` has a `victim.json`, and for a file a copy of it. The identity covers the file and how it is
 //! asked, so a recipe's hash covers what a student was taught by.
 
+use super::ask_options::AskOptions;
 use super::error::JobError;
-use super::open_victim::{AskOptions, Opened, is_address, is_onnx, open_victim, open_victim_once};
+use super::open_victim::{Opened, is_address, is_onnx, open_victim, open_victim_once};
 use super::store_error::{StoreError, io_error};
 use super::workplace::Workplace;
 use crate::files::write_whole;

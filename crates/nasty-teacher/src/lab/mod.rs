@@ -2,10 +2,13 @@
 
 mod answer_log;
 pub mod ask;
+mod ask_options;
+mod ask_recipe;
 mod calibration;
 mod claim;
 mod context;
 mod cost;
+mod data_facts;
 pub mod defaults;
 mod doubts;
 mod error;
@@ -19,12 +22,16 @@ mod known_victim;
 mod leftovers;
 mod life_cycle;
 mod listing;
+mod misfit;
+mod open_error;
 mod open_victim;
+mod outcome;
 mod overrides;
 mod pictures;
 mod plan;
 mod plan_file;
 mod pool;
+mod price;
 pub mod quickstart;
 mod readings;
 mod record;
@@ -40,37 +47,46 @@ mod status;
 mod store;
 mod store_error;
 mod task;
+mod task_end;
 mod task_file;
 mod tasks;
 mod thief_result;
 mod weights;
 mod words;
+mod work;
 mod workplace;
 
 pub use answer_log::{AnswerLog, Question, Whose};
-pub use ask::{AskRecipe, AskResult, Reach};
+pub use ask_options::AskOptions;
+pub use ask_recipe::{ASK_FORMAT, AskRecipe, Reach};
 pub use calibration::Calibration;
 pub use claim::{Claim, Holder};
 pub use context::Context;
-pub use cost::{Cost, Estimate, Passes, Rate, Shape, price, published_facts};
+pub use cost::{Cost, Estimate, Passes, Rate, Shape};
+pub use data_facts::{DataFacts, digest, published_facts};
 pub use error::JobError;
-pub use executor::{Ended, Executor, Local, Look, Shared, TaskEnd, Watch, Worker};
+pub use executor::{Executor, Local, Look, Shared, TaskEnd, Watch, Worker};
 pub use failure::{Divergence, Failure};
 pub use kept::Kept;
 pub use life_cycle::JobEnd;
 pub use listing::NamedRun;
+pub use misfit::Misfit;
+pub use open_error::OpenError;
 pub use open_victim::{
-    AskOptions, FittedVictim, OpenError, Opened, RECORDED_SET, class_tails, fit_victim, is_address, is_onnx,
-    open_victim, open_victim_once, side_for,
+    FittedVictim, Opened, RECORDED_SET, class_tails, fit_victim, is_address, is_onnx, open_victim,
+    open_victim_once, side_for,
 };
+pub use outcome::Outcome;
 pub use overrides::{OverrideError, apply};
 pub use plan::{Plan, Planned, State};
 pub use plan_file::KeptPlan;
+pub use price::price;
 pub use readings::{Readings, at_chance, readings};
-pub use record::{Findings, Outcome, Picture, RECORD_FORMAT, Record, SingleRun, quoted};
+pub use record::{Findings, RECORD_FORMAT, Record, SingleRun, quoted};
 pub use removal::Garbage;
 pub use result::{
-    EmbeddingResult, InversionResult, Machine, Nastiness, RESULT_FORMAT, ResponsesResult, RunResult, Verdict,
+    AskResult, EmbeddingResult, InversionResult, Machine, Nastiness, PartResult, Picture, RESULT_FORMAT,
+    ResponsesResult, RunResult, Verdict,
 };
 pub use run::Run;
 pub use schedule::Terms;
@@ -79,8 +95,10 @@ pub use start::{Head, head};
 pub use status::{Counts, PlanStatus, Progress, TaskState, TaskStatus};
 pub use store::{ListedRun, Store};
 pub use store_error::StoreError;
-pub use task::{Task, Work};
+pub use task::{Task, TaskKind};
+pub use task_end::Ended;
 pub use thief_result::{Alike, ThiefResult};
-pub use weights::{Fitted, KnownNormalisation, Misfit, fit, load_network, network_folder};
+pub use weights::{Fitted, KnownNormalisation, fit, load_network, network_folder};
 pub use words::recipe_key;
-pub use workplace::{Workplace, digest, normalisation_of};
+pub use work::Work;
+pub use workplace::{Workplace, normalisation_of};

@@ -1,55 +1,18 @@
 //! What a person's word for a victim means: one of our networks, an ONNX file, an address, or recorded answers.
 
-use super::{Kept, Misfit, StoreError, Workplace, normalisation_of};
-use crate::data::{ClassMap, DataError, DataName, DataSet, Framing, ImageSet, class_map};
-use crate::defences::{DefenceError, Defended, Need, Owner, Secret, Stack};
-use crate::nets::{self, CONFIG_FILE, Input, NetError};
+use super::ask_options::{AskOptions, is_open, is_usual};
+use super::kept::Kept;
+use super::misfit::Misfit;
+use super::open_error::{OpenError, SHORTEST_SECRET};
+use super::workplace::{Workplace, normalisation_of};
+use crate::data::{ClassMap, DataName, DataSet, Framing, ImageSet, class_map};
+use crate::defences::{Defended, Need, Owner, Secret};
+use crate::nets::{self, CONFIG_FILE, Input};
 use crate::victim::{
-    Arranged, Asking, Guess, HttpSettings, Interface, Onnx, OwnNetwork, Recorded, Request, Scale, Victim,
-    VictimError,
+    Arranged, Asking, Guess, Interface, Onnx, OwnNetwork, Recorded, Request, Scale, Victim, VictimError,
 };
-use crate::{Classified, ErrorClass};
-use miette::Diagnostic;
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Images of the owner that a class tail's table is made of, at most.
-const TAIL_IMAGES: usize = 5_000;
-/// Bytes of a secret, at least: a shorter one can be guessed.
-const SHORTEST_SECRET: usize = 16;
-
-/// How a victim is asked, and what stands in front of it. Plain data, without any secret.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AskOptions {
-    /// How answers are given out; absent for as they are.
-    pub interface: Option<Interface>,
-    /// How a foreign classifier is asked.
-    #[serde(skip_serializing_if = "is_open")]
-    pub asking: Asking,
-    /// How a server is spoken to.
-    #[serde(skip_serializing_if = "is_usual")]
-    pub http: HttpSettings,
-    /// The defences in front of it.
-    pub defence: Stack,
-    /// The file with the owner's secret.
-    pub secret_file: Option<PathBuf>,
-    /// The data set of the owner's own images: its training images make the table of a class tail.
-    pub owner_data: Option<DataName>,
-    /// Adaptive misinformation: the network that was trained to be wrong.
-    pub wrong: Option<String>,
-    /// Product of experts: the proxy student.
-    pub proxy: Option<String>,
-}
-
-fn is_open(asking: &Asking) -> bool {
-    *asking == Asking::default()
-}
-
-fn is_usual(settings: &HttpSettings) -> bool {
-    *settings == HttpSettings::default()
-}
 
 /// A victim that was opened.
 #[derive(Clone)]
@@ -72,77 +35,8 @@ pub struct Opened {
     pub framing: Option<Framing>,
 }
 
-/// Why a victim cannot be opened.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum OpenError {
-    /// The store.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Store(#[from] StoreError),
-    /// A network's files.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Network(#[from] NetError),
-    /// The victim.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Victim(#[from] VictimError),
-    /// Its defences.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Defence(#[from] DefenceError),
-    /// The owner's images.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Data(#[from] DataError),
-    /// The secret.
-    #[error("{}: expected a secret of at least {SHORTEST_SECRET} bytes, found {found}", path.display())]
-    #[diagnostic(help(
-        "`head -c 32 /dev/urandom > FILE` makes one; keep the file, or all keyed answers change"
-    ))]
-    Secret {
-        /// The file.
-        path: PathBuf,
-        /// What it holds.
-        found: String,
-    },
-    /// Said how to ask one of our networks, which says so itself.
-    #[error("{reference} is a network of this program: how it is asked stands in its config.json")]
-    #[diagnostic(help("leave out layout, scale, normalisation, channels, side, output and labels"))]
-    AskedOtherwise {
-        /// The network.
-        reference: String,
-    },
-    /// A class tail without images to make its table of.
-    #[error("`class-tail` needs the owner's own images, found none")]
-    #[diagnostic(help("name the data set that the victim was trained on"))]
-    NoOwnerData,
-    /// The owner's images are of other classes or sizes than the victim takes.
-    #[error("the owner's data set {data} does not fit the victim")]
-    OwnerData {
-        /// Its name.
-        data: DataName,
-        /// Why not.
-        #[source]
-        #[diagnostic_source]
-        misfit: Misfit,
-    },
-}
-
-impl Classified for OpenError {
-    fn class(&self) -> ErrorClass {
-        match self {
-            Self::Store(error) => error.class(),
-            Self::Network(error) => error.class(),
-            Self::Victim(error) => error.class(),
-            Self::Data(error) => error.class(),
-            Self::AskedOtherwise { .. } | Self::Defence(_) | Self::NoOwnerData | Self::OwnerData { .. } => {
-                ErrorClass::Usage
-            }
-            Self::Secret { .. } => ErrorClass::Data,
-        }
-    }
-}
+/// Images of the owner that a class tail's table is made of, at most.
+const TAIL_IMAGES: usize = 5_000;
 
 /// Opens the victim that `reference` means, asked as `how` says. A reference is a run's hash or folder, an imported network's
 /// folder, an ONNX file, a server's address, or recorded answers.

@@ -2,7 +2,7 @@
 //! file instead of one for each task. `plans/NAME.numerics` says which numerics its workers agreed on, if they did.
 
 use super::plan::Plan;
-use super::store::Store;
+use super::store::{PLANS, Store};
 use super::store_error::{StoreError, io_error};
 use super::task::Task;
 use crate::files::{write_new, write_whole};
@@ -13,8 +13,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const FORMAT: u32 = 1;
-/// The folder in a store.
-pub(super) const FOLDER: &str = "plans";
 
 /// A plan of a store.
 #[derive(Clone, Debug)]
@@ -45,7 +43,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn write_plan(&self, name: &str, plan: &Plan) -> Result<(), StoreError> {
-        let folder = self.root().join(FOLDER);
+        let folder = self.root().join(PLANS);
         fs::create_dir_all(&folder).map_err(io_error(&folder))?;
         let entry =
             |p: &super::plan::Planned| Entry { name: p.name.clone(), cost: p.cost, task: p.task.clone() };
@@ -64,7 +62,7 @@ impl Store {
         if let Some(path) = what.map(Path::new).filter(|path| path.extension().is_some_and(|e| e == "json")) {
             return Ok(vec![read(path)?]);
         }
-        let folder = self.root().join(FOLDER);
+        let folder = self.root().join(PLANS);
         let mut files: Vec<PathBuf> = match fs::read_dir(&folder) {
             Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
             other => {
@@ -90,7 +88,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if they cannot be written or read.
     pub fn agree(&self, name: &str, numerics: &Numerics) -> Result<Numerics, StoreError> {
-        let path = self.root().join(FOLDER).join(format!("{name}.numerics"));
+        let path = self.root().join(PLANS).join(format!("{name}.numerics"));
         let text = serde_json::to_string(numerics).expect("plain data") + "\n";
         write_new(&path, text.as_bytes()).map_err(io_error(&path))?;
         let bytes = fs::read(&path).map_err(io_error(&path))?;

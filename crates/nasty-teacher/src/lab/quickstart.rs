@@ -1,7 +1,8 @@
 //! `results.json` of the quickstart: one row per network of its experiment.
 
 use super::experiment::{AxisKind, Entry, Role, Source};
-use super::record::{Findings, Outcome};
+use super::outcome::Outcome;
+use super::record::Findings;
 use super::result::{Nastiness, RunResult};
 use crate::training::{Distillation, Loss, Objective, Recipe};
 use serde::{Deserialize, Serialize};
@@ -190,7 +191,7 @@ mod tests {
         let experiment = Experiment::find("quickstart", &changes).expect("it is shipped");
         let mut facts = |name: &_, _| {
             let facts = published_facts(name).expect("a data set with a name");
-            Ok(crate::lab::experiment::DataFacts { digest: "d".into(), ..facts })
+            Ok(crate::lab::DataFacts { digest: "d".into(), ..facts })
         };
         experiment.resolve(&mut facts).expect("it resolves").tasks
     }

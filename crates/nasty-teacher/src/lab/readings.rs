@@ -1,6 +1,7 @@
 //! Whether what was guessed of how a victim is asked is right: labelled images tell.
 
-use super::open_victim::{AskOptions, Opened, fit_victim, open_victim};
+use super::ask_options::AskOptions;
+use super::open_victim::{Opened, fit_victim, open_victim};
 use super::weights::KnownNormalisation;
 use super::workplace::Workplace;
 use crate::data::DataSet;

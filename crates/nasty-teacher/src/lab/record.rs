@@ -1,13 +1,13 @@
 //! What the store keeps of a completed experiment and its runs: everything that a report needs.
 
-use super::experiment::{DataFacts, Entry, Experiment, PartResult, Resolved, Role, Settings};
-use super::failure::Failure;
-use super::result::{Machine, RunResult};
-use super::run::Run;
+use super::data_facts::DataFacts;
+use super::experiment::{Entry, Experiment, Resolved, Role, Settings};
+use super::outcome::Outcome;
+use super::result::RunResult;
 use super::store::Store;
 use super::store_error::{StoreError, io_error};
 use crate::files::write_whole;
-use crate::training::{EpochRow, Recipe};
+use crate::training::Recipe;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -43,22 +43,6 @@ pub struct Record {
     pub tasks: BTreeMap<String, String>,
 }
 
-/// What the store has at one hash.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// Nothing finished yet.
-    Missing,
-    /// Its loss was not finite.
-    NotFinite(Box<Failure>),
-    /// A trained network, or one distilled without data: its result and its course.
-    Trained(Box<RunResult>, Vec<EpochRow>),
-    /// An attack or an analysis that trains no network.
-    Part(PartResult),
-}
-
-/// Channels and pixels of an image.
-pub type Picture = (usize, Vec<u8>);
-
 /// An experiment with what came out, by hash.
 #[derive(Clone, Debug)]
 pub struct Findings {
@@ -79,23 +63,6 @@ pub struct SingleRun {
     pub recipe: Option<Recipe>,
     /// What came out.
     pub result: RunResult,
-}
-
-impl Outcome {
-    /// The network that `run` trained, if it is finished.
-    pub(super) fn network(run: &Run) -> Result<Option<Self>, StoreError> {
-        let rows = run.rows()?;
-        Ok(run.result()?.map(|result| Self::Trained(Box::new(result), rows)))
-    }
-
-    /// What it ran on and for how many seconds, if it is finished.
-    pub fn machine(&self) -> Option<(&Machine, f64)> {
-        match self {
-            Self::Missing | Self::NotFinite(_) => None,
-            Self::Trained(result, _) => Some((&result.machine, result.seconds)),
-            Self::Part(result) => Some(result.machine()),
-        }
-    }
 }
 
 impl Record {
@@ -270,7 +237,7 @@ fn read(path: &Path) -> Result<Record, StoreError> {
     };
     let mut json: Value = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
     match json.get("format").and_then(Value::as_u64) {
-        Some(1) => old::upgrade(&mut json),
+        Some(1) => old::upgrade(&mut json, RECORD_FORMAT),
         Some(2) => {}
         other => {
             let found = other.map_or("no format".to_owned(), |format| format!("format {format}"));

@@ -117,6 +117,46 @@ pub struct ResponsesResult {
     pub made_with: Option<Provenance>,
 }
 
+/// Channels and pixels of an image.
+pub type Picture = (usize, Vec<u8>);
+
+/// What came out of a part of an experiment that trains no network.
+#[derive(Clone, Debug)]
+pub enum PartResult {
+    /// Networks' answers to test images, and those.
+    Answered(Box<ResponsesResult>, Vec<Picture>),
+    /// A t-SNE.
+    Mapped(Box<EmbeddingResult>),
+    /// An inversion, and its images: channels and pixels of each.
+    Inverted(Box<InversionResult>, Vec<Picture>),
+}
+
+impl PartResult {
+    /// What it ran on and for how many seconds.
+    pub(super) fn machine(&self) -> (&Machine, f64) {
+        match self {
+            Self::Answered(result, _) => (&result.machine, result.seconds),
+            Self::Mapped(result) => (&result.machine, result.seconds),
+            Self::Inverted(result, _) => (&result.machine, result.seconds),
+        }
+    }
+}
+
+/// What asking gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AskResult {
+    /// [`RESULT_FORMAT`].
+    pub format: u32,
+    /// The recipe's hash.
+    pub recipe: String,
+    /// Answers, all of which are in the log now.
+    pub answers: usize,
+    /// Answers of these that this task asked for; the others were known.
+    pub asked: u64,
+    /// Seconds of asking.
+    pub seconds: f64,
+}
+
 /// Where and by what a run was made. It does not decide the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -19,7 +19,6 @@
 use super::claim::Claims;
 use super::leftovers::{abandoned, entries};
 use super::plan::{Plan, State};
-use super::plan_file::FOLDER as PLANS;
 use super::run::Run;
 use super::store_error::{StoreError, io_error};
 use super::task::Task;
@@ -31,6 +30,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The folder of the plans in a store.
+pub(super) const PLANS: &str = "plans";
 /// Digits of a task's hash.
 const HASH_DIGITS: usize = 16;
 

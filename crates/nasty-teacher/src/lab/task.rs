@@ -1,10 +1,7 @@
 //! A task: one unit of work with an identity, run once and kept in the store.
 
-use super::ask::AskRecipe;
-use super::context::Context;
+use super::ask_recipe::AskRecipe;
 use super::cost::Estimate;
-use super::error::JobError;
-use super::executor::Ended;
 use crate::analysis::responses::ResponsesRecipe;
 use crate::analysis::tsne::TsneRecipe;
 use crate::attacks::data_free::DataFreeRecipe;
@@ -16,8 +13,8 @@ use crate::training::{NetworkRef, Recipe};
 use serde::{Deserialize, Serialize};
 use std::ops::Deref;
 
-/// What every kind of task says of itself, and does. One file under `tasks/` a kind.
-pub trait Work: Sync {
+/// What every kind of task says of itself. One file under `tasks/` a kind.
+pub trait TaskKind: Sync {
     /// The identity: 16 hexadecimal digits.
     fn hash(&self) -> String;
     /// The tasks that must be done before, by what they make: mostly networks.
@@ -41,15 +38,33 @@ pub trait Work: Sync {
     /// # Errors
     /// [`NetError`] if a network cannot be built for its data set.
     fn cost(&self, estimate: &mut Estimate<'_>) -> Result<(), NetError>;
-    /// Does it, from the saved state if there is one. The life cycle has claimed the run, and records what this returns.
-    ///
-    /// # Errors
-    /// [`JobError`].
-    fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError>;
 }
 
-/// Writes down the closed set of tasks: variant, recipe and name of each.
-macro_rules! tasks {
+/// The closed set of tasks: variant, recipe and name of each, for the macro `$to`.
+macro_rules! every_task {
+    ($to:ident) => {
+        $to! {
+            /// Train a network.
+            Train(Recipe) = "train",
+            /// Distil a network without data.
+            DataFree(DataFreeRecipe) = "data-free",
+            /// Pull images out of a network.
+            Inversion(InversionRecipe) = "inversion",
+            /// Map a network's features or logits.
+            Embedding(TsneRecipe) = "embedding",
+            /// Show networks' answers to test images.
+            Responses(ResponsesRecipe) = "responses",
+            /// Ask a victim about images.
+            Ask(AskRecipe) = "ask",
+            /// Train a clone on a victim's answers.
+            Thief(ThiefRecipe) = "thief",
+        }
+    };
+}
+pub(super) use every_task;
+
+/// The tasks as an enum.
+macro_rules! task_enum {
     ($($(#[$doc:meta])* $variant:ident($recipe:ty) = $kind:literal,)+) => {
         /// What can be carried out. Its hash is its identity, and the name of its folder in the store.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,7 +86,7 @@ macro_rules! tasks {
         }
 
         impl Deref for Task {
-            type Target = dyn Work;
+            type Target = dyn TaskKind;
 
             fn deref(&self) -> &Self::Target {
                 match self {
@@ -82,19 +97,4 @@ macro_rules! tasks {
     };
 }
 
-tasks! {
-    /// Train a network.
-    Train(Recipe) = "train",
-    /// Distil a network without data.
-    DataFree(DataFreeRecipe) = "data-free",
-    /// Pull images out of a network.
-    Inversion(InversionRecipe) = "inversion",
-    /// Map a network's features or logits.
-    Embedding(TsneRecipe) = "embedding",
-    /// Show networks' answers to test images.
-    Responses(ResponsesRecipe) = "responses",
-    /// Ask a victim about images.
-    Ask(AskRecipe) = "ask",
-    /// Train a clone on a victim's answers.
-    Thief(ThiefRecipe) = "thief",
-}
+every_task!(task_enum);

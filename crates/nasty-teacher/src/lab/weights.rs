@@ -1,11 +1,12 @@
 //! Networks from outside the store: loaded from folders and adapted to a data set, and common normalisations of
 //! published weights.
 
-use super::{JobError, Store};
-use crate::data::{ClassMap, ClassMismatch, DataName, DataSet, Normalisation, class_map};
-use crate::nets::{self, Input, NetError, Network, NetworkConfig};
+use super::error::JobError;
+use super::misfit::Misfit;
+use super::store::Store;
+use crate::data::{ClassMap, DataName, DataSet, Normalisation, class_map};
+use crate::nets::{self, Input, Network, NetworkConfig};
 use burn::tensor::Device;
-use miette::Diagnostic;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -112,30 +113,6 @@ pub struct Fitted {
     pub map: ClassMap,
     /// What a person should know of that.
     pub note: Option<String>,
-}
-
-/// Why a network cannot be used with a data set.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum Misfit {
-    /// The images are of another shape.
-    #[error("the network takes images of {}×{side}×{side}, the data set has {found}", network.channels, side = network.side)]
-    #[diagnostic(help(
-        "give the data set that the network was trained for; data.side=N resizes the images of a folder"
-    ))]
-    Input {
-        /// What the network takes.
-        network: Input,
-        /// What the data set has.
-        found: String,
-    },
-    /// The classes are others.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Classes(#[from] ClassMismatch),
-    /// The network cannot be built in another order.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Network(#[from] NetError),
 }
 
 /// `network` as it is used with `data`: its classes are matched by name, and its outputs put into the data's order.

@@ -1,14 +1,14 @@
 //! Where tasks are run: a store, data folders and a device.
 
 use super::calibration::Calibration;
-use super::cost::{Cost, published_facts};
-use super::experiment::DataFacts;
+use super::cost::Cost;
+use super::data_facts::{DataFacts, digest, published_facts};
 use super::plan::State;
 use super::result::Machine;
 use super::store::Store;
 use super::task::Task;
 use crate::data::{DataError, DataName, DataRoots, DataSet, Framing, Normalisation, load};
-use crate::nets::{self, CONFIG_FILE, Input, NetError, Network, NetworkConfig};
+use crate::nets::{self, CONFIG_FILE, NetError, Network, NetworkConfig};
 use crate::numerics::Numerics;
 use crate::training::NetworkRef;
 use crate::victim::logits::{FILE_BUDGET, LogitTables, MEMORY_BUDGET};
@@ -88,7 +88,7 @@ impl Workplace {
     /// [`DataError`] if it cannot be read.
     pub fn facts(&self, name: &DataName, side: Option<Framing>) -> Result<DataFacts, DataError> {
         let (data, digest) = self.data_and_digest(name, side)?;
-        Ok(facts(&data, digest))
+        Ok(DataFacts::of(&data, digest))
     }
 
     /// The weights of `network`, on this workplace's device without autodiff, with their configuration.
@@ -131,7 +131,7 @@ impl Workplace {
     fn known_facts(&self, name: &DataName) -> Option<DataFacts> {
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let found = loaded.iter().find(|l| l.name == *name)?;
-        Some(facts(&found.set, found.digest.clone()))
+        Some(DataFacts::of(&found.set, found.digest.clone()))
     }
 
     /// How numbers are rounded here.
@@ -150,24 +150,7 @@ impl Workplace {
     }
 }
 
-fn facts(data: &DataSet, digest: String) -> DataFacts {
-    DataFacts {
-        digest,
-        train: data.train.len(),
-        test: data.test.len(),
-        input: Input { channels: data.train.channels, side: data.train.height },
-        classes: data.classes.len(),
-    }
-}
-
 /// The normalisation that a network's configuration asks for.
 pub fn normalisation_of(config: &NetworkConfig) -> Normalisation {
     Normalisation { mean: config.mean.clone(), std: config.std.clone() }
-}
-
-/// First 16 hexadecimal digits of the SHA-256 over a data set's images and labels.
-pub fn digest(data: &DataSet) -> String {
-    use sha2::{Digest, Sha256};
-    let both = format!("{} {}", data.train.digest(), data.test.digest());
-    Sha256::digest(both.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect()
 }

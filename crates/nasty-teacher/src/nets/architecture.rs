@@ -4,11 +4,10 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::layers::Spelling;
-use super::{NetError, Network, distillation, imagenet};
+use super::{NetError, distillation, imagenet};
 
 /// Images as a network takes them: `side` × `side` pixels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -91,7 +90,7 @@ pub enum Architecture {
 use Architecture::*;
 
 /// An architecture, its canonical name, other accepted names.
-pub(super) type Named = (Architecture, &'static str, &'static [&'static str]);
+type Named = (Architecture, &'static str, &'static [&'static str]);
 
 /// Of the families by some members.
 const NAMES: &[Named] = &[
@@ -127,26 +126,28 @@ const NAMES: &[Named] = &[
 const WIDE_PREFIXES: [&str; 3] = ["wrn", "wide_resnet", "wideresnet"];
 
 /// Limits on what is built, so that a wrong figure in a file cannot ask for all memory.
-const MAX_CLASSES: usize = 100_000;
 const MAX_SIDE: usize = 512;
 const MAX_CNN_WIDTH: usize = 256;
 const MAX_WIDE_DEPTH: usize = 100;
 const MAX_WIDE_WIDTH: usize = 20;
 
 /// All names, in the order of listings.
-fn names() -> impl Iterator<Item = &'static Named> {
-    NAMES.iter().chain(imagenet::NAMES).chain(distillation::NAMES)
+fn names() -> impl Iterator<Item = Named> {
+    let imagenet = imagenet::NAMES.iter().map(|&(network, name, aliases)| (ImageNet(network), name, aliases));
+    let distillation =
+        distillation::NAMES.iter().map(|&(network, name, aliases)| (Distillation(network), name, aliases));
+    NAMES.iter().copied().chain(imagenet).chain(distillation)
 }
 
 impl Architecture {
     /// The architectures in the order of the list of names; families by one or two of their members.
     pub fn all() -> impl Iterator<Item = Self> {
-        names().map(|(architecture, ..)| *architecture)
+        names().map(|(architecture, ..)| architecture)
     }
 
     /// Other names that are accepted for it.
     pub fn aliases(&self) -> &'static [&'static str] {
-        names().find(|(architecture, ..)| architecture == self).map_or(&[], |(_, _, aliases)| *aliases)
+        names().find(|(architecture, ..)| architecture == self).map_or(&[], |(_, _, aliases)| aliases)
     }
 
     /// The sides of images that leave at least one pixel everywhere and ask for no absurd memory.
@@ -232,27 +233,8 @@ impl Architecture {
         }
     }
 
-    fn refuse(&self, allowed: String, found: String) -> Result<(), NetError> {
+    pub(super) fn refuse(&self, allowed: String, found: String) -> Result<(), NetError> {
         Err(NetError::Unbuildable { architecture: self.to_string(), allowed, found })
-    }
-
-    /// A network with initial weights that `seed` alone decides, the same on every device. They are drawn when first
-    /// used. On an autodiff device the parameters are tracked.
-    ///
-    /// # Errors
-    /// [`NetError::Unbuildable`] for an input or class count that the structure does not allow.
-    pub fn build(
-        &self,
-        classes: usize,
-        input: Input,
-        seed: u64,
-        device: &Device,
-    ) -> Result<Network, NetError> {
-        self.check(input)?;
-        if !(1..=MAX_CLASSES).contains(&classes) {
-            self.refuse(format!("1 to {MAX_CLASSES} classes"), classes.to_string())?;
-        }
-        Ok(Network::new(*self, classes, input, seed, device))
     }
 }
 
@@ -278,16 +260,16 @@ impl FromStr for Architecture {
         let is_it = |known: &&str| **known == lower;
         let known = names().find(|(_, canonical, aliases)| is_it(canonical) || aliases.iter().any(is_it));
         if let Some((architecture, ..)) = known {
-            return Ok(*architecture);
+            return Ok(architecture);
         }
         if let Some(member) = family_member(&lower) {
             return member.check_family().map(|()| member);
         }
         let nearest = names()
-            .flat_map(|(_, canonical, aliases)| std::iter::once(canonical).chain(*aliases))
+            .flat_map(|(_, canonical, aliases)| std::iter::once(canonical).chain(aliases.iter().copied()))
             .max_by(|a, b| strsim::jaro_winkler(&lower, a).total_cmp(&strsim::jaro_winkler(&lower, b)))
             .expect("there are names");
-        Err(NetError::UnknownArchitecture { name: name.to_owned(), nearest: (*nearest).to_owned() })
+        Err(NetError::UnknownArchitecture { name: name.to_owned(), nearest: nearest.to_owned() })
     }
 }
 

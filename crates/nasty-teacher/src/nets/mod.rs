@@ -11,7 +11,6 @@ mod cnn;
 mod densenet;
 mod distillation;
 mod error;
-mod export;
 mod generator;
 mod graph;
 mod host;
@@ -38,7 +37,6 @@ mod wide_resnet;
 pub use architecture::{Architecture, Input};
 pub use distillation::Distillation;
 pub use error::NetError;
-pub use export::{ExportError, defend_onnx, export, export_defended};
 pub use generator::Generator;
 pub use graph::{Graph, LayerSummary, Node, Op};
 pub use host::host;
@@ -47,9 +45,12 @@ pub use import::{
     Check, ImportError, ImportOptions, ImportReport, Imported, Known, LogitCheck, Side, check, import,
     tensors,
 };
-pub use layers::{Dropping, NormStatistics};
+pub(crate) use layers::adaptive_shares;
+pub use layers::{Dropping, Mode, NormStatistics};
 pub use nasty_kernels::{Curve, MaxWindow, Precision};
-pub use network::{Mode, NamedTensor, Network, Output};
+pub use network::{Network, Output};
 pub use overview::Overview;
 pub use prepared::{Answering, Prepared};
+pub use state_dict::NamedTensor;
 pub use weights::{CONFIG_FILE, Loaded, NetworkConfig, WEIGHTS_FILE, digest, load, load_known, save};
+pub(crate) use weights::{config_text, to_safetensors, write_whole};

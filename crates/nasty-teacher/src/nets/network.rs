@@ -4,24 +4,17 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::body::{Body, scheme};
 use super::graph::{Graph, LayerSummary, Op};
-use super::layers::{Builder, Dropping, Maps, NormStatistics, Pass, Spelling, TensorEntry};
-use super::stages;
-use super::state_dict::{self, elements};
+use super::layers::{Builder, Dropping, Maps, Mode, NormStatistics, Pass, Spelling, TensorEntry};
+use super::state_dict::{self, NamedTensor, elements};
 use super::{Architecture, Input, NetError, Precision};
 
-/// How batch-norm normalises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// By the batch's statistics, which move the running ones.
-    Train,
-    /// By the running statistics.
-    Eval,
-}
+/// Limit on what is built, so that a wrong figure in a file cannot ask for all memory.
+const MAX_CLASSES: usize = 100_000;
 
 /// What a network says about a batch.
 #[derive(Clone, Debug)]
@@ -30,17 +23,6 @@ pub struct Output {
     pub features: Tensor<2>,
     /// Unnormalised log-probabilities, `[batch, classes]`.
     pub logits: Tensor<2>,
-}
-
-/// A tensor of a state dictionary.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NamedTensor {
-    /// Name as in the published PyTorch definition.
-    pub name: String,
-    /// Shape as in PyTorch (convolutions `[out, in / groups, height, width]`).
-    pub shape: Vec<usize>,
-    /// Elements in row-major order.
-    pub data: Vec<f32>,
 }
 
 /// A classifier of square images, built by [`Architecture::build`]. A clone is independent of its original.
@@ -65,6 +47,27 @@ struct About {
     tensors: Vec<TensorEntry>,
 }
 
+impl Architecture {
+    /// A network with initial weights that `seed` alone decides, the same on every device. They are drawn when first
+    /// used. On an autodiff device the parameters are tracked.
+    ///
+    /// # Errors
+    /// [`NetError::Unbuildable`] for an input or class count that the structure does not allow.
+    pub fn build(
+        &self,
+        classes: usize,
+        input: Input,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Network, NetError> {
+        self.check(input)?;
+        if !(1..=MAX_CLASSES).contains(&classes) {
+            self.refuse(format!("1 to {MAX_CLASSES} classes"), classes.to_string())?;
+        }
+        Ok(Network::new(*self, classes, input, seed, device))
+    }
+}
+
 impl Network {
     pub(super) fn new(
         architecture: Architecture,
@@ -86,7 +89,7 @@ impl Network {
 
     /// The network with its first `tensors` tensors not trained.
     pub(super) fn frozen(self, tensors: usize) -> Self {
-        Self { body: stages::frozen(self.body, tensors), frozen: tensors, ..self }
+        Self { body: self.body.map(&mut Freezer(tensors)), frozen: tensors, ..self }
     }
 
     /// The names of a network's tensors in another spelling, by number.
@@ -236,5 +239,14 @@ impl Network {
             precision: self.precision,
             frozen: self.frozen,
         })
+    }
+}
+
+/// Stops tracking the parameters whose numbers are below its own.
+struct Freezer(usize);
+
+impl ModuleMapper for Freezer {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if (param.id.val() as usize) < self.0 { param.set_require_grad(false) } else { param }
     }
 }

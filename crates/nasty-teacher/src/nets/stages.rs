@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use super::{NetError, Network};
 
@@ -72,26 +71,12 @@ impl Network {
     }
 }
 
-/// Stops tracking the parameters whose numbers are below its own.
-pub(super) struct Freezer(pub(super) usize);
-
-impl ModuleMapper for Freezer {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if (param.id.val() as usize) < self.0 { param.set_require_grad(false) } else { param }
-    }
-}
-
-/// `module` with its first `tensors` parameters untracked.
-pub(super) fn frozen<M: Module>(module: M, tensors: usize) -> M {
-    module.map(&mut Freezer(tensors))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::nets::{Architecture, Input, Mode, NamedTensor};
     use burn::optim::{GradientsParams, SgdConfig};
-    use burn::tensor::TensorData;
+    use burn::tensor::{Tensor, TensorData};
 
     /// The tensors of `state` by which it differs from `other`, in name or value.
     fn changed(state: &[NamedTensor], other: &[NamedTensor]) -> Vec<String> {

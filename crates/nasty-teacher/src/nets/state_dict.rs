@@ -5,8 +5,19 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 
+use super::NetError;
 use super::layers::TensorEntry;
-use super::{NamedTensor, NetError};
+
+/// A tensor of a state dictionary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedTensor {
+    /// Name as in the published PyTorch definition.
+    pub name: String,
+    /// Shape as in PyTorch (convolutions `[out, in / groups, height, width]`).
+    pub shape: Vec<usize>,
+    /// Elements in row-major order.
+    pub data: Vec<f32>,
+}
 
 /// The values of `module`, whose tensors are `entries` by parameter id, in the entries' order.
 pub(super) fn read(module: &impl Module, entries: &[TensorEntry]) -> Vec<NamedTensor> {

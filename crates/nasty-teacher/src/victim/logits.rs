@@ -6,13 +6,12 @@
 //! file, completely or not at all, named by its contents. Rows beyond the memory budget are read from those files.
 //! Beyond the files' budget the oldest files are deleted. A damaged file is ignored and its rows are computed again.
 
+mod key;
 mod segment;
 
 use crate::data::Augmentation;
-use crate::numerics::Numerics;
+pub use key::TableKey;
 use segment::Segment;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,23 +22,6 @@ pub const MEMORY_BUDGET: u64 = 2 << 30;
 pub const FILE_BUDGET: u64 = 8 << 30;
 /// Rows are written to a file once so many bytes of them are new: what a killed process loses.
 const NEW_BYTES: usize = 64 << 20;
-
-/// What a table's rows are the logits of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TableKey {
-    /// Digest of the network's weights: not of the recipe that made them, for another machine makes others of it.
-    pub weights: String,
-    /// How the rows were rounded.
-    pub numerics: Numerics,
-    /// The set of images; see [`Origin::set`](super::Origin::set).
-    pub data: String,
-    /// The views.
-    pub augmentation: Augmentation,
-    /// Images of the set.
-    pub images: usize,
-    /// Logits a row.
-    pub classes: usize,
-}
 
 /// All tables of a process.
 #[derive(Debug)]
@@ -87,17 +69,6 @@ struct Part {
 enum Place {
     Memory { logits: Vec<f32>, written: bool },
     File(Segment),
-}
-
-impl TableKey {
-    fn name(&self) -> String {
-        let json = serde_json::to_string(self).expect("a key is plain data");
-        Sha256::digest(json.as_bytes()).iter().take(8).map(|b| format!("{b:02x}")).collect()
-    }
-
-    fn slots(&self) -> usize {
-        self.images * self.augmentation.count()
-    }
 }
 
 impl LogitTables {
@@ -233,7 +204,7 @@ impl LogitTable {
                 .folder
                 .as_ref()
                 .filter(|_| written)
-                .map(|folder| folder.join(segment::name(&self.key, part)));
+                .map(|folder| folder.join(segment::name(&self.key, &part.slots)));
             if let Some(Ok((segment, _))) = path.map(|path| segment::open(&path, &self.key)) {
                 *part = Part { first: part.first, slots: Vec::new(), place: Place::File(segment) };
                 freed += bytes - part.bytes();
@@ -246,12 +217,9 @@ impl LogitTable {
     fn write(&self, rows: &mut Rows) {
         let Some(folder) = &self.folder else { return };
         for part in rows.parts.iter_mut().filter(|part| part.is_new()) {
-            match segment::write(folder, &self.key, part, self.budget.files) {
-                Ok(()) => {
-                    if let Place::Memory { written, .. } = &mut part.place {
-                        *written = true;
-                    }
-                }
+            let Place::Memory { logits, written } = &mut part.place else { continue };
+            match segment::write(folder, &self.key, (&part.slots, logits), self.budget.files) {
+                Ok(()) => *written = true,
                 // The table is a convenience: without its file the rows are computed again.
                 Err(e) => {
                     tracing::warn!(

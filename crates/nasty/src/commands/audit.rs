@@ -162,7 +162,7 @@ fn audit(args: &AuditArgs, stop: &Stop) -> Result<End> {
     if !failures.is_empty() {
         let first = failures.remove(0);
         failures.into_iter().for_each(|other| {
-            CommandError::from(other).show();
+            ui::show(&CommandError::from(other));
         });
         return Err(first.into());
     }

@@ -175,7 +175,7 @@ pub fn conclude(plan: &Plan, ends: Vec<TaskEnd<JobError>>, quiet: bool) -> Resul
         let first = failures.iter().position(|failure| failure.class() == ErrorClass::Bug).unwrap_or(0);
         let first = failures.remove(first);
         for other in failures {
-            other.show();
+            ui::show(&other);
         }
         return Err(first);
     }

@@ -9,8 +9,8 @@ use clap::Args;
 use nasty_teacher::data::DataName;
 use nasty_teacher::defences::{Need, Stack};
 use nasty_teacher::device::device;
+use nasty_teacher::export::{ExportError, defend_onnx, export, export_defended};
 use nasty_teacher::lab::{AskOptions, Store, class_tails, is_onnx, load_network, open_victim};
-use nasty_teacher::nets::{ExportError, defend_onnx, export, export_defended};
 use nasty_teacher::victim::{Asking, Scale};
 use std::path::{Path, PathBuf};
 

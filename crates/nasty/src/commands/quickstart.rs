@@ -9,7 +9,7 @@ use clap::Args;
 use nasty_teacher::lab::experiment::Experiment;
 use nasty_teacher::lab::quickstart::results;
 use nasty_teacher::lab::{Executor, Local, Plan, Planned, Record};
-use nasty_teacher::report::{experiment, quickstart as page};
+use nasty_teacher::report::experiment::{self, quickstart as page};
 use nasty_teacher::write_whole;
 use std::path::PathBuf;
 use std::time::Instant;

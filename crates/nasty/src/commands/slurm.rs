@@ -127,7 +127,7 @@ fn estimate(
     args: &SlurmArgs,
     workplace: &Workplace,
     plan: &mut Plan,
-    facts: &dyn Fn(&DataName) -> Option<nasty_teacher::lab::experiment::DataFacts>,
+    facts: &dyn Fn(&DataName) -> Option<nasty_teacher::lab::DataFacts>,
 ) -> Result<Option<f64>> {
     if args.no_estimate {
         price(plan, facts, &workplace.device, None)?;

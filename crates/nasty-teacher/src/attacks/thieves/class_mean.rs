@@ -1,6 +1,7 @@
 //! The mean answer of each class instead of the answers.
 
-use super::{Loot, Method};
+use super::loot::Loot;
+use super::method::Method;
 use crate::training::{Distillation, NetworkRef, Objective};
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! DIST: correlations instead of probabilities.
 
-use super::Method;
+use super::method::Method;
 use crate::training::{self, NetworkRef, Objective};
 use serde::{Deserialize, Serialize};
 

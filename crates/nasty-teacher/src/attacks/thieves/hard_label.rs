@@ -1,6 +1,6 @@
 //! Stealing by predicted classes.
 
-use super::{Method, Signal};
+use super::method::{Method, Signal};
 use crate::training::{self, NetworkRef, Objective};
 use serde::{Deserialize, Serialize};
 

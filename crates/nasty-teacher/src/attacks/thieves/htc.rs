@@ -1,6 +1,6 @@
 //! HTC: a high temperature for the answers, none for the student.
 
-use super::Method;
+use super::method::Method;
 use crate::training::{self, NetworkRef, Objective};
 use serde::{Deserialize, Serialize};
 

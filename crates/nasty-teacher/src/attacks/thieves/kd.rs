@@ -1,6 +1,7 @@
 //! Knowledge distillation, tuned.
 
-use super::{Loot, Method};
+use super::loot::Loot;
+use super::method::Method;
 use crate::training::{Distillation, NetworkRef, Objective};
 use crate::victim::log_probabilities;
 use serde::{Deserialize, Serialize};

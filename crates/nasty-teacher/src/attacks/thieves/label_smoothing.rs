@@ -1,6 +1,6 @@
 //! The floor without a victim, with smoothed labels.
 
-use super::{Method, Signal};
+use super::method::{Method, Signal};
 use crate::training::{CrossEntropy, NetworkRef, Objective};
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,7 @@
 //! Recovery of rows by a linear regression: the linear special case of a learnt inverse.
 
-use super::{Loot, Method};
+use super::loot::Loot;
+use super::method::Method;
 use crate::training::{Distillation, NetworkRef, Objective};
 use crate::victim::log_probabilities;
 use serde::{Deserialize, Serialize};

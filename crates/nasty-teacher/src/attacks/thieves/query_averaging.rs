@@ -1,6 +1,7 @@
 //! The mean of several answers to each image.
 
-use super::{Loot, Method};
+use super::loot::Loot;
+use super::method::Method;
 use crate::defences::Row;
 use crate::defences::recovery::average;
 use crate::training::{Distillation, NetworkRef, Objective};

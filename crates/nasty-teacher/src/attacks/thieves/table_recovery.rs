@@ -1,6 +1,7 @@
 //! Recovery of rows by a table of what the known defence serves.
 
-use super::{Loot, Method};
+use super::loot::Loot;
+use super::method::Method;
 use crate::defences::recovery::AnswerTable;
 use crate::defences::{ImageId, Query, Row, Secret, Stack, TopOne};
 use crate::training::{Distillation, NetworkRef, Objective};

@@ -1,6 +1,6 @@
 //! Reads conditions, by recursive descent.
 
-use super::{Comparison, Name, Number, Operator, Truth};
+use super::expression::{Comparison, Name, Number, Operator, Truth};
 use crate::audit::AuditError;
 
 /// Parentheses and signs may be nested this deep.

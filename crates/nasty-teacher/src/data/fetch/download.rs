@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::{Progress, RemoteFile};
+use super::progress::Progress;
 use crate::data::error::DataError;
+use crate::data::sources::RemoteFile;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 1 << 16;

@@ -4,6 +4,7 @@
 //! unpacked, and the result appears under its name all at once.
 
 mod download;
+mod progress;
 mod unpack;
 
 use std::fs::{self, File, TryLockError};
@@ -17,16 +18,7 @@ use super::error::DataError;
 use super::roots::DataRoots;
 use super::sources::{Packing, RemoteFile, Source, source};
 use download::{Patience, download};
-
-/// Watches a fetch and may stop it.
-pub trait Progress {
-    /// A download of `total` bytes begins, or an unpacking (`total` 0).
-    fn begin(&mut self, what: &str, total: u64);
-    /// So many bytes of it are here.
-    fn position(&mut self, bytes: u64);
-    /// Whether to stop now. What is here already is kept for the next time.
-    fn stop(&self) -> bool;
-}
+pub use progress::Progress;
 
 /// How a fetch ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

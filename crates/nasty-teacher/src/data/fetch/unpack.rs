@@ -7,9 +7,10 @@ use std::path::{Component, Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::{Packing, Progress, Source};
+use super::progress::Progress;
 use crate::data::error::DataError;
 use crate::data::files::damaged;
+use crate::data::sources::{Packing, Source};
 
 /// Files and folders of the largest data set: Tiny-ImageNet has 120,609.
 const MOST_ENTRIES: usize = 200_000;

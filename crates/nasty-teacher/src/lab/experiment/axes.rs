@@ -1,6 +1,5 @@
 //! The axes of an experiment's grid, each listed once: its name in files, its label, and how it is plotted.
 
-use super::cells::Side;
 use crate::analysis::tsne::Layer;
 use serde::de::{Deserializer, Error};
 use serde::ser::{SerializeMap, Serializer};
@@ -114,6 +113,29 @@ impl AxisKind {
             _ if self.is_number() => Value::Number(serde_json::from_value(json)?),
             _ => Value::Word(serde_json::from_value(json)?),
         })
+    }
+}
+
+/// Which of the two teachers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The normal one.
+    Normal,
+    /// The nasty one.
+    Nasty,
+}
+
+impl Side {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Normal, Self::Nasty];
+
+    /// `normal` or `nasty`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Nasty => "nasty",
+        }
     }
 }
 

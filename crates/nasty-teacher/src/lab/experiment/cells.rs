@@ -1,27 +1,12 @@
 //! The cells of an experiment's tables, and the task that fills each cell.
 
 use super::axes::Place;
-use super::parts::PartKind;
+use super::part_kind::PartKind;
 use super::settings::Source;
+use crate::lab::data_facts::DataFacts;
 use crate::lab::task::Task;
-use crate::nets::Input;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// What an experiment needs to know of a data set.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DataFacts {
-    /// [`crate::lab::digest`] of its contents.
-    pub digest: String,
-    /// Training images.
-    pub train: usize,
-    /// Test images.
-    pub test: usize,
-    /// Shape of the images.
-    pub input: Input,
-    /// Classes.
-    pub classes: usize,
-}
 
 /// What a task is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,29 +23,6 @@ pub enum Role {
     /// An attack or an analysis.
     #[serde(untagged)]
     Part(PartKind),
-}
-
-/// Which of the two teachers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    /// The normal one.
-    Normal,
-    /// The nasty one.
-    Nasty,
-}
-
-impl Side {
-    /// Both.
-    pub const BOTH: [Self; 2] = [Self::Normal, Self::Nasty];
-
-    /// `normal` or `nasty`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Nasty => "nasty",
-        }
-    }
 }
 
 /// One cell of an experiment: a task at its place.

@@ -1,96 +1,13 @@
 //! Reads an experiment file: chooses a scale, applies changes, and rejects unknown keys.
 
+use super::error::ExperimentError;
 use super::keys;
-use super::parts::PartKind;
+use super::part_kind::PartKind;
 use super::settings::{PARTS, Scale, Settings};
 use crate::lab::overrides::{OverrideError, value};
 use crate::lab::words::{in_words, nearest};
-use miette::Diagnostic;
 use serde_json::{Map, Value};
-use std::path::{Path, PathBuf};
-
-/// An experiment that cannot be had.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-pub enum ExperimentError {
-    /// Neither a file nor a shipped experiment.
-    #[error("no file and no experiment is called `{name}`")]
-    #[diagnostic(help("did you mean `{nearest}`? `nasty experiments` lists all"))]
-    Unknown {
-        /// What was asked for.
-        name: String,
-        /// The shipped one with the nearest name.
-        nearest: String,
-    },
-    /// The file cannot be read.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not TOML.
-    #[error("{origin}: {message}")]
-    Syntax {
-        /// The file or experiment.
-        origin: String,
-        /// Where and why.
-        message: String,
-    },
-    /// A key that no experiment has.
-    #[error("{origin}: no key `{key}` in an experiment")]
-    #[diagnostic(help("did you mean `{nearest}`?"))]
-    Key {
-        /// The file or experiment.
-        origin: String,
-        /// Its path.
-        key: String,
-        /// The nearest known key.
-        nearest: String,
-    },
-    /// A value that does not fit.
-    #[error("{origin}: `{key}`: {reason}")]
-    Value {
-        /// The file or experiment.
-        origin: String,
-        /// The key's path.
-        key: String,
-        /// Why not.
-        reason: String,
-    },
-    /// A change that is not of the form KEY=VALUE.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Form(OverrideError),
-    /// A recipe of the experiment.
-    #[error("{origin}: {place}")]
-    Recipe {
-        /// The file or experiment.
-        origin: String,
-        /// The table with the change, such as `student.recipe`.
-        place: String,
-        /// What is wrong with it.
-        #[source]
-        source: Box<OverrideError>,
-        /// What to do about it.
-        #[help]
-        help: Option<String>,
-    },
-    /// The experiment as a whole.
-    #[error("{origin}: this experiment cannot run: {problem}")]
-    Impossible {
-        /// The file or experiment.
-        origin: String,
-        /// Why.
-        problem: String,
-    },
-}
-
-impl crate::Classified for ExperimentError {
-    fn class(&self) -> crate::ErrorClass {
-        crate::ErrorClass::Usage
-    }
-}
+use std::path::Path;
 
 /// An experiment with its name.
 #[derive(Clone, Debug, PartialEq)]
@@ -238,6 +155,7 @@ pub(in crate::lab) fn gather_parts(tree: &mut Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use miette::Diagnostic;
 
     const FILE: &str = r#"
         format = 1

@@ -3,19 +3,26 @@
 
 mod axes;
 mod cells;
+mod check;
+mod error;
 mod expand;
+mod fields;
 mod file;
+mod grid;
 mod keys;
+mod part_kind;
 mod parts;
 mod settings;
 mod shipped;
 
-pub use axes::{AxisKind, AxisScale, AxisSpec, Place, Value};
-pub use cells::{DataFacts, Entry, Resolved, Role, Side};
-pub use expand::{AskFacts, ResolveError};
+pub use axes::{AxisKind, AxisScale, AxisSpec, Place, Side, Value};
+pub use cells::{Entry, Resolved, Role};
+pub use error::{ExperimentError, ResolveError};
+pub use expand::AskFacts;
+pub use file::Experiment;
 pub(super) use file::gather_parts;
-pub use file::{Experiment, ExperimentError};
-pub use parts::{DataFreeSettings, PartKind, PartResult};
+pub use part_kind::PartKind;
+pub use parts::DataFreeSettings;
 pub use settings::{
     Changes, EXPERIMENT_FORMAT, Other, PageStyle, Reference, Scale, Settings, Source, StudentSettings,
     TeacherSettings,

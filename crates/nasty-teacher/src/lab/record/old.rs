@@ -1,12 +1,12 @@
 //! Converts records of version 1, written by version 0.1.0, to the current format.
 
-use super::RECORD_FORMAT;
 use crate::lab::experiment::gather_parts;
 use serde_json::{Map, Value, json};
 
-/// Makes a record of version 1 one of today. What it does not understand stays as it is, and is refused when it is read.
-pub(super) fn upgrade(record: &mut Value) {
-    record["format"] = json!(RECORD_FORMAT);
+/// Makes a record of version 1 one of today's version `format`. What it does not understand stays as it is, and is refused when it
+/// is read.
+pub(super) fn upgrade(record: &mut Value, format: u32) {
+    record["format"] = json!(format);
     if let Some(settings) = record.get_mut("settings").and_then(Value::as_object_mut) {
         gather_parts(settings);
     }
@@ -53,7 +53,7 @@ fn upgrade_entry(entry: &mut Map<String, Value>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Record;
+    use super::super::{RECORD_FORMAT, Record};
     use super::*;
     use crate::lab::experiment::{AxisKind, PartKind, Role, Side, Source};
 
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn records_of_version_1_are_read() {
         let mut json = serde_json::from_str(OLD).expect("JSON");
-        upgrade(&mut json);
+        upgrade(&mut json, RECORD_FORMAT);
         let record: Record = serde_json::from_value(json).expect("a record of today");
         assert_eq!((record.format, record.changes), (RECORD_FORMAT, vec!["seeds=[0,1]".to_owned()]));
         assert_eq!(record.settings.parts[&PartKind::Embedding]["images"], 1000);

@@ -1,19 +1,25 @@
 //! Asking a victim about images: its answers are kept in the store.
 
-use crate::data::DataName;
+use crate::data::{DataName, DataSet};
 use crate::lab::answer_log::AnswerLog;
-use crate::lab::ask::{AskRecipe, AskResult, Asked, collect};
+use crate::lab::ask::{Asked, collect, whose};
+use crate::lab::ask_recipe::{AskRecipe, Reach};
 use crate::lab::context::Context;
 use crate::lab::cost::Estimate;
 use crate::lab::error::JobError;
-use crate::lab::executor::Ended;
-use crate::lab::result::RESULT_FORMAT;
-use crate::lab::task::Work;
+use crate::lab::open_victim::{Opened, fit_victim, open_victim};
+use crate::lab::result::{AskResult, RESULT_FORMAT};
+use crate::lab::task::TaskKind;
+use crate::lab::task_end::Ended;
+use crate::lab::work::Work;
+use crate::lab::workplace::Workplace;
 use crate::nets::NetError;
 use crate::training::NetworkRef;
+use crate::victim::Victim;
+use std::sync::Arc;
 use std::time::Instant;
 
-impl Work for AskRecipe {
+impl TaskKind for AskRecipe {
     fn hash(&self) -> String {
         AskRecipe::hash(self)
     }
@@ -38,7 +44,9 @@ impl Work for AskRecipe {
         // Nobody knows how long a victim takes.
         Ok(())
     }
+}
 
+impl Work for AskRecipe {
     fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError> {
         let begun = Instant::now();
         let workplace = context.workplace;
@@ -53,7 +61,7 @@ impl Work for AskRecipe {
         let claim = shared.claim(&|| context.stop())?;
         let mut log = AnswerLog::open(&shared.folder, whose)?;
         let before = log.asked();
-        let victim = self.reach.open(&fit_to, workplace)?;
+        let victim = open(&self.reach, &fit_to, workplace)?;
         let mut stop = |done, wanted| {
             context.progress(done, wanted);
             context.stop() || !claim.is_held()
@@ -70,4 +78,17 @@ impl Work for AskRecipe {
             seconds: begun.elapsed().as_secs_f64(),
         })
     }
+}
+
+/// Opens the victim, its answers in the order of the classes of `data`, unless it is another one by now.
+fn open(reach: &Reach, data: &DataSet, workplace: &Workplace) -> Result<Arc<dyn Victim>, JobError> {
+    let Opened { victim, .. } = open_victim(&reach.victim, &reach.how, workplace)?;
+    let victim = fit_victim(&victim, data)?.victim;
+    let found = whose(&*victim);
+    if found == reach.whose {
+        return Ok(victim);
+    }
+    let (was, is) = (&reach.whose.identity, &found.identity);
+    let problem = format!("its victim {} was {was} when it was planned, now it is {is}", reach.victim);
+    Err(JobError::Recipe { recipe: reach.whose.folder(), problem })
 }

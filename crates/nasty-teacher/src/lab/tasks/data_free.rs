@@ -5,14 +5,15 @@ use crate::data::DataName;
 use crate::lab::context::Context;
 use crate::lab::cost::{Estimate, Passes};
 use crate::lab::error::JobError;
-use crate::lab::executor::Ended;
 use crate::lab::result::{RESULT_FORMAT, RunResult};
-use crate::lab::task::Work;
+use crate::lab::task::TaskKind;
+use crate::lab::task_end::Ended;
+use crate::lab::work::Work;
 use crate::lab::workplace::normalisation_of;
 use crate::nets::{self, Architecture, Input, Loaded, NetError, NetworkConfig};
 use crate::training::NetworkRef;
 
-impl Work for DataFreeRecipe {
+impl TaskKind for DataFreeRecipe {
     fn hash(&self) -> String {
         DataFreeRecipe::hash(self)
     }
@@ -55,7 +56,9 @@ impl Work for DataFreeRecipe {
             None => Ok(()),
         }
     }
+}
 
+impl Work for DataFreeRecipe {
     fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError> {
         let workplace = context.workplace;
         let data = context.data(&self.data.name, self.data.side, &self.data.digest)?;

@@ -5,15 +5,16 @@ use crate::data::DataName;
 use crate::lab::context::Context;
 use crate::lab::cost::{Estimate, Passes};
 use crate::lab::error::JobError;
-use crate::lab::executor::Ended;
 use crate::lab::result::{EmbeddingResult, RESULT_FORMAT};
-use crate::lab::task::Work;
+use crate::lab::task::TaskKind;
+use crate::lab::task_end::Ended;
+use crate::lab::work::Work;
 use crate::lab::workplace::normalisation_of;
 use crate::nets::{Loaded, NetError};
 use crate::training::NetworkRef;
 use std::time::Instant;
 
-impl Work for TsneRecipe {
+impl TaskKind for TsneRecipe {
     fn hash(&self) -> String {
         TsneRecipe::hash(self)
     }
@@ -40,7 +41,9 @@ impl Work for TsneRecipe {
             None => Ok(()),
         }
     }
+}
 
+impl Work for TsneRecipe {
     fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError> {
         let begun = Instant::now();
         let data = context.data(&self.data.name, self.data.side, &self.data.digest)?;

@@ -5,14 +5,15 @@ use crate::data::DataName;
 use crate::lab::context::Context;
 use crate::lab::cost::{Estimate, Passes};
 use crate::lab::error::JobError;
-use crate::lab::executor::Ended;
 use crate::lab::result::{InversionResult, RESULT_FORMAT};
-use crate::lab::task::Work;
+use crate::lab::task::TaskKind;
+use crate::lab::task_end::Ended;
+use crate::lab::work::Work;
 use crate::lab::workplace::normalisation_of;
 use crate::nets::{Loaded, NetError};
 use crate::training::NetworkRef;
 
-impl Work for InversionRecipe {
+impl TaskKind for InversionRecipe {
     fn hash(&self) -> String {
         InversionRecipe::hash(self)
     }
@@ -44,7 +45,9 @@ impl Work for InversionRecipe {
             None => Ok(()),
         }
     }
+}
 
+impl Work for InversionRecipe {
     fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError> {
         let data = context.data(&self.data.name, self.data.side, &self.data.digest)?;
         let Loaded { network, config, .. } = context.network(&self.network, &data)?;

@@ -5,16 +5,17 @@ use crate::data::DataName;
 use crate::lab::context::Context;
 use crate::lab::cost::{Estimate, Passes};
 use crate::lab::error::JobError;
-use crate::lab::executor::Ended;
 use crate::lab::result::{RESULT_FORMAT, ResponsesResult};
-use crate::lab::task::Work;
+use crate::lab::task::TaskKind;
+use crate::lab::task_end::Ended;
+use crate::lab::work::Work;
 use crate::lab::workplace::normalisation_of;
 use crate::nets::{Loaded, NetError};
 use crate::training::NetworkRef;
 use crate::victim::{OwnNetwork, Victim};
 use std::time::Instant;
 
-impl Work for ResponsesRecipe {
+impl TaskKind for ResponsesRecipe {
     fn hash(&self) -> String {
         ResponsesRecipe::hash(self)
     }
@@ -44,7 +45,9 @@ impl Work for ResponsesRecipe {
         }
         Ok(())
     }
+}
 
+impl Work for ResponsesRecipe {
     fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError> {
         let begun = Instant::now();
         let data = context.data(&self.data.name, self.data.side, &self.data.digest)?;

@@ -2,14 +2,16 @@
 
 use crate::attacks::thieves::{Labels, Loot, ThiefRecipe};
 use crate::data::{DataName, DataSet, ImageSet, Normalisation};
-use crate::lab::ask::{self, AskRecipe};
+use crate::lab::ask;
+use crate::lab::ask_recipe::AskRecipe;
 use crate::lab::context::Context;
 use crate::lab::cost::{Estimate, Passes};
 use crate::lab::error::JobError;
-use crate::lab::executor::Ended;
 use crate::lab::result::RESULT_FORMAT;
-use crate::lab::task::{Task, Work};
+use crate::lab::task::{Task, TaskKind};
+use crate::lab::task_end::Ended;
 use crate::lab::thief_result::{Alike, ThiefResult};
+use crate::lab::work::Work;
 use crate::lab::workplace::normalisation_of;
 use crate::metrics::Bits;
 use crate::nets::{self, Architecture, Input, NetError, NetworkConfig};
@@ -19,7 +21,7 @@ use crate::victim::{
 };
 use std::sync::Arc;
 
-impl Work for ThiefRecipe {
+impl TaskKind for ThiefRecipe {
     fn hash(&self) -> String {
         ThiefRecipe::hash(self)
     }
@@ -58,7 +60,9 @@ impl Work for ThiefRecipe {
             Passes { trained: (trained * epochs) as f64, forward: (held + self.test.count + prior) as f64 };
         estimate.add(estimate.shape(self.student), passes)
     }
+}
 
+impl Work for ThiefRecipe {
     fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError> {
         let device = context.workplace.device.clone();
         let of = &self.test.data;

@@ -5,11 +5,12 @@ use crate::lab::context::Context;
 use crate::lab::cost::{Estimate, Passes, Shape};
 use crate::lab::doubts::doubts;
 use crate::lab::error::JobError;
-use crate::lab::executor::Ended;
 use crate::lab::result::{Nastiness, RESULT_FORMAT, RunResult};
 use crate::lab::split::Split;
 use crate::lab::start::{Begun, begin};
-use crate::lab::task::Work;
+use crate::lab::task::TaskKind;
+use crate::lab::task_end::Ended;
+use crate::lab::work::Work;
 use crate::lab::workplace::normalisation_of;
 use crate::nets::{self, Architecture, Input, Loaded, NetError, Network, NetworkConfig, Precision};
 use crate::training::{
@@ -19,7 +20,7 @@ use crate::training::{
 use crate::victim::{LOG_FLOOR, Origin, OwnNetwork, Victim};
 use std::sync::Arc;
 
-impl Work for Recipe {
+impl TaskKind for Recipe {
     fn hash(&self) -> String {
         Recipe::hash(self)
     }
@@ -65,7 +66,9 @@ impl Work for Recipe {
         }
         Ok(())
     }
+}
 
+impl Work for Recipe {
     fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError> {
         let workplace = context.workplace;
         let data = context.data(&self.data.name, self.data.side, &self.data.digest)?;

@@ -7,8 +7,6 @@ mod vgg;
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
-use super::Architecture;
-use super::architecture::Named;
 use super::layers::{Builder, Maps, Scheme};
 
 /// A network of the distillation benchmarks, called `kd-` and its name there.
@@ -42,24 +40,20 @@ pub enum Distillation {
 
 use Distillation::*;
 
-pub(super) const NAMES: &[Named] = &[
-    named(ResNet8, "kd-resnet8", &[]),
-    named(ResNet14, "kd-resnet14", &[]),
-    named(ResNet20, "kd-resnet20", &[]),
-    named(ResNet32, "kd-resnet32", &[]),
-    named(ResNet44, "kd-resnet44", &[]),
-    named(ResNet56, "kd-resnet56", &[]),
-    named(ResNet110, "kd-resnet110", &[]),
-    named(ResNet8x4, "kd-resnet8x4", &["resnet8x4"]),
-    named(ResNet32x4, "kd-resnet32x4", &["resnet32x4"]),
-    named(Vgg8, "kd-vgg8", &[]),
-    named(Vgg13, "kd-vgg13", &[]),
-    named(Vgg16, "kd-vgg16", &[]),
+pub(super) const NAMES: &[(Distillation, &str, &[&str])] = &[
+    (ResNet8, "kd-resnet8", &[]),
+    (ResNet14, "kd-resnet14", &[]),
+    (ResNet20, "kd-resnet20", &[]),
+    (ResNet32, "kd-resnet32", &[]),
+    (ResNet44, "kd-resnet44", &[]),
+    (ResNet56, "kd-resnet56", &[]),
+    (ResNet110, "kd-resnet110", &[]),
+    (ResNet8x4, "kd-resnet8x4", &["resnet8x4"]),
+    (ResNet32x4, "kd-resnet32x4", &["resnet32x4"]),
+    (Vgg8, "kd-vgg8", &[]),
+    (Vgg13, "kd-vgg13", &[]),
+    (Vgg16, "kd-vgg16", &[]),
 ];
-
-const fn named(network: Distillation, name: &'static str, aliases: &'static [&'static str]) -> Named {
-    (Architecture::Distillation(network), name, aliases)
-}
 
 impl Distillation {
     /// The smallest side that leaves a pixel everywhere.

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 
-use super::STEM_POOL;
+use super::stem::STEM_POOL;
 use crate::nets::layers::{BatchNorm, Builder, Conv, ConvBn, Kernel, Linear, Maps, Scheme, Spelling, Spread};
 
 pub(crate) const SCHEME: Scheme = Scheme { conv: Spread::FanIn, linear: Spread::Default, zero_bias: true };

@@ -9,18 +9,14 @@ mod mobilenet_v2;
 mod mobilenet_v3;
 mod resnet;
 mod shufflenet;
+mod stem;
 mod vgg;
 
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
 
 use self::resnet::Plan;
-use super::Architecture;
-use super::architecture::Named;
-use super::layers::{Builder, Maps, MaxWindow, Scheme, Spelling};
-
-/// The pool behind a 7×7 stem.
-const STEM_POOL: MaxWindow = MaxWindow { size: 3, stride: 2, padding: 1 };
+use super::layers::{Builder, Maps, Scheme, Spelling};
 
 /// A network for large images. torchvision's are called `tv-` and torchvision's name; timm's, where they are other functions,
 /// `timm-` and timm's name.
@@ -64,36 +60,32 @@ use ImageNet::*;
 
 /// Torchvision's own name is an alias where no other network has it; so is timm's name with the tag of its first weights,
 /// where the function is torchvision's.
-pub(super) const NAMES: &[Named] = &[
-    named(ResNet18, "tv-resnet18", &["resnet18.tv_in1k"]),
-    named(ResNet34, "tv-resnet34", &["resnet34.tv_in1k"]),
-    named(ResNet50, "tv-resnet50", &["resnet50.tv_in1k", "resnet50.tv2_in1k"]),
-    named(ResNet101, "tv-resnet101", &["resnet101.tv_in1k", "resnet101.tv2_in1k"]),
-    named(WideResNet50x2, "tv-wide_resnet50_2", &["wide_resnet50_2", "wide_resnet50_2.tv_in1k"]),
-    named(ResNext50, "tv-resnext50_32x4d", &["resnext50_32x4d", "resnext50_32x4d.tv_in1k"]),
-    named(MobileNetV2, "tv-mobilenet_v2", &["mobilenet_v2", "mobilenetv2_100", "mobilenetv2_100.ra_in1k"]),
-    named(MobileNetV3Small, "tv-mobilenet_v3_small", &["mobilenet_v3_small"]),
-    named(MobileNetV3Large, "tv-mobilenet_v3_large", &["mobilenet_v3_large"]),
-    named(
+pub(super) const NAMES: &[(ImageNet, &str, &[&str])] = &[
+    (ResNet18, "tv-resnet18", &["resnet18.tv_in1k"]),
+    (ResNet34, "tv-resnet34", &["resnet34.tv_in1k"]),
+    (ResNet50, "tv-resnet50", &["resnet50.tv_in1k", "resnet50.tv2_in1k"]),
+    (ResNet101, "tv-resnet101", &["resnet101.tv_in1k", "resnet101.tv2_in1k"]),
+    (WideResNet50x2, "tv-wide_resnet50_2", &["wide_resnet50_2", "wide_resnet50_2.tv_in1k"]),
+    (ResNext50, "tv-resnext50_32x4d", &["resnext50_32x4d", "resnext50_32x4d.tv_in1k"]),
+    (MobileNetV2, "tv-mobilenet_v2", &["mobilenet_v2", "mobilenetv2_100", "mobilenetv2_100.ra_in1k"]),
+    (MobileNetV3Small, "tv-mobilenet_v3_small", &["mobilenet_v3_small"]),
+    (MobileNetV3Large, "tv-mobilenet_v3_large", &["mobilenet_v3_large"]),
+    (
         TimmMobileNetV3Small,
         "timm-mobilenetv3_small_100",
         &["mobilenetv3_small_100", "mobilenetv3_small_100.lamb_in1k"],
     ),
-    named(
+    (
         TimmMobileNetV3Large,
         "timm-mobilenetv3_large_100",
         &["mobilenetv3_large_100", "mobilenetv3_large_100.ra_in1k"],
     ),
-    named(ShuffleNetV2, "tv-shufflenet_v2_x1_0", &["shufflenet_v2_x1_0"]),
-    named(DenseNet121, "tv-densenet121", &["densenet121.tv_in1k"]),
-    named(EfficientNetB0, "tv-efficientnet_b0", &["efficientnet_b0", "efficientnet_b0.ra_in1k"]),
-    named(Vgg16, "tv-vgg16_bn", &["vgg16_bn", "vgg16_bn.tv_in1k"]),
-    named(ConvNeXtTiny, "tv-convnext_tiny", &["convnext_tiny", "convnext_tiny.fb_in1k"]),
+    (ShuffleNetV2, "tv-shufflenet_v2_x1_0", &["shufflenet_v2_x1_0"]),
+    (DenseNet121, "tv-densenet121", &["densenet121.tv_in1k"]),
+    (EfficientNetB0, "tv-efficientnet_b0", &["efficientnet_b0", "efficientnet_b0.ra_in1k"]),
+    (Vgg16, "tv-vgg16_bn", &["vgg16_bn", "vgg16_bn.tv_in1k"]),
+    (ConvNeXtTiny, "tv-convnext_tiny", &["convnext_tiny", "convnext_tiny.fb_in1k"]),
 ];
-
-const fn named(network: ImageNet, name: &'static str, aliases: &'static [&'static str]) -> Named {
-    (Architecture::ImageNet(network), name, aliases)
-}
 
 impl ImageNet {
     /// The smallest side that leaves a pixel everywhere.

@@ -4,7 +4,7 @@
 
 use burn::module::Module;
 
-use super::STEM_POOL;
+use super::stem::STEM_POOL;
 use crate::nets::layers::{Builder, ConvBn, Kernel, Linear, Maps, Scheme, Spread};
 use crate::nets::resnet::{Block, BlockKind, BlockShape};
 

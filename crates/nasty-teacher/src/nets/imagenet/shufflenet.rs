@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 
-use super::STEM_POOL;
+use super::stem::STEM_POOL;
 use crate::nets::layers::{Builder, ConvBn, Kernel, Linear, Maps, Scheme};
 use crate::nets::shufflenet::{Channels, Residual, Shortcut, Unit};
 

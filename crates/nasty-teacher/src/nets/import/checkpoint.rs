@@ -7,11 +7,11 @@ use std::sync::Arc;
 use safetensors::tensor::{Dtype, SafeTensors};
 
 use super::ImportError;
+use super::archive::Archive;
 use super::facts::Facts;
 use super::kinds::{self, Kind};
 use super::stored::{Element, Stored, Values};
 use super::torch::contents::{Contents, contents_of};
-use super::torch::zip::Archive;
 use super::torch::{MOST_OPCODES, legacy, tar, zip};
 use crate::nets::NetError;
 use crate::nets::weights::read_bounded;

@@ -2,6 +2,7 @@
 //!
 //! A file is only data: nothing in a pickle is ever executed, and no size in it is used before it is checked.
 
+mod archive;
 mod check;
 mod checkpoint;
 mod error;
@@ -11,7 +12,9 @@ mod folder;
 mod kinds;
 mod known;
 mod names;
+mod options;
 mod recognise;
+mod spellings;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -26,39 +29,13 @@ use serde::Serialize;
 pub use check::{Check, LogitCheck, check};
 pub use error::ImportError;
 pub use known::Known;
+pub use options::{ImportOptions, Side};
 
 use super::weights::{NetworkConfig, save_new};
-use super::{Architecture, Input, NamedTensor, Network};
+use super::{Input, NamedTensor, Network};
 use checkpoint::unreadable;
 use facts::Facts;
 use recognise::{Fit, Layouts};
-
-/// What is known about a file before it is read. All of it may be left out.
-#[derive(Clone, Debug, Default)]
-pub struct ImportOptions {
-    /// The architecture; else all are tried.
-    pub architecture: Option<Architecture>,
-    /// The class count, to be held against the file's.
-    pub classes: Option<usize>,
-    /// Side of the images, which most networks' tensors do not show.
-    pub side: Option<usize>,
-    /// Key or prefix of the state dictionary in the file, where there are several.
-    pub key: Option<String>,
-}
-
-/// Where the side of the images is known from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    /// The tensors show it.
-    Read,
-    /// It was asked for.
-    Given,
-    /// A description in the file or beside it says so.
-    Described,
-    /// The tensors fit several sides; CIFAR's or MNIST's was taken.
-    Assumed,
-}
 
 /// What was found in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

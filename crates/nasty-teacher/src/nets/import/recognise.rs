@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use burn::tensor::Device;
 
-use super::names::pair;
-use super::{ImportOptions, Side};
+use super::options::{ImportOptions, Side};
+use super::spellings::pair;
 use crate::nets::{Architecture, Input, Network};
 
 /// Sides tried first, in this order, where the tensors depend on the side.

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use half::{bf16, f16};
 
-use super::torch::zip::Archive;
+use super::archive::Archive;
 
 /// One tensor of a file, its values not yet read.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use super::recognise::{Fit, Layouts, Shapes};
 use super::*;
 use crate::device::device;
+use crate::nets::Architecture;
 
 /// A network's tensors, without values.
 fn tensors(architecture: Architecture, classes: usize, input: Input, rename: fn(&str) -> String) -> Shapes {

@@ -5,9 +5,8 @@ use burn::tensor::Tensor;
 use nasty_kernels::{self as kernels, Activation, ConvOptions, Precision};
 
 use super::builder::Init;
-use super::maps::{Pass, Value};
-use super::{AnyActivation, BatchNorm, Builder, DropPath, Maps};
-use crate::nets::Mode;
+use super::maps::Value;
+use super::{AnyActivation, BatchNorm, Builder, DropPath, Maps, Mode, Pass};
 use crate::nets::graph::Op;
 
 /// Shape and geometry of a convolution.

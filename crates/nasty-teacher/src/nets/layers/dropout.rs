@@ -2,28 +2,8 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::{Maps, Pass};
-use crate::nets::Mode;
+use super::{Dropping, Maps, Mode, Pass};
 use crate::random::{Purpose, Stream};
-
-/// The randomness of one training step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Dropping {
-    /// The run's seed.
-    pub seed: u64,
-    /// The step's number in the run.
-    pub step: u64,
-    /// Probability that the deepest residual branch is left out for an image (Huang et al., ECCV 2016); that of the others
-    /// grows with their depth. 0 leaves none out.
-    pub stochastic_depth: f64,
-}
-
-impl Dropping {
-    /// Dropout as the networks have it, no stochastic depth.
-    pub fn new(seed: u64, step: u64) -> Self {
-        Self { seed, step, stochastic_depth: 0.0 }
-    }
-}
 
 /// A residual branch among all of a network's.
 #[derive(Clone, Copy, Debug)]

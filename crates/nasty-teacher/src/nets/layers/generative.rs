@@ -6,8 +6,7 @@ use burn::tensor::{Tensor, activation};
 use nasty_kernels::{self as kernels, Activation};
 
 use super::norm::{EPSILON, MOMENTUM};
-use super::{Builder, Maps, Pass, Running};
-use crate::nets::Mode;
+use super::{Builder, Maps, Mode, Pass, Running};
 use crate::nets::graph::Op;
 
 /// For [`Maps::apply`] of layers without an [`Op`].

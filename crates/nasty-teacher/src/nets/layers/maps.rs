@@ -10,28 +10,8 @@ use std::rc::Rc;
 use burn::tensor::Tensor;
 use nasty_kernels::{self as kernels, Activations};
 
-use super::{Dropping, NormStatistics};
+use super::Pass;
 use crate::nets::graph::{Graph, Op};
-use crate::nets::{Mode, Precision};
-
-/// What holds for one forward pass through all layers.
-pub(crate) struct Pass {
-    pub(crate) mode: Mode,
-    pub(crate) precision: Precision,
-    /// Where batch-norms leave the statistics of their inputs, if someone wants them.
-    pub(crate) statistics: Option<RefCell<Vec<NormStatistics>>>,
-    /// What training drops, if it does.
-    pub(crate) dropping: Option<Dropping>,
-    /// So many of the network's first tensors are not trained: batch-norms among them are in evaluation mode.
-    pub(crate) frozen: usize,
-}
-
-impl Pass {
-    /// The mode of a layer whose first tensor has this number.
-    pub(super) fn mode_of(&self, tensor: usize) -> Mode {
-        if tensor < self.frozen { Mode::Eval } else { self.mode }
-    }
-}
 
 /// Feature maps `[batch, height, width, channels]`; vectors are maps of height and width 1.
 pub(crate) struct Maps(pub(super) Value);

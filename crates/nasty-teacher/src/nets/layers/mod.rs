@@ -10,21 +10,24 @@ mod layer_norm;
 mod linear;
 mod maps;
 mod norm;
+mod pass;
 mod pools;
 mod running;
+mod squeeze_excite;
 
-pub(crate) use activation::{AnyActivation, SqueezeExcite};
+pub(crate) use activation::AnyActivation;
 pub(crate) use builder::{Builder, Scheme, Spelling, Spread, TensorEntry};
 pub(crate) use conv::{Conv, ConvBn, Kernel};
 pub(crate) use dropout::DropPath;
-pub use dropout::Dropping;
 pub(crate) use generative::Standardise;
 pub(crate) use layer_norm::{LayerNorm, LayerScale};
 pub(crate) use linear::Linear;
-pub(crate) use maps::{Maps, Pass};
+pub(crate) use maps::Maps;
 pub(crate) use norm::BatchNorm;
-pub use norm::NormStatistics;
+pub(crate) use pass::Pass;
+pub use pass::{Dropping, Mode, NormStatistics};
 pub(crate) use pools::adaptive_shares;
 pub(crate) use running::Running;
+pub(crate) use squeeze_excite::SqueezeExcite;
 
 pub(crate) use nasty_kernels::{Activation, Curve, MaxWindow};

@@ -5,26 +5,11 @@ use burn::tensor::Tensor;
 use nasty_kernels::{self as kernels, Activation, Activations, BatchNormOutput};
 
 use super::builder::Init;
-use super::{Builder, Maps, Pass, Running};
-use crate::nets::Mode;
+use super::{Builder, Maps, Mode, NormStatistics, Pass, Running};
 use crate::nets::graph::Op;
 
 pub(super) const EPSILON: f64 = 1e-5;
 pub(super) const MOMENTUM: f64 = 0.1;
-
-/// Statistics of what entered one batch-norm, beside what it saw in training: what DeepInversion
-/// (Yin et al., CVPR 2020) draws together. All `[channels]`; `mean` and `variance` carry gradients.
-#[derive(Clone, Debug)]
-pub struct NormStatistics {
-    /// The batch's mean.
-    pub mean: Tensor<1>,
-    /// The batch's biased variance.
-    pub variance: Tensor<1>,
-    /// The running mean.
-    pub running_mean: Tensor<1>,
-    /// The running variance.
-    pub running_variance: Tensor<1>,
-}
 
 /// Batch-norm over maps or vectors; its tensors are `<name>.weight`, `.bias`, `.running_mean`, `.running_var`.
 #[derive(Module, Debug)]

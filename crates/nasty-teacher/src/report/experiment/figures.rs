@@ -1,13 +1,23 @@
 //! The figures of teachers and students: sweeps as curves, other grids as bars, and learning curves.
 
 use super::measure::{ACCURACY, Measured, at, measure, places};
-use super::words;
-use crate::lab::experiment::{AxisKind, AxisScale, Place, Role, Source};
+use super::{parts, words};
+use crate::lab::experiment::{AxisKind, AxisScale, PartKind, Place, Role, Source};
 use crate::lab::{Findings, Outcome};
 use crate::report::{Axis as PlotAxis, BarGroup, BarPlot, Figure, LinePanel, LinePlot, Plot, Series};
 
 /// Small plots in a figure, at most.
 const PANELS: usize = 12;
+
+/// The figure of one part, with the name of its files.
+pub(super) fn part_figure(findings: &Findings, part: PartKind) -> Option<Figure> {
+    Some(named((parts::of(part).figure)(findings)?, &findings.record.report_name()))
+}
+
+/// `figure`, the names of its files beginning with `stem`.
+pub(super) fn named(figure: Figure, stem: &str) -> Figure {
+    Figure { name: format!("{stem}-{}", figure.name), ..figure }
+}
 
 /// What students lose or gain by source: over the numbers of a sweep, or as bars.
 pub(super) fn students(findings: &Findings) -> Option<Figure> {

@@ -1,7 +1,8 @@
 //! `report.json`: every cell with its seeds and runs, for machines.
 
+use super::facts::machines_of;
 use super::measure::{ACCURACY, Measured, measure, reference};
-use super::{machines_of, parts};
+use super::parts;
 use crate::lab::experiment::{AxisKind, PartKind, Place, Role, Side, Source, Value};
 use crate::lab::{Findings, Outcome};
 use serde::Serialize;

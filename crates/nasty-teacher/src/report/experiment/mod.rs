@@ -1,21 +1,24 @@
 //! The report of experiments: one page, the tables in other formats, and all figures as JSON.
 
+mod facts;
 mod figures;
 mod finding;
 mod json;
-pub(super) mod measure;
+mod measure;
 mod narrow;
 mod overview;
 mod parts;
+pub mod quickstart;
 mod tables;
-pub(super) mod words;
+mod words;
 
-use super::number::{count, fixed};
-use super::{Block, Figure, Page, ReportError, Section, Table, quickstart};
+use self::facts::{facts, machines_of};
+use self::figures::named;
+use super::number::count;
+use super::{Block, Figure, Page, ReportError, Section, Table};
 use crate::files::write_whole;
-use crate::lab::experiment::{AxisKind, PageStyle, PartKind};
-use crate::lab::{Findings, Machine, Outcome, SingleRun};
-use crate::training::Recipe;
+use crate::lab::experiment::{PageStyle, PartKind};
+use crate::lab::{Findings, Outcome, SingleRun};
 pub use json::REPORT_FORMAT;
 use std::path::{Path, PathBuf};
 
@@ -104,15 +107,6 @@ fn figures_of(findings: &Findings, stem: &str) -> Vec<Figure> {
     figures.map(|figure| named(figure, stem)).collect()
 }
 
-/// The figure of one part, with the name of its files.
-pub(super) fn part_figure(findings: &Findings, part: PartKind) -> Option<Figure> {
-    Some(named((parts::of(part).figure)(findings)?, &findings.record.report_name()))
-}
-
-fn named(figure: Figure, stem: &str) -> Figure {
-    Figure { name: format!("{stem}-{}", figure.name), ..figure }
-}
-
 /// The page of several experiments, or of one.
 pub fn page(findings: &[Findings]) -> Page {
     match findings {
@@ -151,17 +145,6 @@ fn machines(findings: &[Findings]) -> String {
         }
     }
     machines.join("\n")
-}
-
-pub(super) fn machines_of(findings: &Findings) -> Vec<String> {
-    let describe = |m: &Machine| {
-        format!("nasty {} on {}, {}, device {}", m.version, m.system, count(m.threads, "thread"), m.device)
-    };
-    let machines = findings.outcomes.values().filter_map(Outcome::machine);
-    let mut machines: Vec<String> = machines.map(|(m, _)| describe(m)).collect();
-    machines.sort();
-    machines.dedup();
-    machines
 }
 
 fn sections(findings: &Findings, stem: &str, several: bool) -> Vec<Section> {
@@ -243,62 +226,6 @@ fn not_finite(findings: &Findings, hash: &str, outcome: &Outcome) -> Option<Stri
         }
         None => format!("{name}: {}", failure.message),
     })
-}
-
-/// Names and values of what was run: data, recipes, seeds, runs.
-pub(super) fn facts(findings: &Findings) -> Vec<(String, String)> {
-    let settings = &findings.record.settings;
-    let seconds: f64 = findings.outcomes.values().filter_map(Outcome::machine).map(|(_, s)| s).sum();
-    let done = findings.outcomes.values().filter(|o| !matches!(o, Outcome::Missing)).count();
-    let time = match seconds {
-        s if s < 600.0 => format!("{} s", fixed(s, 0, false)),
-        s if s < 36_000.0 => format!("{} min", fixed(s / 60.0, 0, false)),
-        s => format!("{} h", fixed(s / 3600.0, 1, false)),
-    };
-    let mut facts: Vec<(String, String)> = Vec::new();
-    let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
-    for data in &settings.data {
-        let digest = findings.record.data.get(&data.to_string()).map(|f| format!(", digest {}", f.digest));
-        add("data", format!("{data}{}", digest.unwrap_or_default()));
-    }
-    let recipes: Vec<&Recipe> = findings.recipes.values().collect();
-    let each = |text: fn(&Recipe) -> String| {
-        let mut values: Vec<String> = recipes.iter().map(|recipe| text(recipe)).collect();
-        values.sort();
-        values.dedup();
-        words::list(&values)
-    };
-    if !recipes.is_empty() {
-        add("epochs", each(|r| r.epochs.to_string()));
-        add("batch", each(|r| r.batch.to_string()));
-        add("learning rate", each(|r| r.learning_rate.to_string()));
-        add("schedule", each(|r| kind(&r.schedule)));
-        add("optimiser", each(|r| kind(&r.optimiser)));
-        add("precision", each(|r| kind(&r.precision)));
-        add("epoch kept", each(|r| kind(&r.keep)));
-    }
-    for axis in [AxisKind::Omega, AxisKind::TeacherTemperature, AxisKind::Temperature, AxisKind::Alpha] {
-        let mut values: Vec<String> = Vec::new();
-        for value in findings.record.entries.iter().filter_map(|entry| entry.place.get(axis)) {
-            if !values.contains(&value.text()) {
-                values.push(value.text());
-            }
-        }
-        if !values.is_empty() {
-            add(axis.spec().heading, words::list(&values));
-        }
-    }
-    add("seeds", words::list(&settings.seeds.iter().map(ToString::to_string).collect::<Vec<_>>()));
-    add("runs", format!("{done} of {} done, {time} of work", findings.outcomes.len()));
-    facts
-}
-
-/// The name of a closed set's member, as files spell it.
-fn kind(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value).expect("plain data") {
-        serde_json::Value::String(word) => word,
-        other => other.get("kind").and_then(|k| k.as_str()).unwrap_or_default().to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@ use super::*;
 use crate::data::DataName;
 use crate::lab::experiment::Experiment;
 use crate::lab::experiment::{Role, Source};
-use crate::lab::{Divergence, Failure, Nastiness, Record, RunResult, Task, Verdict, published_facts};
-use crate::training::{EpochRow, Evaluation, Objective, Selection};
+use crate::lab::{
+    Divergence, Failure, Machine, Nastiness, Record, RunResult, Task, Verdict, published_facts,
+};
+use crate::training::{EpochRow, Evaluation, Objective, Recipe, Selection};
 use std::collections::BTreeMap;
 
 fn machine() -> Machine {

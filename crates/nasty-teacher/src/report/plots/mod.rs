@@ -6,6 +6,7 @@
 
 pub(super) mod axes;
 pub(super) mod bars;
+pub(super) mod images;
 pub(super) mod lines;
 pub(super) mod responses;
 pub(super) mod scatter;

@@ -1,6 +1,6 @@
 //! Plain supervised training.
 
-use super::{Loss, LossInput};
+use super::loss::{Loss, LossInput};
 use crate::losses;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! DIST: relations instead of probabilities.
 
-use super::{Loss, LossInput, temperature_problem, weight_problem};
+use super::loss::{Loss, LossInput, temperature_problem, weight_problem};
 use crate::losses;
 use crate::training::NetworkRef;
 use burn::tensor::Tensor;

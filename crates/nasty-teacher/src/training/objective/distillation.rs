@@ -1,6 +1,6 @@
 //! Knowledge distillation.
 
-use super::{Loss, LossInput, share_problem, temperature_problem};
+use super::loss::{Loss, LossInput, share_problem, temperature_problem};
 use crate::losses;
 use crate::training::NetworkRef;
 use burn::tensor::Tensor;

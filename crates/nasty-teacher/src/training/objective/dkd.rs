@@ -1,6 +1,6 @@
 //! Decoupled knowledge distillation.
 
-use super::{Loss, LossInput, temperature_problem, weight_problem};
+use super::loss::{Loss, LossInput, temperature_problem, weight_problem};
 use crate::losses;
 use crate::training::NetworkRef;
 use burn::tensor::Tensor;

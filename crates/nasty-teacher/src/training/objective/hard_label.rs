@@ -1,6 +1,6 @@
 //! Stealing by predicted classes.
 
-use super::{Loss, LossInput};
+use super::loss::{Loss, LossInput};
 use crate::losses;
 use crate::training::NetworkRef;
 use burn::tensor::Tensor;

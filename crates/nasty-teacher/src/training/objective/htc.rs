@@ -1,6 +1,6 @@
 //! HTC: a teacher at a high temperature.
 
-use super::{Loss, LossInput, share_problem, temperature_problem};
+use super::loss::{Loss, LossInput, share_problem, temperature_problem};
 use crate::losses;
 use crate::training::NetworkRef;
 use burn::tensor::Tensor;

@@ -9,78 +9,13 @@ mod distillation;
 mod dkd;
 mod hard_label;
 mod htc;
+mod loss;
 mod self_undermining;
 
 use super::network_ref::NetworkRef;
-use burn::tensor::{Int, Tensor};
-pub use self_undermining::Guard;
+use burn::tensor::Tensor;
+pub use loss::{Guard, Loss, LossInput};
 use serde::{Deserialize, Serialize};
-
-/// A batch as an objective sees it.
-#[derive(Clone, Debug)]
-pub struct LossInput {
-    /// Of the network in training, `[batch, classes]`.
-    pub logits: Tensor<2>,
-    /// The victim's answers as log-rows `[batch, classes]` (see [`Answers::log_rows`](crate::victim::Answers::log_rows)), where
-    /// the objective has a victim.
-    pub answers: Option<Tensor<2>>,
-    /// True classes, `[batch]`.
-    pub labels: Tensor<1, Int>,
-    /// 0-based.
-    pub epoch: usize,
-    /// What ω is multiplied by, as a [`Guard`] wants it; else 1.
-    pub undermining: f64,
-}
-
-impl LossInput {
-    /// The victim's answers.
-    ///
-    /// # Panics
-    /// If there are none: the trainer provides them wherever [`Loss::victim`] names a network.
-    pub fn answers(&self) -> Tensor<2> {
-        self.answers.clone().expect("the trainer provides the victim's answers")
-    }
-}
-
-/// What an objective is.
-pub trait Loss {
-    /// Its name in files and tables.
-    fn name(&self) -> &'static str;
-
-    /// A thief's objective with its published settings, asking `teacher`; none for objectives that are no thief's.
-    fn published(_teacher: NetworkRef) -> Option<Self>
-    where
-        Self: Sized,
-    {
-        None
-    }
-
-    /// The network that it asks for answers.
-    fn victim(&self) -> Option<&NetworkRef> {
-        None
-    }
-
-    /// τ, where there is one.
-    fn temperature(&self) -> Option<f64> {
-        None
-    }
-
-    /// How undermining is watched, where it is.
-    fn guard(&self) -> Option<Guard> {
-        None
-    }
-
-    /// What is impossible about its settings, with what to change; `None` if it can be minimised.
-    fn problem(&self) -> Option<String>;
-
-    /// The loss `[1]` of a batch.
-    fn loss(&self, batch: LossInput) -> Tensor<1>;
-
-    /// What to try first when the loss is not finite, if it is this objective's own.
-    fn advice(&self) -> Option<&'static str> {
-        None
-    }
-}
 
 /// The closed set of objectives: `Name` is the struct of that name, called in kebab case in recipes.
 macro_rules! objectives {
@@ -155,23 +90,6 @@ impl Loss for Objective {
     fn advice(&self) -> Option<&'static str> {
         self.kind().advice()
     }
-}
-
-/// The problem of a temperature at `objective.temperature`.
-fn temperature_problem(temperature: f64) -> Option<String> {
-    let fine = temperature.is_finite() && temperature >= 1e-2;
-    (!fine).then(|| format!("objective.temperature must be at least 0.01, found {temperature}"))
-}
-
-/// The problem of a weight at `key`.
-fn weight_problem(key: &str, weight: f64) -> Option<String> {
-    let fine = weight.is_finite() && weight >= 0.0;
-    (!fine).then(|| format!("{key} is {weight}, expected a number from 0 up"))
-}
-
-/// The problem of a share at `key`.
-fn share_problem(key: &str, share: f64) -> Option<String> {
-    (!(0.0..=1.0).contains(&share)).then(|| format!("{key} is {share}, expected a share from 0 to 1"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Nasty teachers.
 
-use super::{Loss, LossInput, temperature_problem};
+use super::loss::{Guard, Loss, LossInput, temperature_problem};
 use crate::losses;
 use crate::training::NetworkRef;
 use burn::tensor::Tensor;
@@ -21,18 +21,6 @@ pub struct SelfUndermining {
     /// `guard.tolerance`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
-}
-
-/// Gets undermining off the point where the nasty teacher equals its adversary, and keeps its accuracy.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Guard {
-    /// ω is this many times larger until the answers have left the adversary's: τ²·KL of a batch above 4.
-    pub boost: f64,
-    /// How much held-out accuracy, as a share, the kept weights may have lost against the start. An epoch that loses more than
-    /// three times as much is undone: training goes on from the kept weights with ω halved.
-    pub tolerance: f64,
 }
 
 impl Loss for SelfUndermining {

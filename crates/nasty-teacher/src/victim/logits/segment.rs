@@ -3,7 +3,7 @@
 //! `nasty-logits 2\n`, length of the header (u32), the key as JSON, number of rows (u32), the rows' slots (u32 each),
 //! their logits (f32), and the SHA-256 of everything before. Little-endian.
 
-use super::{Part, Place, TableKey};
+use super::key::TableKey;
 use crate::files::write_whole;
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -35,35 +35,39 @@ impl Segment {
     }
 }
 
-fn encode(key: &TableKey, part: &Part) -> Vec<u8> {
+fn encode(key: &TableKey, slots: &[u32], logits: &[f32]) -> Vec<u8> {
     let header = serde_json::to_vec(key).expect("a key is plain data");
     let mut bytes = MAGIC.to_vec();
     bytes.extend((header.len() as u32).to_le_bytes());
     bytes.extend(&header);
-    bytes.extend((part.slots.len() as u32).to_le_bytes());
-    bytes.extend(part.slots.iter().flat_map(|s| s.to_le_bytes()));
-    if let Place::Memory { logits, .. } = &part.place {
-        bytes.extend(logits.iter().flat_map(|v| v.to_le_bytes()));
-    }
+    bytes.extend((slots.len() as u32).to_le_bytes());
+    bytes.extend(slots.iter().flat_map(|s| s.to_le_bytes()));
+    bytes.extend(logits.iter().flat_map(|v| v.to_le_bytes()));
     let digest = Sha256::digest(&bytes);
     bytes.extend(digest);
     bytes
 }
 
-/// The name of the file with the rows of `part`: by its slots, for what stands at a slot never changes.
-pub(super) fn name(key: &TableKey, part: &Part) -> String {
+/// The name of the file with the rows at `slots`: by these, for what stands at a slot never changes.
+pub(super) fn name(key: &TableKey, slots: &[u32]) -> String {
     let mut hasher = Sha256::new();
     hasher.update(serde_json::to_vec(key).expect("a key is plain data"));
-    for slot in &part.slots {
+    for slot in slots {
         hasher.update(slot.to_le_bytes());
     }
     let hex: String = hasher.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
     format!("{hex}.bin")
 }
 
-/// Writes the rows of `part` under `folder`, the table's own in the tables' folder, whose files stay within `budget` bytes.
-pub(super) fn write(folder: &Path, key: &TableKey, part: &Part, budget: u64) -> io::Result<()> {
-    let bytes = encode(key, part);
+/// Writes rows, their slots and their logits, under `folder`, the table's own in the tables' folder, whose files stay within `budget`
+/// bytes.
+pub(super) fn write(
+    folder: &Path,
+    key: &TableKey,
+    (slots, logits): (&[u32], &[f32]),
+    budget: u64,
+) -> io::Result<()> {
+    let bytes = encode(key, slots, logits);
     let tables = folder.parent().unwrap_or(folder);
     let mut files = all(tables);
     files.sort_by_key(|(.., age)| *age);
@@ -79,7 +83,7 @@ pub(super) fn write(folder: &Path, key: &TableKey, part: &Part, budget: u64) -> 
         return Err(io::Error::other(format!("{} bytes do not fit the budget of {budget}", bytes.len())));
     }
     std::fs::create_dir_all(folder)?;
-    write_whole(&folder.join(name(key, part)), &bytes)
+    write_whole(&folder.join(name(key, slots)), &bytes)
 }
 
 /// Opens and verifies a file of `key`: its rows, and their slots.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::numerics::Numerics;
 
 const CLASSES: usize = 3;
 

@@ -4,6 +4,7 @@
 //! other numbers ([`rewrite`]), and then tried on test patterns: answers must be finite, and the same for an image alone and
 //! in company.
 
+mod asked;
 mod graph;
 mod probe;
 mod rewrite;
@@ -14,8 +15,9 @@ pub mod worker;
 
 use super::asking::{Encoding, Stated};
 use super::{Answers, Asking, Front, Guess, Interface, Request, Scale, Victim, VictimError};
+use asked::{CALL_IMAGES, Graph};
 use graph::{Described, FLOAT, UINT8};
-use session::{Here, Load, Numbers, Session};
+use session::{Here, Load, Session};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,12 +25,6 @@ use worker::{Limits, Worker};
 
 /// Protobuf messages are no larger.
 const MOST_BYTES: u64 = 1 << 31;
-/// Pixels of one call, at most: what bounds a call's time and memory for a given graph.
-const CALL: usize = 4 << 20;
-/// Images of one call, at most.
-const CALL_IMAGES: usize = 64;
-/// Classes, at most.
-const MOST_CLASSES: usize = 65_535;
 
 /// Where a graph is computed.
 #[derive(Clone, Default)]
@@ -50,14 +46,6 @@ pub struct Onnx {
     graph: Graph,
     guesses: Vec<Guess>,
     notes: Vec<String>,
-}
-
-/// The graph with how it is asked.
-struct Graph {
-    encoding: Encoding,
-    session: Box<dyn Session>,
-    /// Images of every call; none for any number.
-    batch: Option<usize>,
 }
 
 impl Onnx {
@@ -222,36 +210,6 @@ impl Victim for Onnx {
             rows.extend(found);
         }
         Ok(self.front.serve(rows))
-    }
-}
-
-impl Graph {
-    /// Images of side `side` that go into one call.
-    fn images_per_call(&self, side: usize) -> usize {
-        let image = side * side * self.encoding.channel_count();
-        self.batch.unwrap_or_else(|| (CALL / image.max(1)).clamp(1, CALL_IMAGES))
-    }
-
-    /// The answers `[images, classes]` to the images `pixels`, no more than one call takes.
-    fn rows(&self, pixels: &[Vec<u8>], side: usize) -> Result<Vec<f32>, String> {
-        let count = self.batch.unwrap_or(pixels.len());
-        let mut values = Vec::with_capacity(count * side * side * self.encoding.channel_count());
-        // A batch of a fixed size is filled up with its first image.
-        let filled = pixels.iter().chain(std::iter::repeat(&pixels[0])).take(count);
-        filled.for_each(|image| self.encoding.encode(image, &mut values));
-        let shape = [&[count][..], &self.encoding.axes(side)].concat();
-        let Numbers { shape, mut values } = self.session.run(&Numbers { shape, values })?;
-        let of_images = match shape[..] {
-            // Some graphs drop the axis of a single image.
-            [_] if count == 1 => true,
-            [images, ref rest @ ..] => images == count && rest.iter().filter(|side| **side != 1).count() <= 1,
-            [] => false,
-        };
-        if !of_images || values.is_empty() {
-            return Err(format!("expected answers [{count}, classes], found numbers of shape {shape:?}"));
-        }
-        values.truncate(values.len() / count * pixels.len());
-        Ok(values)
     }
 }
 

@@ -1,8 +1,10 @@
 //! A graph's answers to test patterns, before anybody relies on it.
 
-use super::{Graph, MOST_CLASSES};
+use super::asked::Graph;
 use crate::random::{Purpose, Stream};
 
+/// Classes, at most.
+const MOST_CLASSES: usize = 65_535;
 /// Test patterns.
 const PATTERNS: usize = 8;
 /// Sides that are tried where the graph takes any.

@@ -1,7 +1,9 @@
+use super::session::Numbers;
 use super::*;
 use crate::data::ImageSet;
 use crate::device::device;
-use crate::nets::{Architecture, NetworkConfig, export};
+use crate::export::export;
+use crate::nets::{Architecture, NetworkConfig};
 use crate::protobuf::Message;
 use crate::victim::{ChannelOrder, Layout, OwnNetwork, White};
 use burn::tensor::Device;

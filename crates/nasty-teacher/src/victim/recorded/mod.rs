@@ -14,26 +14,24 @@
 //! Without `sha256` and `index`, row `i` is the answer to image `i` of its set.
 
 mod recording;
+mod rows;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use recording::{Recording, record};
+pub use rows::content_hash;
 
 use super::{Answers, Front, Interface, Request, Scale, Victim, VictimError};
 use crate::data::npz;
 use crate::pickle::numpy::Array;
+use rows::{ABOVE_ONE, MOST_BYTES, Rows};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use table::Table;
-
-/// Bytes of the largest array that is read: 2 GiB.
-const MOST_BYTES: u64 = 2 << 30;
-/// Probabilities may be above 1 by rounding.
-const ABOVE_ONE: f32 = 1e-4;
 
 /// A victim whose answers are a table.
 #[derive(Debug)]
@@ -43,23 +41,6 @@ pub struct Recorded {
     /// `[images, classes]`.
     scores: Vec<f32>,
     rows: Rows,
-}
-
-/// The row of an image.
-#[derive(Debug)]
-enum Rows {
-    ByContent(HashMap<[u8; 32], usize>),
-    /// By the place in a set, which must be named.
-    ByPlace {
-        rows: HashMap<usize, usize>,
-        set: Option<String>,
-    },
-}
-
-/// What an image is known by: the SHA-256 of its pixels as they are shown, 8 bits a channel, `[height, width, channels]`
-/// (`hashlib.sha256(image.tobytes())` of a numpy array of that shape).
-pub fn content_hash(pixels: &[u8]) -> [u8; 32] {
-    Sha256::digest(pixels).into()
 }
 
 impl Recorded {

@@ -1,6 +1,6 @@
 //! Writes answers as a file that [`Recorded::open`](super::Recorded::open) reads.
 
-use super::content_hash;
+use super::rows::content_hash;
 use crate::data::{ImageSet, npz};
 use crate::files::write_whole;
 use crate::victim::{Answers, Scale, VictimError};

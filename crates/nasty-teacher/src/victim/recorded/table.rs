@@ -3,7 +3,7 @@
 //! The columns are `sha256` (64 hexadecimal digits; in parquet also 32 bytes) or `index`, if there is one of them, and one column
 //! a class, called as the class.
 
-use super::{MOST_BYTES, Rows};
+use super::rows::{ABOVE_ONE, MOST_BYTES, Rows};
 use crate::panics::caught;
 use crate::victim::{Scale, VictimError};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -185,7 +185,7 @@ fn hash(text: &str) -> Option<[u8; 32]> {
 
 /// What the numbers are, where nobody says: probabilities if all lie from 0 to 1, as no logits of many images do.
 pub(super) fn scale_of(scores: &[f32]) -> Scale {
-    if scores.iter().all(|v| (0.0..=1.0 + super::ABOVE_ONE).contains(v)) {
+    if scores.iter().all(|v| (0.0..=1.0 + ABOVE_ONE).contains(v)) {
         Scale::Probabilities
     } else {
         Scale::Logits

@@ -1,6 +1,6 @@
 use super::*;
 use crate::data::Framing;
-use crate::lab::experiment::{SHIPPED, Scale};
+use crate::lab::experiment::{Entry, SHIPPED, Scale};
 use crate::lab::{Plan, published_facts};
 
 fn resolve(name: &str, changes: &[&str]) -> Resolved {

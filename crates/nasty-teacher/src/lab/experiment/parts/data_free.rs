@@ -1,11 +1,11 @@
 //! Students that are distilled from either teacher without data (DAFL).
 
-use super::PartKind;
 use crate::attacks::data_free::DataFreeRecipe;
-use crate::lab::experiment::axes::AxisKind;
-use crate::lab::experiment::cells::{Role, Side};
-use crate::lab::experiment::expand::{Grid, Teachers};
-use crate::lab::experiment::file::ExperimentError;
+use crate::lab::experiment::axes::{AxisKind, Side};
+use crate::lab::experiment::cells::Role;
+use crate::lab::experiment::error::ExperimentError;
+use crate::lab::experiment::grid::{Grid, Teachers};
+use crate::lab::experiment::part_kind::PartKind;
 use crate::lab::experiment::settings::{Changes, Other, one_or_many};
 use crate::lab::task::Task;
 use serde::{Deserialize, Serialize};

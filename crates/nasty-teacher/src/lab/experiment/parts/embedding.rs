@@ -1,11 +1,11 @@
 //! t-SNE maps of the features and of the logits of both teachers.
 
-use super::PartKind;
 use crate::analysis::tsne::{Layer, TsneRecipe};
-use crate::lab::experiment::axes::{AxisKind, Value};
-use crate::lab::experiment::cells::{Role, Side};
-use crate::lab::experiment::expand::{Grid, Teachers};
-use crate::lab::experiment::file::ExperimentError;
+use crate::lab::experiment::axes::{AxisKind, Side, Value};
+use crate::lab::experiment::cells::Role;
+use crate::lab::experiment::error::ExperimentError;
+use crate::lab::experiment::grid::{Grid, Teachers};
+use crate::lab::experiment::part_kind::PartKind;
 use crate::lab::experiment::settings::Changes;
 use crate::lab::task::Task;
 

@@ -1,10 +1,11 @@
 //! Images extracted from both teachers (DeepInversion); each teacher also classifies the other's images.
 
-use super::PartKind;
 use crate::attacks::inversion::InversionRecipe;
-use crate::lab::experiment::cells::{Role, Side};
-use crate::lab::experiment::expand::{Grid, Teachers};
-use crate::lab::experiment::file::ExperimentError;
+use crate::lab::experiment::axes::Side;
+use crate::lab::experiment::cells::Role;
+use crate::lab::experiment::error::ExperimentError;
+use crate::lab::experiment::grid::{Grid, Teachers};
+use crate::lab::experiment::part_kind::PartKind;
 use crate::lab::experiment::settings::Changes;
 use crate::lab::task::Task;
 

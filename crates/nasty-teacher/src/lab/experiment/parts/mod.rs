@@ -1,77 +1,29 @@
 //! The parts of an experiment besides teachers and students: attacks and analyses. Each has a table in the experiment
-//! file and a file here that turns it into tasks; the list is below. `report/experiment/parts` has the matching parts
-//! of the report.
+//! file and a file here that turns it into tasks; the list is in `part_kind.rs`. `report/experiment/parts` has the
+//! matching parts of the report.
 
 mod data_free;
 mod embedding;
 mod inversion;
 mod responses;
 
-use super::expand::{Grid, Teachers};
-use super::file::ExperimentError;
+use super::error::ExperimentError;
+use super::fields::fields;
+use super::grid::{Grid, Teachers};
+use super::part_kind::PartKind;
 use super::settings::Changes;
-use crate::lab::record::{Outcome, Picture};
-use crate::lab::result::{EmbeddingResult, InversionResult, Machine, ResponsesResult};
+use crate::lab::outcome::Outcome;
+use crate::lab::result::{InversionResult, PartResult, ResponsesResult};
 use crate::lab::run::Run;
 use crate::lab::store_error::StoreError;
-use serde::{Deserialize, Serialize};
 
 pub use data_free::DataFreeSettings;
 
-/// An attack or an analysis of an experiment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PartKind {
-    /// Both teachers' answers to test images: the normal one's first.
-    Responses,
-    /// t-SNE maps of a teacher's features and logits.
-    Embedding,
-    /// Students that are distilled without data.
-    DataFree,
-    /// Images pulled out of a teacher.
-    Inversion,
-}
-
-/// What came out of a part that trains no network.
-#[derive(Clone, Debug)]
-pub enum PartResult {
-    /// Networks' answers to test images, and those.
-    Answered(Box<ResponsesResult>, Vec<Picture>),
-    /// A t-SNE.
-    Mapped(Box<EmbeddingResult>),
-    /// An inversion, and its images: channels and pixels of each.
-    Inverted(Box<InversionResult>, Vec<Picture>),
-}
-
-impl PartResult {
-    /// What it ran on and for how many seconds.
-    pub(in crate::lab) fn machine(&self) -> (&Machine, f64) {
-        match self {
-            Self::Answered(result, _) => (&result.machine, result.seconds),
-            Self::Mapped(result) => (&result.machine, result.seconds),
-            Self::Inverted(result, _) => (&result.machine, result.seconds),
-        }
-    }
-}
-
 impl PartKind {
-    /// All parts.
-    pub const ALL: [Self; 4] = [Self::Responses, Self::Embedding, Self::DataFree, Self::Inversion];
-
-    /// Its table in an experiment file.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Responses => "responses",
-            Self::Embedding => "embedding",
-            Self::DataFree => "data_free",
-            Self::Inversion => "inversion",
-        }
-    }
-
     /// The keys of its table; none if they are those of its recipe.
     pub(super) fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::DataFree => super::keys::fields::<DataFreeSettings>(),
+            Self::DataFree => fields::<DataFreeSettings>(),
             Self::Responses | Self::Embedding | Self::Inversion => &[],
         }
     }

@@ -1,11 +1,11 @@
 //! Both teachers' answers to test images, at the temperature of the undermining.
 
-use super::PartKind;
 use crate::analysis::responses::{RESPONSES_FORMAT, ResponsesRecipe};
 use crate::lab::experiment::axes::AxisKind;
 use crate::lab::experiment::cells::Role;
-use crate::lab::experiment::expand::{Grid, Teachers};
-use crate::lab::experiment::file::ExperimentError;
+use crate::lab::experiment::error::ExperimentError;
+use crate::lab::experiment::grid::{Grid, Teachers};
+use crate::lab::experiment::part_kind::PartKind;
 use crate::lab::experiment::settings::Changes;
 use crate::lab::task::Task;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::MOST_OPCODES;
 use super::python_names::{is_hostile, is_plain};
 use super::tensors::{MOST_AXES, Rebuilt, rebuilt};
-use super::zip::Archive;
+use crate::nets::import::archive::Archive;
 use crate::nets::import::facts::Facts;
 use crate::nets::import::stored::{Element, Storage, Stored, Values};
 use crate::pickle::{Object, Pickled, Value, parse};

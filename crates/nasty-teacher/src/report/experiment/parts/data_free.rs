@@ -2,7 +2,7 @@
 
 use super::super::measure::{ACCURACY, Measured, axes, axis_cell, axis_column, reference};
 use super::super::tables::{note, optional};
-use super::{PartReport, of_part, places_of};
+use super::part::{PartReport, of_part, places_of};
 use crate::lab::Findings;
 use crate::lab::experiment::{AxisKind, PartKind, Place, Side, Value};
 use crate::report::{Column, Table};

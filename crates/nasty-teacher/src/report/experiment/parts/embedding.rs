@@ -2,11 +2,11 @@
 
 use super::super::measure::{Metric, SCALED_KL};
 use super::super::words;
-use super::{PartReport, first_seed, of_part, places_of};
+use super::part::{PartReport, first_seed, of_part, places_of, rows_of};
 use crate::analysis::clusters::Clustering;
 use crate::analysis::tsne::Layer;
-use crate::lab::experiment::{AxisKind, PartKind, PartResult, Place, Side, Value};
-use crate::lab::{EmbeddingResult, Findings, Outcome};
+use crate::lab::experiment::{AxisKind, PartKind, Place, Side, Value};
+use crate::lab::{EmbeddingResult, Findings, Outcome, PartResult};
 use crate::report::{Figure, Plot, ScatterPanel, ScatterPlot, Table};
 
 const PART: PartKind = PartKind::Embedding;
@@ -63,7 +63,7 @@ fn finding(findings: &Findings) -> Option<String> {
 fn table(findings: &Findings) -> Option<Table> {
     let always = [AxisKind::Teacher, AxisKind::Side, AxisKind::Layer];
     let rows = places_of(findings, PART);
-    let mut table = super::table(findings, PART, "How far classes are clusters", &rows, &always)?;
+    let mut table = rows_of(findings, PART, REPORT.metrics, "How far classes are clusters", &rows, &always)?;
     table.note = Some(
         words::seeds(findings)
             + " In the network's own space, not on the map: the share of test images whose class is the commonest among \

@@ -2,10 +2,10 @@
 
 use super::super::measure::Metric;
 use super::super::words;
-use super::{PartReport, first_seed, of_part, pixels, places_of};
+use super::part::{PartReport, first_seed, of_part, pixels, places_of, rows_of};
 use crate::attacks::inversion::Recognised;
-use crate::lab::experiment::{AxisKind, PartKind, PartResult, Place};
-use crate::lab::{Findings, InversionResult, Outcome, Picture};
+use crate::lab::experiment::{AxisKind, PartKind, Place};
+use crate::lab::{Findings, InversionResult, Outcome, PartResult, Picture};
 use crate::report::{Figure, ImageGrid, ImagePanel, Plot, Table};
 
 const PART: PartKind = PartKind::Inversion;
@@ -75,7 +75,8 @@ fn finding(findings: &Findings) -> Option<String> {
 fn table(findings: &Findings) -> Option<Table> {
     let always = [AxisKind::Teacher, AxisKind::Side];
     let rows = places_of(findings, PART);
-    let mut table = super::table(findings, PART, "What networks see in the images", &rows, &always)?;
+    let mut table =
+        rows_of(findings, PART, REPORT.metrics, "What networks see in the images", &rows, &always)?;
     table.note = Some(words::seeds(findings));
     Some(table)
 }

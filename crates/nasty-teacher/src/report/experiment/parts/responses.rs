@@ -2,10 +2,10 @@
 
 use super::super::measure::{Metric, SCALED_KL};
 use super::super::words;
-use super::{PartReport, first_seed, of_part, pixels, places_of};
+use super::part::{PartReport, first_seed, of_part, pixels, places_of, rows_of};
 use crate::analysis::responses::Sharpness;
-use crate::lab::experiment::{AxisKind, PartKind, PartResult, Place, Side, Value};
-use crate::lab::{Findings, Outcome, Picture};
+use crate::lab::experiment::{AxisKind, PartKind, Place, Side, Value};
+use crate::lab::{Findings, Outcome, PartResult, Picture};
 use crate::report::{Figure, Plot, Response, Table};
 
 const PART: PartKind = PartKind::Responses;
@@ -98,7 +98,7 @@ fn table(findings: &Findings) -> Option<Table> {
     let always = [AxisKind::Teacher, AxisKind::Side];
     let rows = rows(findings);
     let title = format!("How sharp the answers are at τ = {}, over all test images", temperature(findings)?);
-    let mut table = super::table(findings, PART, &title, &rows, &always)?;
+    let mut table = rows_of(findings, PART, REPORT.metrics, &title, &rows, &always)?;
     table.note = Some(
         words::seeds(findings)
             + " A peak is a class with at least a quarter of the largest probability, that one included.",

@@ -2,9 +2,9 @@
 
 use rten::{Model, NodeId, Value, ValueOrView};
 
-use super::super::onnx::{IR_VERSION, OPSET, value};
+use super::super::messages::{IR_VERSION, OPSET, value};
 use super::*;
-use crate::defences::{Defence, ImageId, Inputs, Query, Row, Secret};
+use crate::defences::{ClassTails, Defence, ImageId, Inputs, Query, Row, Secret};
 use crate::random::{Purpose, Stream};
 
 const BATCH: usize = 16;

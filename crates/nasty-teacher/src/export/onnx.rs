@@ -5,20 +5,11 @@
 
 use nasty_kernels::{Activation, Curve, MaxWindow};
 
-use super::super::layers::adaptive_shares;
-use crate::defences::{ClassTails, DefenceError, Stack};
-use crate::nets::{Graph, NamedTensor, Network, NetworkConfig, Node, Op};
-use crate::protobuf::Message;
-
-use super::defend::foreign::METADATA;
 use super::defend::{Answer, Fragment, GraphInputs, defend};
-
-/// Version of ONNX's operator set that is written.
-pub(super) const OPSET: u64 = 17;
-/// The file format version that came with that operator set (ONNX 1.12).
-pub(super) const IR_VERSION: u64 = 8;
-pub(super) const FLOAT: u64 = 1;
-pub(super) const INT64: u64 = 7;
+use super::messages::{FLOAT, INT64, IR_VERSION, METADATA, OPSET, int, ints, value};
+use crate::defences::{ClassTails, DefenceError, Stack};
+use crate::nets::{Graph, NamedTensor, Network, NetworkConfig, Node, Op, adaptive_shares};
+use crate::protobuf::Message;
 
 /// The network as an ONNX model; the configuration goes into its metadata.
 pub(crate) fn to_onnx(network: &Network, config: &NetworkConfig) -> Vec<u8> {
@@ -321,28 +312,6 @@ fn initializer(tensor: &NamedTensor) -> Message {
     let dims = tensor.shape.iter().fold(Message::default(), |message, dim| message.int(1, *dim as u64));
     let bytes: Vec<u8> = tensor.data.iter().flat_map(|v| v.to_le_bytes()).collect();
     dims.int(2, FLOAT).text(8, &tensor.name).bytes(9, &bytes)
-}
-
-/// A float32 input or output; `None` is the batch.
-pub(super) fn value(name: &str, shape: &[Option<usize>]) -> Message {
-    let dimension = |dim: &Option<usize>| match dim {
-        Some(length) => Message::default().int(1, *length as u64),
-        None => Message::default().text(2, "batch"),
-    };
-    let shape = shape.iter().fold(Message::default(), |message, dim| message.message(1, &dimension(dim)));
-    let tensor = Message::default().int(1, FLOAT).message(2, &shape);
-    Message::default().text(1, name).message(2, &Message::default().message(1, &tensor))
-}
-
-/// A node's `attributes` and one more: a list of integers.
-pub(super) fn ints(attributes: Message, name: &str, values: &[usize]) -> Message {
-    let attribute =
-        values.iter().fold(Message::default().text(1, name), |message, v| message.int(8, *v as u64));
-    attributes.message(5, &attribute.int(20, 7))
-}
-
-pub(super) fn int(attributes: Message, name: &str, value: usize) -> Message {
-    attributes.message(5, &Message::default().text(1, name).int(3, value as u64).int(20, 2))
 }
 
 fn float(attributes: Message, name: &str, value: f32) -> Message {

@@ -1,14 +1,17 @@
 //! The quickstart's page and table, from its experiment in the store.
 
-use super::experiment::{facts, machines_of, measure::at, words};
-use super::number::{count, fixed, grouped};
-use super::{
-    Axis, BarGroup, BarPlot, Block, Cell, Column, Figure, LinePanel, LinePlot, Mark, Page, Plot, Section,
-    Series, Table, Tone,
-};
+use super::facts::{facts, machines_of};
+use super::figures::part_figure;
+use super::measure::at;
+use super::words;
 use crate::lab::experiment::{AxisKind, PartKind, Role, Source};
 use crate::lab::quickstart::{Kind, Member, Teacher, members};
 use crate::lab::{Findings, Outcome};
+use crate::report::number::{count, fixed, grouped};
+use crate::report::{
+    Axis, BarGroup, BarPlot, Block, Cell, Column, Figure, LinePanel, LinePlot, Mark, Page, Plot, Section,
+    Series, Table, Tone,
+};
 use crate::training::{Loss, Objective};
 
 /// The table: accuracy of every network, and what a student lost against the one that learned alone.
@@ -61,7 +64,7 @@ pub(super) fn page(findings: &Findings) -> Page {
         )
     });
     let mut sections = vec![results(findings, &members)];
-    if let Some(figure) = super::experiment::part_figure(findings, PartKind::Responses) {
+    if let Some(figure) = part_figure(findings, PartKind::Responses) {
         let text = "A normal teacher's runner-up classes say which classes are alike, which is what a student learns from. Compare \
                     those of the nasty teacher.";
         sections.push(Section {

@@ -1,7 +1,7 @@
 //! Adds nodes and constants one at a time: each call returns the name of a new value.
 
-use super::super::onnx::{FLOAT, INT64, int, ints};
-use super::{Fragment, GraphInputs};
+use super::super::messages::{FLOAT, INT64, int, ints};
+use super::fragment::{Fragment, GraphInputs};
 use crate::protobuf::Message;
 
 /// A fragment under construction.

@@ -1,21 +1,19 @@
 //! Networks for other programs: safetensors with PyTorch's names beside a `config.json`, and ONNX.
 
 mod defend;
+mod messages;
 mod onnx;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use onnx::to_onnx;
-
 use defend::GraphInputs;
 use defend::foreign::defend_model;
+use onnx::to_onnx;
 
 use crate::defences::{ClassTails, DefenceError, Stack};
-
-use super::weights::{CONFIG_FILE, config_text, to_safetensors, write_whole};
-use super::{NetError, Network, NetworkConfig};
+use crate::nets::{CONFIG_FILE, NetError, Network, NetworkConfig, config_text, to_safetensors, write_whole};
 
 /// Why a network was not exported. Nothing has been written then.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::messages::METADATA;
 use super::{Answer, GraphInputs, Stack, defend};
 use crate::protobuf::{Message, Part, int, messages, parts, text};
 
@@ -9,8 +10,6 @@ use crate::protobuf::{Message, Part, int, messages, parts, text};
 const OLDEST: u64 = 13;
 /// ONNX's number for float32.
 const FLOAT: u64 = 1;
-/// The key of the metadata that says which defence a file carries.
-pub(crate) const METADATA: &str = "defence";
 
 // Field numbers of onnx.proto3.
 const GRAPH: u64 = 7;

@@ -4,46 +4,30 @@
 //! high-confidence cut), a probability within rounding error of it may fall on the other side. The operators exist from
 //! operator set 13.
 
-use crate::defences::{ClassTail, ClassTails, DefenceError, Layer, Need, Stack, Stingy};
+use crate::defences::{ClassTail, DefenceError, Layer, Need, Stack, Stingy};
 use crate::protobuf::Message;
 
 mod builder;
-pub(crate) mod foreign;
+pub(super) mod foreign;
+mod fragment;
 #[cfg(test)]
 mod tests;
 
-use super::onnx::{FLOAT, int};
+use super::messages::{FLOAT, int};
 use builder::Builder;
-
-/// What the owner gives for defences that need more than the logits.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct GraphInputs<'a> {
-    /// Class tail: the owner's table.
-    pub(crate) class_tails: Option<&'a ClassTails>,
-    /// Margin budget: the name of the graph's value that holds Δ, `[batch, classes]`.
-    pub(crate) proxy_shift: Option<&'a str>,
-}
+pub(super) use fragment::{Fragment, GraphInputs};
 
 /// What a graph answers without a defence.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer<'a> {
+pub(super) struct Answer<'a> {
     /// The value's name; it is `[batch, classes]`.
-    pub(crate) name: &'a str,
+    pub(super) name: &'a str,
     /// Its classes.
-    pub(crate) classes: usize,
+    pub(super) classes: usize,
     /// Whether it is probabilities, else logits.
-    pub(crate) probabilities: bool,
+    pub(super) probabilities: bool,
     /// The graph's version of ONNX's operator set, at least 13.
-    pub(crate) opset: u64,
-}
-
-/// Nodes and constants to add to a graph.
-#[derive(Debug)]
-pub(crate) struct Fragment {
-    /// Nodes, in an order in which they can run.
-    pub(crate) nodes: Vec<Message>,
-    /// Their constants.
-    pub(crate) constants: Vec<Message>,
+    pub(super) opset: u64,
 }
 
 /// Nodes that compute the value `output`, served probabilities `[batch, classes]`, from `answer`. Without any defence they
@@ -52,7 +36,7 @@ pub(crate) struct Fragment {
 /// # Errors
 /// [`DefenceError::NotInGraph`] for a defence that cannot be expressed, [`DefenceError::MissingInput`] or
 /// [`DefenceError::BadInput`] where `inputs` lacks what one needs.
-pub(crate) fn defend(
+pub(super) fn defend(
     stack: &Stack,
     answer: Answer<'_>,
     output: &str,

@@ -1,0 +1,86 @@
+//! Why a victim cannot be opened.
+
+use super::misfit::Misfit;
+use super::store_error::StoreError;
+use crate::data::{DataError, DataName};
+use crate::defences::DefenceError;
+use crate::nets::NetError;
+use crate::victim::VictimError;
+use crate::{Classified, ErrorClass};
+use miette::Diagnostic;
+use std::path::PathBuf;
+
+/// Bytes of a secret, at least: a shorter one can be guessed.
+pub(super) const SHORTEST_SECRET: usize = 16;
+
+/// Why a victim cannot be opened.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum OpenError {
+    /// The store.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
+    /// A network's files.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Network(#[from] NetError),
+    /// The victim.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Victim(#[from] VictimError),
+    /// Its defences.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Defence(#[from] DefenceError),
+    /// The owner's images.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Data(#[from] DataError),
+    /// The secret.
+    #[error("{}: expected a secret of at least {SHORTEST_SECRET} bytes, found {found}", path.display())]
+    #[diagnostic(help(
+        "`head -c 32 /dev/urandom > FILE` makes one; keep the file, or all keyed answers change"
+    ))]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
+    /// Said how to ask one of our networks, which says so itself.
+    #[error("{reference} is a network of this program: how it is asked stands in its config.json")]
+    #[diagnostic(help("leave out layout, scale, normalisation, channels, side, output and labels"))]
+    AskedOtherwise {
+        /// The network.
+        reference: String,
+    },
+    /// A class tail without images to make its table of.
+    #[error("`class-tail` needs the owner's own images, found none")]
+    #[diagnostic(help("name the data set that the victim was trained on"))]
+    NoOwnerData,
+    /// The owner's images are of other classes or sizes than the victim takes.
+    #[error("the owner's data set {data} does not fit the victim")]
+    OwnerData {
+        /// Its name.
+        data: DataName,
+        /// Why not.
+        #[source]
+        #[diagnostic_source]
+        misfit: Misfit,
+    },
+}
+
+impl Classified for OpenError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Store(error) => error.class(),
+            Self::Network(error) => error.class(),
+            Self::Victim(error) => error.class(),
+            Self::Data(error) => error.class(),
+            Self::AskedOtherwise { .. } | Self::Defence(_) | Self::NoOwnerData | Self::OwnerData { .. } => {
+                ErrorClass::Usage
+            }
+            Self::Secret { .. } => ErrorClass::Data,
+        }
+    }
+}

@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod nets;
 pub mod numerics;
 mod panics;
+mod parquet_file;
 mod pickle;
 mod protobuf;
 pub mod random;

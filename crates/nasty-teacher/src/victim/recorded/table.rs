@@ -5,8 +5,9 @@
 
 use super::rows::{ABOVE_ONE, MOST_BYTES, Rows};
 use crate::panics::caught;
+use crate::parquet_file;
 use crate::victim::{Scale, VictimError};
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::FileReader;
 use parquet::record::Field;
 use std::collections::HashMap;
 use std::fs::File;
@@ -103,7 +104,7 @@ fn csv(file: File) -> Result<Table, String> {
 }
 
 fn parquet(file: File) -> Result<Table, String> {
-    let reader = SerializedFileReader::new(file).map_err(|e| e.to_string())?;
+    let reader = parquet_file::reader(file).map_err(|e| e.to_string())?;
     let metadata = reader.metadata();
     let sizes = metadata.row_groups().iter().map(|group| group.total_byte_size().max(0) as u64);
     let (bytes, columns) =

@@ -181,7 +181,9 @@ impl Watch<JobError> for PlanWatcher<'_> {
             TaskEnd::NotFinite(why) => format!("cannot be trained: {why}"),
             TaskEnd::Failed(why) => format!("failed: {why}"),
             TaskEnd::Panicked(why) => format!("failed, by a bug: {why}"),
-            TaskEnd::GivenUp(_) | TaskEnd::Blocked(_) | TaskEnd::Stopped | TaskEnd::Left => return,
+            TaskEnd::Told | TaskEnd::GivenUp(_) | TaskEnd::Blocked(_) | TaskEnd::Stopped | TaskEnd::Left => {
+                return;
+            }
         };
         let nth = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
         let width = self.tasks.to_string().len();

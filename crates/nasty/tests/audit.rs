@@ -111,6 +111,12 @@ fn a_condition_decides_the_exit_code_and_a_dry_run_makes_nothing() {
 
     let other = ["--interface", "label", "-o", "label", "-q"];
     assert_eq!(code(&other), Some(0));
+    // An audit needs its victim and its clones.
+    let gone = text(&output(here, &["gc", "--runs"]).stdout);
+    assert!(gone.contains("0 deleted"), "{gone}");
+    let refused = output(here, &["rm", &hash]);
+    assert!(text(&refused.stderr).contains("is needed by audit "), "{}", text(&refused.stderr));
+
     let compared = output(here, &["audit", "compare", "audit", "label"]);
     assert!(compared.status.success(), "{}", text(&compared.stderr));
 }

@@ -105,6 +105,85 @@ fn a_task_that_fails_three_times_is_given_up_until_somebody_asks() {
     assert!(retried.status.success() && finished(here), "{}", text(&retried.stderr));
 }
 
+/// The hashes of the tiny plan's tasks by their names.
+fn hashes(here: &Path) -> std::collections::BTreeMap<String, String> {
+    let told = text(&output(here, &["status", "--json"]).stdout);
+    let json: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let tasks = json[0]["tasks"].as_array().expect("a list").iter();
+    let word = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+    tasks.map(|task| (word(&task["name"]), word(&task["hash"]))).collect()
+}
+
+/// Where the workers of the tiny plan tell each other what they do.
+fn news(here: &Path) -> std::path::PathBuf {
+    let plans =
+        std::fs::read_dir(here.join("runs/plans")).expect("a folder").flatten().map(|entry| entry.path());
+    plans.into_iter().find(|path| path.extension().is_some_and(|e| e == "news")).expect("news")
+}
+
+#[test]
+fn what_is_told_untruly_costs_time_and_no_result() {
+    let folder = planned();
+    let here = folder.path();
+    let hashes = hashes(here);
+    // All are said to be done, then: the first one, on which others wait; a last one; and those between to be another's.
+    let lies = [
+        hashes.values().map(|hash| format!("done {hash}\n")).collect::<String>(),
+        hashes
+            .iter()
+            .map(|(name, hash)| {
+                let word = if name.contains("normal teacher") || name.contains("cnn2 from nasty") {
+                    "done"
+                } else {
+                    "taken"
+                };
+                format!("{word} {hash}\n")
+            })
+            .collect(),
+    ];
+    for lie in lies {
+        std::fs::write(news(here), lie).expect("writable");
+        let worked = output(here, &WORK);
+        assert!(worked.status.success() && finished(here), "{}", text(&worked.stderr));
+        assert!(text(&worked.stdout).contains("report   "));
+        assert!(essence(here) == essence(whole().path()));
+        assert!(output(here, &["rm", "--force", &hashes["normal teacher cnn4"]]).status.success());
+        for hash in hashes.values() {
+            let _ = std::fs::remove_file(here.join("runs").join(hash).join("result.json"));
+        }
+        assert!(!finished(here));
+        assert!(output(here, &["run", "tiny.toml", "--plan-only"]).status.success());
+    }
+    // A run that is deleted by hand is computed again.
+    assert!(output(here, &WORK).status.success() && finished(here));
+    std::fs::remove_dir_all(here.join("runs").join(hashes.values().last().expect("a task"))).expect("there");
+    assert!(!finished(here));
+    assert!(output(here, &WORK).status.success() && finished(here));
+    assert!(essence(here) == essence(whole().path()));
+}
+
+#[test]
+fn a_worker_that_finds_all_done_looks_at_nothing_and_names_the_report() {
+    let folder = planned();
+    let here = folder.path();
+    assert!(output(here, &WORK).status.success());
+    let told = std::fs::read_to_string(news(here)).expect("news");
+    assert_eq!(told.lines().filter(|line| line.starts_with("taken ")).count(), 7, "{told}");
+    assert_eq!(told.lines().filter(|line| line.starts_with("done ")).count(), 7, "{told}");
+    let page = here.join("runs/reports/tiny-small/index.html");
+    let written = || std::fs::metadata(&page).and_then(|found| found.modified()).expect("a report");
+    let before = written();
+    let surplus = output(here, &WORK);
+    assert!(
+        surplus.status.success() && text(&surplus.stdout).contains("report   "),
+        "{}",
+        text(&surplus.stderr)
+    );
+    assert_eq!((written(), std::fs::read_to_string(news(here)).expect("news")), (before, told));
+    std::fs::remove_dir_all(here.join("runs/reports")).expect("there");
+    assert!(output(here, &WORK).status.success() && page.is_file());
+}
+
 #[test]
 fn workers_of_one_plan_round_alike_if_asked_to() {
     let folder = planned();

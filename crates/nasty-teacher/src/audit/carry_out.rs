@@ -6,7 +6,7 @@ use super::report::Report;
 use super::schedule::Schedule;
 use super::subject::Subject;
 use crate::lab::Task;
-use crate::lab::{AskRecipe, JobError, Plan, State, TaskEnd, Workplace};
+use crate::lab::{AskRecipe, JobError, KeptAudit, Plan, State, TaskEnd, Workplace};
 use std::time::Instant;
 
 /// The flag that the victim is at chance or far from the claim.
@@ -39,6 +39,7 @@ pub fn carry_out(
     let begun = Instant::now();
     let mut end = AuditEnd { report: None, stopped: false, refused: None, failures: Vec::new() };
     let first = Schedule::of(subject, false);
+    keep(subject, &first, workplace, command)?;
     end.take(execute(&asks(&first.before)));
     if end.stopped {
         return Ok(end);
@@ -49,6 +50,9 @@ pub fn carry_out(
     let seen = Seen::of(subject, workplace)?;
     let random = seen.random();
     let schedule = if random { Schedule::of(subject, true) } else { first };
+    if random {
+        keep(subject, &schedule, workplace, command)?;
+    }
     let flags = before(&seen.victim, &seen.probes, subject.test.count, random);
     let wrong = flags.into_iter().find(|flag| flag.id == WRONG_VICTIM && flag.raised());
     let assemble = || report(subject, &schedule, workplace, command, begun.elapsed().as_secs_f64()).map(Some);
@@ -84,10 +88,26 @@ impl AuditEnd {
                 }
                 TaskEnd::Done | TaskEnd::NotFinite(_) | TaskEnd::Blocked(_) => {}
                 // An audit waits for other processes, and tries everything itself.
-                TaskEnd::GivenUp(_) | TaskEnd::Left => {}
+                TaskEnd::Told | TaskEnd::GivenUp(_) | TaskEnd::Left => {}
             }
         }
     }
+}
+
+/// Writes down in the store which tasks the audit consists of.
+fn keep(
+    subject: &Subject,
+    schedule: &Schedule,
+    workplace: &Workplace,
+    command: &str,
+) -> Result<(), JobError> {
+    let asks = schedule.before.iter().chain(&schedule.transfer).chain(&schedule.after);
+    let trials = schedule.trials.iter().filter(|trial| trial.obstacle.is_none());
+    let tasks = asks.map(|(_, ask)| ask.hash()).chain(trials.map(|trial| trial.recipe.hash())).collect();
+    let request = &subject.request;
+    let victims = [Some(&request.victim), request.undefended.as_ref()].into_iter().flatten();
+    let audit = KeptAudit::new(&workplace.store, command, victims.map(String::as_str), tasks)?;
+    Ok(workplace.store.keep_audit(&audit)?)
 }
 
 fn asks(named: &[(String, AskRecipe)]) -> Plan {

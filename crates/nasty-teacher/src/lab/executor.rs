@@ -1,6 +1,7 @@
 //! Runs a plan. [`Local`] runs several tasks in parallel on this machine, while other processes may work on the same plan: a pool of
 //! workers is many [`Local`]s on one store. Only the [`Worker`] knows what a task is and how to run it.
 
+use super::news::{News, NewsFiles};
 use super::plan::{Plan, Planned};
 use super::pool::on_a_pool;
 use super::schedule::{Next, Order, Schedule, Terms};
@@ -9,6 +10,7 @@ use super::task_end::Ended;
 use crate::panics::caught;
 use crate::training::Observer;
 use crate::{Classified, ErrorClass};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +23,8 @@ const ATTENTION: Duration = Duration::from_millis(200);
 pub enum TaskEnd<E> {
     /// Its result is in the store.
     Done,
+    /// Its result is in the store, as another process tells; this one did not look.
+    Told,
     /// Its loss is not finite: that is recorded as its result.
     NotFinite(String),
     /// It failed. What does not need it goes on.
@@ -116,13 +120,15 @@ pub struct Shared<'a, W> {
     pub local: Local<'a, W>,
     /// How it gets on with the others.
     pub terms: Terms,
+    /// What it tells them, and they tell it.
+    pub news: &'a NewsFiles,
 }
 
 impl<W: Worker> Executor for Local<'_, W> {
     type Error = W::Error;
 
     fn execute(&self, plan: &Plan, watch: &dyn Watch<W::Error>) -> Vec<TaskEnd<W::Error>> {
-        self.on_terms(plan, watch, Terms { patience: None, attempts: None })
+        self.on_terms(plan, watch, Terms { patience: None, attempts: None }, None)
     }
 }
 
@@ -130,55 +136,99 @@ impl<W: Worker> Executor for Shared<'_, W> {
     type Error = W::Error;
 
     fn execute(&self, plan: &Plan, watch: &dyn Watch<W::Error>) -> Vec<TaskEnd<W::Error>> {
-        self.local.on_terms(plan, watch, self.terms)
+        self.local.on_terms(plan, watch, self.terms, Some(self.news))
     }
 }
 
 impl<W: Worker> Local<'_, W> {
-    fn on_terms(&self, plan: &Plan, watch: &dyn Watch<W::Error>, terms: Terms) -> Vec<TaskEnd<W::Error>> {
+    fn on_terms(
+        &self,
+        plan: &Plan,
+        watch: &dyn Watch<W::Error>,
+        terms: Terms,
+        news: Option<&NewsFiles>,
+    ) -> Vec<TaskEnd<W::Error>> {
         let jobs = self.jobs.clamp(1, plan.tasks.len().max(1));
         let threads = (rayon::current_num_threads() / jobs).max(1);
         // No two processes draw the same tasks.
         let seed = RandomState::new().build_hasher().finish();
         let order = Order::of(plan);
-        let schedule = Mutex::new(Schedule::new(&order, terms, seed));
+        let schedule = Mutex::new(Schedule::new(&order, terms, news.is_some(), seed));
         let lock = || schedule.lock().unwrap_or_else(PoisonError::into_inner);
+        let places: HashMap<&str, usize> =
+            plan.tasks.iter().enumerate().map(|(i, planned)| (planned.hash.as_str(), i)).collect();
+        // Whatever panics, the others must not wait for this task for ever.
+        let look = |task: usize| caught(|| self.worker.look(&plan.tasks[task].hash)).unwrap_or(Look::Free);
+        let tell = |task: usize, what: News| {
+            if let Some(news) = news {
+                news.tell(&plan.tasks[task].hash, what);
+            }
+        };
         let changed = Condvar::new();
         let begun = Instant::now();
         let work = || {
             loop {
                 let mut guard = lock();
-                match guard.next(begun.elapsed(), watch.stop()) {
+                let task = match guard.next(begun.elapsed(), watch.stop()) {
                     Next::Leave => break,
                     Next::Wait(pause) => {
                         // Not longer, for the wish to stop wakes nobody up.
                         drop(changed.wait_timeout(guard, pause.clamp(ATTENTION / 100, ATTENTION)));
+                        continue;
                     }
-                    Next::Try(task) => {
+                    Next::Hear => {
                         drop(guard);
-                        let planned = &plan.tasks[task];
-                        // Whatever panics, the others must not wait for this task for ever.
-                        let look = caught(|| self.worker.look(&planned.hash)).unwrap_or(Look::Free);
-                        if terms.attempts.is_none()
-                            && let Some(end) = look.end()
-                        {
-                            let _ = caught(|| watch.end(planned, &end));
-                        }
-                        if !lock().looked(task, look, begun.elapsed()) {
-                            continue;
-                        }
-                        let end = self.one(planned, watch);
-                        let failed = matches!(end, Some(TaskEnd::Failed(_)));
-                        let look = failed.then(|| caught(|| self.worker.look(&planned.hash)).ok()).flatten();
-                        let (mut guard, now) = (lock(), begun.elapsed());
-                        match end {
-                            Some(end) => guard.ended(task, end, look.as_ref(), now),
-                            None => guard.taken(task, now),
-                        }
-                        drop(guard);
-                        changed.notify_all();
+                        let heard = news.map(NewsFiles::hear).unwrap_or_default();
+                        let known = |(hash, what): (String, News)| Some((*places.get(hash.as_str())?, what));
+                        lock().heard(heard.into_iter().filter_map(known));
+                        continue;
                     }
+                    Next::Try(task) => task,
+                };
+                drop(guard);
+                let planned = &plan.tasks[task];
+                let seen = look(task);
+                if terms.attempts.is_none()
+                    && let Some(end) = seen.end()
+                {
+                    let _ = caught(|| watch.end(planned, &end));
                 }
+                if seen == Look::Done {
+                    // Otherwise it would have been heard.
+                    tell(task, News::Done);
+                }
+                let mut guard = lock();
+                if !guard.looked(task, seen, begun.elapsed()) {
+                    continue;
+                }
+                let unseen = guard.unseen_needs(task);
+                drop(guard);
+                let (seen, missing): (Vec<usize>, Vec<usize>) =
+                    unseen.into_iter().partition(|&need| look(need) == Look::Done);
+                seen.into_iter().for_each(|need| lock().seen_done(need));
+                if !missing.is_empty() {
+                    if let Some(news) = news {
+                        news.begin_anew();
+                    }
+                    lock().distrust(task);
+                    continue;
+                }
+                tell(task, News::Taken);
+                let end = self.one(planned, watch);
+                match end {
+                    Some(TaskEnd::Done) => tell(task, News::Done),
+                    Some(_) => tell(task, News::Free),
+                    None => {}
+                }
+                let failed = matches!(end, Some(TaskEnd::Failed(_)));
+                let seen = failed.then(|| look(task));
+                let (mut guard, now) = (lock(), begun.elapsed());
+                match end {
+                    Some(end) => guard.ended(task, end, seen.as_ref(), now),
+                    None => guard.taken(task, now),
+                }
+                drop(guard);
+                changed.notify_all();
             }
             changed.notify_all();
         };

@@ -1,5 +1,6 @@
 //! Plans in a store, for workers: `plans/NAME.json` has all tasks of an experiment with their names and costs, so that a worker reads one
-//! file instead of one for each task. `plans/NAME.numerics` says which numerics its workers agreed on, if they did.
+//! file instead of one for each task. `plans/NAME.numerics` says which numerics its workers agreed on, if they did, and `plans/NAME.news`
+//! is what they tell each other.
 
 use super::plan::Plan;
 use super::store::{PLANS, Store};
@@ -50,7 +51,9 @@ impl Store {
         let file = File { format: FORMAT, tasks: plan.tasks.iter().map(entry).collect() };
         let text = serde_json::to_string(&file).expect("plain data") + "\n";
         let path = folder.join(format!("{name}.json"));
-        write_whole(&path, text.as_bytes()).map_err(io_error(&path))
+        write_whole(&path, text.as_bytes()).map_err(io_error(&path))?;
+        self.begin_news(name, plan);
+        Ok(())
     }
 
     /// The plans that `what` means: a plan's file, or all plans of the store whose experiment has this name or is this file; all of the

@@ -3,6 +3,7 @@
 use super::claim::PART as CLAIM_PART;
 use super::leftovers::{abandoned, entries};
 use super::plan::Plan;
+use super::plan_file::KeptPlan;
 use super::store::Store;
 use super::store_error::{StoreError, io_error};
 use crate::ErrorClass;
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// What the names of folders begin with that are being deleted.
 const REMOVED: &str = ".part-removed-";
+/// Why a run is garbage.
+const UNUSED: &str = "no experiment, plan or audit refers to it";
 /// A finished run's lease of this age, in seconds, was left by a process that was killed.
 const FORGOTTEN: u64 = 3600;
 
@@ -29,7 +32,7 @@ pub struct Garbage {
 }
 
 impl Store {
-    /// Who refers to the run `hash`: experiments by name, and other runs by hash.
+    /// Who refers to the run `hash`: experiments, plans and audits by name, and other runs by hash.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
@@ -37,6 +40,14 @@ impl Store {
         let records = self.records()?;
         let asks = records.iter().filter(|record| record.tasks.contains_key(hash));
         let mut found: Vec<String> = asks.map(|record| format!("experiment {}", record.name)).collect();
+        let plans = self.all_plans()?.into_iter();
+        let plans = plans
+            .filter(|kept| !records.iter().any(|record| record.file_name() == format!("{}.json", kept.name)));
+        let plans = plans.filter(|kept| kept.plan.tasks.iter().any(|planned| planned.hash == hash));
+        found.extend(plans.map(|kept| format!("plan {}", kept.name)));
+        let audits = self.audits()?.into_iter();
+        let audits = audits.filter(|(_, audit)| audit.tasks.contains(hash) || audit.victims.contains(hash));
+        found.extend(audits.map(|(name, _)| format!("audit {name}")));
         for listed in self.runs()? {
             let needs = listed.task.iter().flat_map(|task| task.needs()).any(|need| need.0 == hash);
             if needs {
@@ -57,11 +68,12 @@ impl Store {
         let doomed = self.root().join(format!("{REMOVED}{hash}"));
         fs::rename(&run.folder, &doomed).map_err(io_error(&run.folder))?;
         drop(claim);
+        self.forget_news()?;
         fs::remove_dir_all(&doomed).map_err(io_error(&doomed))
     }
 
     /// What nobody needs: files of killed processes, and beside results what is needed only before them. With `runs` also the runs and
-    /// networks to which no experiment refers, nor what one refers to needs: single runs and audits among them.
+    /// networks to which no experiment, plan or audit refers, nor what one of these refers to needs: single runs among them.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
@@ -91,14 +103,14 @@ impl Store {
                 }
             }
             if needed.as_ref().is_some_and(|needed| !needed.contains(&run.hash)) && !busy {
-                add(run.folder, "no experiment refers to it");
+                add(run.folder, UNUSED);
             }
         }
         if let Some(needed) = needed {
             let adopted = |path: &PathBuf| begins(path, "weights-") && path.join("config.json").is_file();
             for path in entries(self.root()).into_iter().filter(adopted) {
                 if path.file_name().is_some_and(|name| !needed.contains(&*name.to_string_lossy())) {
-                    add(path, "no experiment refers to it");
+                    add(path, UNUSED);
                 }
             }
         }
@@ -136,18 +148,23 @@ impl Store {
         Ok(())
     }
 
-    /// What experiments refer to, and what that needs.
+    /// The plans of the store, if there are any.
+    fn all_plans(&self) -> Result<Vec<KeptPlan>, StoreError> {
+        match self.plans(None) {
+            Err(StoreError::NoPlan { .. }) => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
+    /// What experiments, plans and audits refer to, and what that needs.
     fn needed(&self) -> Result<HashSet<String>, StoreError> {
         let mut to_do: Vec<String> =
             self.records()?.into_iter().flat_map(|record| record.tasks.into_keys()).collect();
-        match self.plans(None) {
-            Ok(plans) => {
-                let tasks = plans.into_iter().flat_map(|kept| kept.plan.tasks);
-                to_do.extend(tasks.map(|planned| planned.hash));
-            }
-            Err(StoreError::NoPlan { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        let tasks = self.all_plans()?.into_iter().flat_map(|kept| kept.plan.tasks);
+        to_do.extend(tasks.map(|planned| planned.hash));
+        to_do.extend(
+            self.audits()?.into_iter().flat_map(|(_, audit)| audit.tasks.into_iter().chain(audit.victims)),
+        );
         let mut needed = HashSet::new();
         while let Some(hash) = to_do.pop() {
             if needed.contains(&hash) {
@@ -177,9 +194,9 @@ fn size(path: &Path) -> u64 {
 mod tests {
     use super::*;
     use crate::data::DataName;
-    use crate::lab::Task;
     use crate::lab::defaults::{Kind, recipe};
-    use crate::training::NetworkRef;
+    use crate::lab::{KeptAudit, Task};
+    use crate::training::{NetworkRef, Recipe};
     use std::time::{Duration, SystemTime};
 
     fn task(kind: Kind) -> Task {
@@ -203,6 +220,57 @@ mod tests {
         drop(claim);
         store.remove(&student.hash()).expect("free");
         assert_eq!(entries(folder.path()).len(), 1);
+    }
+
+    #[test]
+    fn whatever_an_experiment_a_plan_or_an_audit_refers_to_stays_with_what_it_needs() {
+        let folder = tempfile::tempdir().expect("temp");
+        let store = Store::open(folder.path()).expect("writable");
+        let made = |seed: u64, kind: Kind| {
+            let Task::Train(recipe) = task(kind) else { unreachable!("it is one") };
+            let task = Task::Train(Recipe { seed, ..recipe });
+            store.run(&task.hash()).write_task(&task).expect("writable");
+            task
+        };
+        let distilled = |seed: u64| {
+            let teacher = made(seed, Kind::Train);
+            let student = made(seed, Kind::Distill(NetworkRef(teacher.hash())));
+            [teacher, student]
+        };
+        let [of_plan, of_audit, of_record] = [0, 1, 2].map(distilled);
+        let [victim, of_path, unused] = [3, 4, 5].map(|seed| made(seed, Kind::Train));
+        let adopted = folder.path().join("weights-0123456789abcdef");
+        fs::create_dir(&adopted).expect("writable");
+        fs::write(adopted.join("config.json"), "{}").expect("writable");
+        store.write_plan("p", &Plan::new([("student".to_owned(), of_plan[1].clone())])).expect("writable");
+        let path = folder.path().join(of_path.hash());
+        let victims =
+            [&victim.hash()[..9], path.to_str().expect("UTF-8"), "weights-0123", "https://example.org"];
+        let audit = KeptAudit::new(&store, "nasty audit", victims, [of_audit[1].hash()].into());
+        store.keep_audit(&audit.expect("readable")).expect("writable");
+        let record = serde_json::json!({
+            "format": 1, "name": "t", "command": "nasty run t", "entries": [],
+            "settings": {
+                "format": 1, "title": "T", "shows": "S", "scale": "small", "data": ["cifar10"], "seeds": [0],
+                "teacher": {"architecture": ["cnn"], "adversary": ["same"]},
+            },
+            "tasks": {of_record[1].hash(): "student"},
+        });
+        fs::create_dir(folder.path().join("experiments")).expect("writable");
+        fs::write(folder.path().join("experiments/t.json"), record.to_string()).expect("writable");
+
+        let garbage = store.garbage(true).expect("readable");
+        let paths: Vec<_> = garbage.iter().map(|garbage| garbage.path.clone()).collect();
+        assert_eq!(paths, [store.run(&unused.hash()).folder]);
+        let references = |task: &Task| store.references(&task.hash()).expect("readable").len();
+        assert_eq!(
+            [&of_plan[1], &of_audit[1], &of_record[1], &victim, &of_path, &unused].map(references),
+            [1, 1, 1, 1, 1, 0]
+        );
+        for (name, _) in store.audits().expect("readable") {
+            fs::remove_file(folder.path().join("audits").join(format!("{name}.json"))).expect("there");
+        }
+        assert_eq!(store.garbage(true).expect("readable").len(), 6);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! | `failure.json` | how the last attempt failed: a loss that is NaN or infinite (a result, on the same numerics), or anything else (tried again) |
 //! | `lock`, `claim.json` | held by the process that works on the run; see `claim` |
 //!
-//! In addition, `plans/` holds the plans of experiments for workers, `logits/` holds tables of frozen networks' logits (it can be deleted at any time), and `experiments/` one
+//! In addition, `plans/` holds the plans of experiments for workers and what workers tell each other, `audits/` which tasks audits consist of, `logits/` holds tables of frozen networks' logits (it can be deleted at any time), and `experiments/` one
 //! file per completed experiment: which run belongs in which cell of its tables.
 
 use super::claim::Claims;
@@ -152,7 +152,7 @@ impl Store {
     }
 
     /// The names of what lies in the store; none if there is no store.
-    fn names(&self) -> Result<Vec<String>, StoreError> {
+    pub(super) fn names(&self) -> Result<Vec<String>, StoreError> {
         let entries = match fs::read_dir(&self.root) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             other => other.map_err(io_error(&self.root))?,

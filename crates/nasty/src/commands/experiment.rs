@@ -165,6 +165,7 @@ pub fn conclude(plan: &Plan, ends: Vec<TaskEnd<JobError>>, quiet: bool) -> Resul
                 Some(Trouble::data(message, Some("`nasty work --retry` tries it again")).into())
             }
             TaskEnd::Done
+            | TaskEnd::Told
             | TaskEnd::NotFinite(_)
             | TaskEnd::Blocked(_)
             | TaskEnd::Stopped

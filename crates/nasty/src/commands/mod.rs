@@ -3,6 +3,7 @@
 pub mod asking;
 pub mod audit;
 pub mod card;
+mod closing;
 pub mod compare;
 pub mod completions;
 pub mod data;

@@ -12,7 +12,7 @@ pub struct RmArgs {
     /// The runs: their hashes, or the first digits
     #[arg(value_name = "HASH", required = true)]
     runs: Vec<String>,
-    /// Delete runs to which experiments or other runs refer, too
+    /// Delete runs to which experiments, plans, audits or other runs refer, too
     #[arg(long)]
     force: bool,
     /// Folder of the runs
@@ -23,7 +23,7 @@ pub struct RmArgs {
 /// Arguments of `nasty gc`.
 #[derive(Args)]
 pub struct GcArgs {
-    /// Delete the runs and networks to which no experiment refers, too: single runs and audits among them
+    /// Delete the runs and networks to which no experiment, plan or audit refers, too: single runs among them
     #[arg(long)]
     runs: bool,
     /// Show what would be deleted, and stop

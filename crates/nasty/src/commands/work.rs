@@ -1,15 +1,15 @@
 //! `nasty work`.
 
-use super::experiment::{conclude, report, told};
+use super::closing::Closing;
+use super::experiment::{conclude, told};
 use super::place::PlaceArgs;
 use crate::failure::{End, Result, Trouble};
 use crate::signals::Stop;
 use crate::ui::{self, PlanWatcher, Watcher};
 use clap::{Args, value_parser};
 use nasty_teacher::lab::{
-    Ended, Executor, JobError, KeptPlan, Local, Plan, Planned, Shared, Store, TaskEnd, Terms, Workplace,
+    Ended, Executor, Local, NewsFiles, Plan, Planned, Shared, Store, TaskEnd, Terms, Workplace,
 };
-use std::collections::HashSet;
 use std::time::Duration;
 
 /// A task of a pool that failed so often is given up.
@@ -84,16 +84,29 @@ fn pool(args: &WorkArgs, stop: &Stop) -> Result<End> {
     };
     let told = |planned: &Planned| told(&workplace, planned);
     let watcher = PlanWatcher::new(plan.tasks.len(), quiet, stop.clone(), &told);
-    let local = Local { worker: &workplace, jobs: args.jobs.into() };
-    let ends = Shared { local, terms }.execute(&plan, &watcher);
+    let news = NewsFiles::new(&workplace.store, &plans);
+    if args.retry {
+        news.begin_anew();
+    }
+    let (ends, closed) = loop {
+        let local = Local { worker: &workplace, jobs: args.jobs.into() };
+        let ends = Shared { local, terms, news: &news }.execute(&plan, &watcher);
+        let closed: Vec<Result<bool>> = {
+            let by_hash = plan.tasks.iter().map(|planned| planned.hash.clone()).zip(&ends).collect();
+            let closing = Closing { workplace: &workplace, news: &news, ends: &by_hash, stop };
+            plans.iter().map(|kept| closing.close(kept)).collect()
+        };
+        if closed.iter().all(|closed| !matches!(closed, Ok(false))) {
+            break (ends, closed.into_iter().collect::<Result<Vec<bool>>>());
+        }
+    };
     watcher.finish();
-    let shown = reports(&workplace, &plans, &plan, &ends);
     let left = ends.iter().filter(|end| matches!(end, TaskEnd::Left)).count();
     if left > 0 {
         ui::say(quiet, &format!("{left} tasks are left to other workers"));
     }
     let end = conclude(&plan, ends, quiet)?;
-    shown.map(|()| end)
+    closed.map(|_| end)
 }
 
 /// Checks that this machine rounds as the first worker of the plan `name` did.
@@ -107,23 +120,4 @@ fn agree(workplace: &Workplace, name: &str) -> Result<()> {
     let help =
         "use machines of one kind (with Slurm: --constraint), or set NASTY_KERNELS to what all of them have";
     Err(Trouble::usage(message, Some(help)).into())
-}
-
-/// Writes the reports of the plans that are finished. Each worker that sees the end does; all write the same.
-fn reports(workplace: &Workplace, plans: &[KeptPlan], plan: &Plan, ends: &[TaskEnd<JobError>]) -> Result<()> {
-    let goes_on = |(planned, end): (&Planned, &TaskEnd<JobError>)| {
-        matches!(end, TaskEnd::Left | TaskEnd::Stopped).then(|| planned.hash.clone())
-    };
-    let unfinished: HashSet<String> = plan.tasks.iter().zip(ends).filter_map(goes_on).collect();
-    for record in workplace.store.records()? {
-        let is_record = |kept: &&KeptPlan| record.file_name() == format!("{}.json", kept.name);
-        let Some(kept) = plans.iter().find(is_record) else { continue };
-        if kept.plan.tasks.iter().any(|planned| unfinished.contains(&planned.hash)) {
-            continue;
-        }
-        let folder = workplace.store.root().join("reports").join(record.report_name());
-        let written = report(workplace, record, &folder)?;
-        ui::data(&format!("report   {}", written.page.display()))?;
-    }
-    Ok(())
 }

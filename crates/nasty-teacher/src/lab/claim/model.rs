@@ -3,6 +3,10 @@
 //!
 //! A process here takes the steps of `protocol.rs`, and in between those of the life cycle: it looks for a result, goes on from the saved
 //! state, checks its lease before it writes anything, writes the result, and frees the run. Every reachable state is visited once.
+//! There are fewer of them because
+//! - states that differ only in which process is which are one: all processes are alike, and they share a host all or none;
+//! - what nobody can see yet is decided when somebody looks: that a lease has been unchanged for long, that a lock was lost;
+//! - a training is no step of its own where epochs are not counted, for it touches nothing that others see.
 
 use super::protocol::{Attempt, Next, Rival, Seen, Step, judge};
 use super::{Host, Lease};
@@ -71,9 +75,8 @@ struct Process {
     id: Id,
     at: At,
     locked: bool,
-    /// The lease it saw last, and whether it has been unchanged for long by the process's clock.
+    /// The lease it saw last.
     seen: Option<Id>,
-    long: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -106,7 +109,7 @@ impl At {
 
 impl World {
     fn new(setting: &Setting) -> Self {
-        let process = |i| Process { id: (i as u8, 0), at: At::Look, locked: false, seen: None, long: false };
+        let process = |i| Process { id: (i as u8, 0), at: At::Look, locked: false, seen: None };
         Self {
             processes: (0..setting.processes).map(process).collect(),
             lock: None,
@@ -161,26 +164,30 @@ impl World {
                 self.lock = None;
             }
         }
+        if at == At::Ended {
+            self.processes[i].seen = None;
+        }
     }
 
-    /// What the lease `found` means to the process `i`.
-    fn rival(&mut self, i: usize, found: Option<Id>, setting: &Setting) -> Rival {
+    /// Where a process goes on that has so many epochs.
+    fn training(done: u8, setting: &Setting) -> At {
+        let write = if done + 1 == EPOCHS { Write::Weights } else { Write::State };
+        if setting.timely { At::Train(done) } else { At::Check(done + 1, write) }
+    }
+
+    /// What the lease `found` means to the process `i`, which has seen it unchanged for `long` or not.
+    fn rival(&mut self, i: usize, found: Option<Id>, long: bool, setting: &Setting) -> Rival {
         let host = |place: u8| Host {
             name: if setting.one_host { "host".to_owned() } else { place.to_string() },
             machine: String::new(),
             job: None,
         };
-        let Some(lease) = found else {
-            self.processes[i].seen = None;
-            return Rival::None;
-        };
-        let process = &mut self.processes[i];
-        if process.seen != found {
-            (process.seen, process.long) = (found, false);
-        }
+        self.processes[i].seen = found;
+        let Some(lease) = found else { return Rival::None };
+        let process = &self.processes[i];
         let number = |(place, start): Id| u32::from(place) + 100 * u32::from(start);
         let written = Lease { process: number(lease), ..Lease::new(&host(lease.0)) };
-        let unchanged = if process.long { STALE } else { Duration::ZERO };
+        let unchanged = if long { STALE } else { Duration::ZERO };
         let (here, locked) = (host(process.id.0), process.locked);
         let is_alive = |_| self.is_alive(lease);
         judge(Some(&written), &here, locked, &is_alive, unchanged, STALE)
@@ -192,25 +199,14 @@ impl World {
         for i in 0..self.processes.len() {
             self.steps(i, setting, &mut all);
             let process = &self.processes[i];
-            if process.seen.is_some() && !process.long {
-                let silent = self.lease == process.seen && !process.seen.is_some_and(|id| self.is_alive(id));
-                if silent || !setting.timely {
-                    let mut next = self.clone();
-                    next.processes[i].long = true;
-                    all.push(next);
-                }
-            }
             if self.kills > 0 && process.at != At::Ended {
                 let mut next = self.clone();
                 next.kills -= 1;
                 next.go(i, At::Look);
                 let process = &mut next.processes[i];
-                (process.id.1, process.seen, process.long) = (process.id.1 + 1, None, false);
+                (process.id.1, process.seen) = (process.id.1 + 1, None);
                 all.push(next);
             }
-        }
-        if setting.locks == Locks::Lost && self.lock.is_some() {
-            all.push(Self { lock: None, ..self.clone() });
         }
         all
     }
@@ -232,7 +228,9 @@ impl World {
             At::Try(attempt) => self.tries(i, attempt, setting, &mut push),
             At::LookAgain => {
                 for done in self.results(i, setting) {
-                    push(&mut |w| w.go(i, if done { At::CheckRelease(true) } else { At::Train(w.state) }));
+                    push(&mut |w| {
+                        w.go(i, if done { At::CheckRelease(true) } else { Self::training(w.state, setting) })
+                    });
                 }
             }
             At::Train(done) => push(&mut |w| {
@@ -250,7 +248,7 @@ impl World {
                     let next = match write {
                         Write::State => {
                             w.state = done;
-                            At::Train(done)
+                            Self::training(done, setting)
                         }
                         Write::Weights => {
                             w.weights = true;
@@ -306,22 +304,34 @@ impl World {
             });
         };
         match attempt.step {
-            Step::Lock => saw(&mut |w| match setting.locks {
-                Locks::None => Seen::Unlocked,
-                // Processes of other hosts have their own.
-                Locks::WithinHost if !setting.one_host => {
-                    w.processes[i].locked = true;
-                    Seen::Unlocked
+            Step::Lock => {
+                // Where there are no locks every process may go on, and processes of other hosts have their own.
+                let shared = match setting.locks {
+                    Locks::None => false,
+                    Locks::WithinHost => setting.one_host,
+                    Locks::Full | Locks::Lost => true,
+                };
+                let is_locked = shared && self.lock.is_some();
+                if is_locked {
+                    saw(&mut |_| Seen::Locked);
                 }
-                _ if w.lock.is_some() => Seen::Locked,
-                _ => {
-                    (w.processes[i].locked, w.lock) = (true, Some(id));
-                    Seen::Unlocked
+                if !is_locked || setting.locks == Locks::Lost {
+                    saw(&mut |w| {
+                        w.processes[i].locked = setting.locks != Locks::None;
+                        if shared {
+                            w.lock = Some(id);
+                        }
+                        Seen::Unlocked
+                    });
                 }
-            }),
+            }
             Step::Read => {
                 for lease in self.leases(i, setting) {
-                    saw(&mut |w| Seen::Lease(w.rival(i, lease, setting)));
+                    saw(&mut |w| Seen::Lease(w.rival(i, lease, false, setting)));
+                    let silent = lease.is_some_and(|lease| !self.is_alive(lease));
+                    if lease.is_some() && lease == self.processes[i].seen && (silent || !setting.timely) {
+                        saw(&mut |w| Seen::Lease(w.rival(i, lease, true, setting)));
+                    }
                 }
             }
             Step::Create => saw(&mut |w| {
@@ -365,43 +375,107 @@ impl World {
     }
 }
 
+/// A state, the same for all that differ only in which process is which.
+type Key = [u8; 24];
+
+impl At {
+    /// A number for each place. Whether a claim was taken over makes no difference here.
+    fn code(self) -> u8 {
+        let write = |write: Write| write as u8;
+        match self {
+            Self::Look => 0,
+            Self::Try(attempt) => 1 + attempt.step as u8,
+            Self::LookAgain => 8,
+            Self::Ended => 9,
+            Self::CheckRelease(end) => 10 + u8::from(end),
+            Self::Release(end) => 12 + u8::from(end),
+            Self::Train(done) => 16 + done,
+            Self::Check(done, what) => 32 + 4 * done + write(what),
+            Self::Write(done, what) => 64 + 4 * done + write(what),
+        }
+    }
+}
+
+impl World {
+    fn key(&self, setting: &Setting) -> Key {
+        let orders: &[&[u8]] = match self.processes.len() {
+            2 => &[&[0, 1], &[1, 0]],
+            _ => &[&[0, 1, 2], &[0, 2, 1], &[1, 0, 2], &[1, 2, 0], &[2, 0, 1], &[2, 1, 0]],
+        };
+        orders.iter().map(|places| self.written(places, setting)).min().expect("there are some")
+    }
+
+    /// All of the state, where `places` says which place each process has.
+    fn written(&self, places: &[u8], setting: &Setting) -> Key {
+        let id = |id: Option<Id>| id.map_or(0, |(place, start)| 1 + 16 * places[place as usize] + start);
+        let mut key = [0; 24];
+        for process in &self.processes {
+            let at = 4 * places[process.id.0 as usize] as usize;
+            let own = [process.id.1, process.at.code(), u8::from(process.locked), id(process.seen)];
+            key[at..at + 4].copy_from_slice(&own);
+        }
+        // Whose result it is matters only to reads of old contents.
+        let result = if setting.stale_reads { id(self.result) } else { u8::from(self.result.is_some()) };
+        let shared = [
+            id(self.lock),
+            id(self.lease),
+            id(self.lease_before),
+            id(self.changed_by),
+            result,
+            2 * self.state + u8::from(self.weights),
+            self.computed[0],
+            self.computed[1],
+            self.kills,
+            self.faults,
+        ];
+        key[12..22].copy_from_slice(&shared);
+        key
+    }
+}
+
 /// Visits every state; from each the end must be reachable. The number of states.
 fn explore(setting: &Setting) -> usize {
     let first = World::new(setting);
-    let mut known: HashMap<World, u32> = HashMap::from([(first.clone(), 0)]);
-    let mut to_visit = vec![first];
-    // For each state, those that lead to it.
-    let mut before: Vec<Vec<u32>> = vec![Vec::new()];
+    let mut known: HashMap<Key, u32> = HashMap::from([(first.key(setting), 0)]);
+    let mut to_visit = vec![(0, first)];
+    // From which state one gets to which: first the later one.
+    let mut ways: Vec<(u32, u32)> = Vec::new();
     let mut ends = Vec::new();
-    while let Some(world) = to_visit.pop() {
+    while let Some((from, world)) = to_visit.pop() {
         world.check(setting);
-        let from = known[&world];
         if world.processes.iter().all(|p| p.at == At::Ended) {
             ends.push(from);
             continue;
         }
         for next in world.successors(setting) {
-            let fresh = before.len() as u32;
-            let to = *known.entry(next).or_insert_with_key(|next| {
-                to_visit.push(next.clone());
-                before.push(Vec::new());
-                fresh
-            });
-            before[to as usize].push(from);
+            let fresh = known.len() as u32;
+            let to = *known.entry(next.key(setting)).or_insert(fresh);
+            ways.push((to, from));
+            if to == fresh {
+                to_visit.push((to, next));
+            }
         }
     }
-    let mut finishes = vec![false; before.len()];
+    ways.sort_unstable();
+    ways.dedup();
+    let mut finishes = vec![false; known.len()];
     while let Some(state) = ends.pop() {
         if !std::mem::replace(&mut finishes[state as usize], true) {
-            ends.extend(&before[state as usize]);
+            let begin = ways.partition_point(|way| way.0 < state);
+            ends.extend(ways[begin..].iter().take_while(|way| way.0 == state).map(|way| way.1));
         }
     }
-    let stuck = finishes.iter().position(|&finishes| !finishes);
-    if let Some(stuck) = stuck {
-        let world = known.iter().find(|(_, nth)| **nth == stuck as u32).expect("it was visited").0;
-        panic!("no way to the end from {world:?}");
-    }
-    before.len()
+    let stuck = finishes.iter().filter(|finishes| !**finishes).count();
+    assert_eq!(stuck, 0, "no way to the end from so many states: {setting:?}");
+    finishes.len()
+}
+
+/// As [`explore`], and prints the number.
+#[expect(clippy::print_stderr, reason = "it is shown where somebody asks for it")]
+fn counted(setting: &Setting) -> usize {
+    let states = explore(setting);
+    eprintln!("{states} states: {setting:?}");
+    states
 }
 
 /// Whoever renews in time is alone, whatever the locks; each epoch is computed once, or once more for each kill.
@@ -410,7 +484,7 @@ fn in_time(processes: usize, kills: u8, faults: u8) {
         for one_host in [false, true] {
             let (timely, stale_reads) = (true, false);
             let setting = Setting { processes, locks, one_host, timely, stale_reads, kills, faults };
-            assert!(explore(&setting) > 100, "{setting:?}");
+            assert!(counted(&setting) > 20, "{setting:?}");
         }
     }
 }
@@ -422,7 +496,7 @@ fn in_any_order(processes: usize, stale_reads: bool, kills: u8, faults: u8) {
         for one_host in [false, true] {
             let timely = false;
             let setting = Setting { processes, locks, one_host, timely, stale_reads, kills, faults };
-            assert!(explore(&setting) > 100, "{setting:?}");
+            assert!(counted(&setting) > 20, "{setting:?}");
         }
     }
 }
@@ -430,23 +504,27 @@ fn in_any_order(processes: usize, stale_reads: bool, kills: u8, faults: u8) {
 #[test]
 fn a_run_has_one_owner_where_leases_are_renewed_in_time() {
     in_time(2, 1, 1);
-    in_time(3, 0, 0);
+    in_time(2, 2, 0);
     in_time(3, 0, 1);
+    in_time(3, 1, 0);
 }
 
 #[test]
 fn whatever_happens_the_run_is_finished_in_the_end() {
     in_any_order(2, true, 0, 0);
-}
-
-#[test]
-#[ignore = "takes minutes, and the last setting longer than anybody waited"]
-fn with_more_processes_kills_and_faults_it_is_the_same() {
-    in_time(2, 2, 1);
-    in_time(3, 1, 0);
     in_any_order(2, true, 1, 0);
     in_any_order(2, true, 0, 1);
     in_any_order(3, false, 0, 0);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn with_more_processes_kills_and_faults_it_is_the_same() {
+    in_time(2, 2, 1);
+    in_time(3, 2, 1);
+    in_any_order(2, true, 2, 1);
+    in_any_order(3, true, 1, 0);
+    in_any_order(3, true, 0, 1);
 }
 
 /// The check finds what it looks for: without waiting for those who saw the same void lease, two work on one run.

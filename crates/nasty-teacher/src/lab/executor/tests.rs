@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::data::DataName;
+use crate::lab::Store;
 use crate::lab::defaults::{Kind, recipe};
 use crate::lab::plan::State;
 use crate::training::{EpochRow, NetworkRef};
@@ -220,7 +221,9 @@ fn a_member_of_a_pool_leaves_what_others_work_on_and_gives_up_what_fails_again_a
     let terms = |attempts| Terms { patience: Some(Duration::from_millis(50)), attempts: Some(attempts) };
     let execute = |attempts| {
         let local = Local { worker: &worker, jobs: 2 };
-        Shared { local, terms: terms(attempts) }.execute(&plan, &watcher(usize::MAX))
+        let folder = tempfile::tempdir().expect("temp");
+        let news = NewsFiles::new(&Store::open(folder.path()).expect("writable"), &[]);
+        Shared { local, terms: terms(attempts), news: &news }.execute(&plan, &watcher(usize::MAX))
     };
     let place = |name: &str| plan.tasks.iter().position(|t| t.name == name).expect("a task");
     let ends = execute(3);

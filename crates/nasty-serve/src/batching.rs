@@ -162,14 +162,14 @@ impl Worker {
         let total: usize = batch.parts.iter().map(|(_, images)| images).sum();
         self.counters.batch(total);
         let answered = catch_unwind(AssertUnwindSafe(|| self.model.answer(&batch.images)))
-            .unwrap_or_else(|_| Err(Fault("a bug, reported in the server's messages".into())));
+            .unwrap_or_else(|_| Err(Fault::Model("a bug, reported in the server's messages".into())));
         let classes = self.model.about().classes();
         let answered = answered.and_then(|answered| {
             if (answered.rows.len(), answered.images.len()) == (total * classes, total) {
                 return Ok(answered);
             }
             tracing::error!("{} numbers answer {total} images of {classes} classes", answered.rows.len());
-            Err(Fault("a bug, reported in the server's messages".into()))
+            Err(Fault::Model("a bug, reported in the server's messages".into()))
         });
         let mut begin = 0;
         let mut unfinished = None;

@@ -27,7 +27,22 @@ pub struct Answered {
     pub images: Vec<ImageId>,
 }
 
-/// A model that cannot answer, for no fault of the client.
+/// A model that cannot answer, for no fault of the client. The words are for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the model cannot answer: {0}")]
-pub struct Fault(pub String);
+pub enum Fault {
+    /// The model failed.
+    #[error("the model cannot answer: {0}")]
+    Model(String),
+    /// The model is behind another server, which cannot be reached, or whose answers are none.
+    #[error("the server that has the model does not answer; this server's messages say why")]
+    Gateway,
+    /// That server does not answer in time.
+    #[error("the server that has the model does not answer in time")]
+    Slow,
+    /// That server is busy.
+    #[error("the server that has the model is busy")]
+    Busy {
+        /// Seconds after which it wants to be asked again, if it says so.
+        retry_after: Option<u64>,
+    },
+}

@@ -6,7 +6,7 @@ use miette::Diagnostic;
 use nasty_teacher::data::{ImageSet, Normalisation};
 use nasty_teacher::defences::{ImageId, Stack};
 use nasty_teacher::nets;
-use nasty_teacher::victim::{Request, Scale, Victim, VictimError};
+use nasty_teacher::victim::{Outage, Request, Scale, Victim, VictimError};
 use nasty_teacher::{Classified, ErrorClass};
 
 use crate::about::{About, Input, Output};
@@ -106,7 +106,15 @@ impl Served {
             // Its words are for the owner: they may name files and hosts.
             Err(error) => {
                 tracing::error!("the victim does not answer: {error}");
-                Err(Fault("the server's messages say why".into()))
+                Err(match error {
+                    VictimError::Unavailable { outage: Outage::Busy { retry_after }, .. } => {
+                        Fault::Busy { retry_after }
+                    }
+                    VictimError::Unavailable { outage: Outage::Slow, .. } => Fault::Slow,
+                    VictimError::Unavailable { outage: Outage::Unreachable, .. }
+                    | VictimError::Endpoint { .. } => Fault::Gateway,
+                    _ => Fault::Model("this server's messages say why".into()),
+                })
             }
         }
     }

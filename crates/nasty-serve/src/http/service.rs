@@ -17,7 +17,7 @@ use crate::batching::Batcher;
 use crate::counters::{Counters, Gauges};
 use crate::keys::Key;
 use crate::memory::{Held, Memory};
-use crate::model::{Answered, Model};
+use crate::model::{Answered, Fault, Model};
 use crate::protocol::{Inference, Refusal, Reply, memory_for, parse, reply as render};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -130,7 +130,7 @@ impl Service {
         let (answered, mut held) = answers
             .await
             .map_err(|_| Refusal::new(500, "the model stopped"))?
-            .map_err(|fault| Refusal::new(500, fault.to_string()))?;
+            .map_err(|fault| refusal(&fault))?;
         self.check_finite(&answered)?;
         let reply = render(self.model.about(), id.as_deref(), &answered.rows, wanted);
         held.shrink(0);
@@ -200,6 +200,21 @@ impl Service {
             tracing::error!("{}: {e}; nothing is answered that cannot be logged", log.path().display());
             Refusal::unavailable("the answer cannot be logged", 60)
         })
+    }
+}
+
+/// What the client is told of a model that cannot answer.
+fn refusal(fault: &Fault) -> Refusal {
+    let status = match fault {
+        Fault::Model(_) => 500,
+        Fault::Gateway => 502,
+        Fault::Busy { .. } => 503,
+        Fault::Slow => 504,
+    };
+    let refusal = Refusal::new(status, fault.to_string());
+    match fault {
+        Fault::Busy { retry_after: Some(seconds) } => refusal.after(*seconds),
+        _ => refusal,
     }
 }
 

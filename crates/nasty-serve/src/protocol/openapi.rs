@@ -91,7 +91,10 @@ fn infer(id: &str) -> Value {
         ("413", "Too many bytes or images"),
         ("415", "An unknown content encoding"),
         ("429", "The key's rate is exceeded, or its budget is used up"),
-        ("503", "The server cannot answer now"),
+        ("500", "The model failed"),
+        ("502", "The server that has the model does not answer"),
+        ("503", "The server, or the one that has the model, cannot answer now"),
+        ("504", "The server that has the model does not answer in time"),
     ];
     let mut operation = json!({
         "operationId": id,

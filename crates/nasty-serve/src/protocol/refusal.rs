@@ -6,7 +6,8 @@ const LONGEST_MESSAGE: usize = 500;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// The status: 4xx for the client's fault, 503 for a server that cannot answer now, 500 for its own fault.
+    /// The status: 4xx for the client's fault, 500 for the server's own, 502 to 504 for a server that cannot answer now, or that
+    /// has the model behind another one which does not answer.
     pub status: u16,
     /// What was expected, and what was found.
     pub message: String,

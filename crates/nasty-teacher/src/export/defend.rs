@@ -15,7 +15,8 @@ mod tests;
 
 use super::messages::{FLOAT, int};
 use builder::Builder;
-pub(super) use fragment::{Fragment, GraphInputs};
+pub(super) use fragment::Fragment;
+pub use fragment::GraphInputs;
 
 /// What a graph answers without a defence.
 #[derive(Clone, Copy, Debug)]

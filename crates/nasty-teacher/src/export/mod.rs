@@ -8,7 +8,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use defend::GraphInputs;
+pub use defend::GraphInputs;
 use defend::foreign::defend_model;
 use onnx::to_onnx;
 
@@ -106,7 +106,7 @@ pub fn export_defended(
 const MAX_MODEL_BYTES: u64 = 1 << 31;
 
 /// Writes the foreign ONNX model `model` behind the defences of `stack` to `path`. Its one output `[batch, classes]`, which is
-/// `probabilities` or else logits, stays inside; a class tail needs its table. Gives the files written.
+/// `probabilities` or else logits, stays inside; `inputs` is what some defences need. Gives the files written.
 ///
 /// # Errors
 /// [`ExportError`]; [`NetError::Format`] says why a model cannot carry the defence.
@@ -114,7 +114,7 @@ pub fn defend_onnx(
     model: &Path,
     probabilities: bool,
     stack: &Stack,
-    class_tails: Option<&ClassTails>,
+    inputs: GraphInputs<'_>,
     path: &Path,
 ) -> Result<Vec<PathBuf>, ExportError> {
     let expected = "an ONNX model that can carry a defence";
@@ -123,7 +123,6 @@ pub fn defend_onnx(
         return Err(NetError::format(model, expected, format!("{bytes} bytes, more than 2 GiB")).into());
     }
     let bytes = std::fs::read(model).map_err(|e| NetError::read(model, e))?;
-    let inputs = GraphInputs { class_tails, ..GraphInputs::default() };
     let defended = defend_model(&bytes, stack, probabilities, inputs)
         .map_err(|reason| NetError::format(model, expected, reason))?;
     write_whole(path, &defended)?;

@@ -88,7 +88,7 @@ pub(super) fn ask_and_keep(
         log.about_to_ask(questions.len())?;
         match victim.ask(request) {
             Ok(answers) => return Ok(log.answered(questions, &answers.rows)?),
-            Err(VictimError::Unavailable { sent: true, problem, address }) if tries < AGAIN => {
+            Err(VictimError::Unavailable { sent: true, problem, address, .. }) if tries < AGAIN => {
                 tracing::warn!("{address}: {problem}; {} images are asked about again", questions.len());
                 tries += 1;
                 std::thread::sleep(Duration::from_secs(tries));

@@ -30,10 +30,10 @@ pub struct AskOptions {
     pub proxy: Option<String>,
 }
 
-pub(super) fn is_open(asking: &Asking) -> bool {
+fn is_open(asking: &Asking) -> bool {
     *asking == Asking::default()
 }
 
-pub(super) fn is_usual(settings: &HttpSettings) -> bool {
+fn is_usual(settings: &HttpSettings) -> bool {
     *settings == HttpSettings::default()
 }

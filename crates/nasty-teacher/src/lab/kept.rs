@@ -78,7 +78,7 @@ impl Victim for Kept {
 mod tests {
     use super::*;
     use crate::data::ImageSet;
-    use crate::victim::{Interface, Scale, Scripted};
+    use crate::victim::{Interface, Outage, Scale, Scripted};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
@@ -126,12 +126,14 @@ mod tests {
                         address: "a".into(),
                         problem: "broken".into(),
                         sent: true,
+                        outage: Outage::Unreachable,
                     }),
                     1 => Ok(self.0.serve(vec![0.5; 2 * request.items.len()])),
                     _ => Err(VictimError::Unavailable {
                         address: "a".into(),
                         problem: "absent".into(),
                         sent: false,
+                        outage: Outage::Unreachable,
                     }),
                 }
             }

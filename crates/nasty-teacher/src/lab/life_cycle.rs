@@ -3,14 +3,14 @@
 
 use super::context::Context;
 use super::error::JobError;
-use super::executor::{Look, Worker};
+use super::executor::Worker;
 use super::failure::Failure;
 use super::pool::on_a_pool;
 use super::result::RunResult;
 use super::run::Run;
 use super::store_error::StoreError;
 use super::task::Task;
-use super::task_end::Ended;
+use super::task_end::{Ended, Look};
 use super::workplace::Workplace;
 use crate::panics::caught;
 use crate::training::{Observer, Recipe};

@@ -47,12 +47,16 @@ pub enum OpenError {
         /// What it holds.
         found: String,
     },
-    /// Said how to ask one of our networks, which says so itself.
-    #[error("{reference} is a network of this program: how it is asked stands in its config.json")]
-    #[diagnostic(help("leave out layout, scale, normalisation, channels, side, output and labels"))]
+    /// Said how to ask a victim that is not asked so: what would have no effect is an error.
+    #[error("{reference} {why}")]
+    #[diagnostic(help("leave out {}", unused.join(", ")))]
     AskedOtherwise {
-        /// The network.
+        /// The victim.
         reference: String,
+        /// What it is.
+        why: &'static str,
+        /// What was said in vain.
+        unused: Vec<&'static str>,
     },
     /// A class tail without images to make its table of.
     #[error("`class-tail` needs the owner's own images, found none")]

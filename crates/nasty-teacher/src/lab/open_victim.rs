@@ -1,6 +1,6 @@
 //! What a person's word for a victim means: one of our networks, an ONNX file, an address, or recorded answers.
 
-use super::ask_options::{AskOptions, is_open, is_usual};
+use super::ask_options::AskOptions;
 use super::kept::Kept;
 use super::misfit::Misfit;
 use super::open_error::{OpenError, SHORTEST_SECRET};
@@ -78,9 +78,12 @@ fn open(
     }
     let secret = how.secret_file.as_deref().map(read_secret).transpose()?;
     let mut owner = Owner::default();
-    let other = |reference: &Option<String>| -> Result<Option<Arc<dyn Victim>>, OpenError> {
+    let mut notes = inner.notes.clone();
+    let mut other = |reference: &Option<String>| -> Result<Option<Arc<dyn Victim>>, OpenError> {
         let open = |reference: &String| {
-            Ok(open_plain(reference, None, &AskOptions::default(), workplace, &None)?.victim)
+            let opened = open_plain(reference, None, &AskOptions::default(), workplace, &None)?;
+            notes.extend(opened.notes);
+            Ok(opened.victim)
         };
         reference.as_ref().map(open).transpose()
     };
@@ -100,7 +103,7 @@ fn open(
         Some(interface) => defended.behind(interface)?,
         None => defended,
     };
-    Ok(Opened { victim: Arc::new(defended), undefended: Some(inner.victim), ..inner })
+    Ok(Opened { victim: Arc::new(defended), undefended: Some(inner.victim), notes, ..inner })
 }
 
 /// The victim without defences.
@@ -114,15 +117,23 @@ fn open_plain(
     if is_address(reference) {
         return open_address(reference, interface, how, workplace, keeping);
     }
+    let asked_otherwise = |why, unused: Vec<&'static str>| match unused[..] {
+        [] => Ok(()),
+        _ => Err(OpenError::AskedOtherwise { reference: reference.to_owned(), why, unused }),
+    };
+    let requests = how.http.said();
     if is_onnx(reference) {
+        asked_otherwise("is a file, which is not asked by requests", requests)?;
         return Ok(open_onnx(Path::new(reference), interface, &how.asking, workplace)?);
     }
     if is_recorded(reference) {
+        let used = Asking { output: None, labels: None, ..how.asking.clone() };
+        let unused = [used.said(), requests].concat();
+        asked_otherwise("is recorded answers: no image is sent anywhere", unused)?;
         return Ok(open_recorded(Path::new(reference), interface, &how.asking)?);
     }
-    if !is_open(&how.asking) || !is_usual(&how.http) {
-        return Err(OpenError::AskedOtherwise { reference: reference.to_owned() });
-    }
+    let unused = [how.asking.said(), requests].concat();
+    asked_otherwise("is a network of this program: how it is asked stands in its config.json", unused)?;
     let folder = Path::new(reference);
     let folder = if folder.join(CONFIG_FILE).is_file() {
         folder.to_owned()

@@ -44,6 +44,25 @@ pub struct Asking {
     pub labels: Option<Vec<String>>,
 }
 
+impl Asking {
+    /// In words, what was said.
+    pub fn said(&self) -> Vec<&'static str> {
+        let Self { layout, white, mean, std, channels, side, output, classes, labels } = self;
+        let said = [
+            (layout.is_some(), "layout"),
+            (white.is_some(), "scale"),
+            (mean.is_some(), "mean"),
+            (std.is_some(), "std"),
+            (channels.is_some(), "channels"),
+            (side.is_some(), "side"),
+            (output.is_some(), "output"),
+            (classes.is_some(), "classes"),
+            (labels.is_some(), "labels"),
+        ];
+        said.into_iter().filter_map(|(said, what)| said.then_some(what)).collect()
+    }
+}
+
 /// The order of an image's axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -75,6 +75,8 @@ pub enum VictimError {
         problem: String,
         /// Whether it may have answered, and counted, what was asked.
         sent: bool,
+        /// What kind of absence it is.
+        outage: Outage,
     },
     /// A server that cannot be asked.
     #[error("{address}: {problem}")]
@@ -115,6 +117,20 @@ pub enum VictimError {
         /// What it holds.
         found: String,
     },
+}
+
+/// How a server does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// It says that it is busy (status 429 or 503), and perhaps when to ask again.
+    Busy {
+        /// Seconds until then.
+        retry_after: Option<u64>,
+    },
+    /// It does not answer in time.
+    Slow,
+    /// It cannot be reached, or the connection broke.
+    Unreachable,
 }
 
 impl Classified for VictimError {

@@ -26,6 +26,26 @@ pub struct HttpSettings {
     /// Seconds for an answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
+    /// How often a request is sent that was not answered because the server was busy or absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u32>,
+}
+
+impl HttpSettings {
+    /// In words, what is not as by default.
+    pub fn said(&self) -> Vec<&'static str> {
+        let Self { headers, template, tensors, batch, requests, timeout, tries } = self;
+        let said = [
+            (!headers.is_empty(), "header"),
+            (template.is_some(), "template"),
+            (!is_auto(tensors), "tensors"),
+            (batch.is_some(), "images a request"),
+            (requests.is_some(), "requests at once"),
+            (timeout.is_some(), "seconds to wait for an answer"),
+            (tries.is_some(), "tries"),
+        ];
+        said.into_iter().filter_map(|(said, what)| said.then_some(what)).collect()
+    }
 }
 
 /// How tensors of the Open Inference Protocol are sent.

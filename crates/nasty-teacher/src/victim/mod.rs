@@ -25,7 +25,7 @@ mod tests;
 pub use answers::{Answers, LOG_FLOOR, Scale, argmax, log_probabilities};
 pub use arranged::Arranged;
 pub use asking::{Asking, ChannelOrder, Encoding, Guess, Layout, White};
-pub use error::VictimError;
+pub use error::{Outage, VictimError};
 
 pub use front::{Front, Meter};
 #[cfg(feature = "download")]

@@ -105,6 +105,7 @@ impl AskingArgs {
             batch: self.request_images,
             requests: self.requests,
             timeout: self.request_timeout,
+            tries: None,
         };
         Ok(AskOptions { asking: self.asking()?, http, ..AskOptions::default() })
     }

@@ -34,6 +34,11 @@ pub struct Card {
 }
 
 impl CardArgs {
+    /// Whether a card is to be written.
+    pub fn is_wanted(&self) -> bool {
+        self.card
+    }
+
     /// The card of the network `reference`, to be exported to `output`; none if none is wanted.
     pub fn card(
         &self,

@@ -9,7 +9,7 @@ use clap::Args;
 use nasty_teacher::data::DataName;
 use nasty_teacher::defences::{Need, Stack};
 use nasty_teacher::device::device;
-use nasty_teacher::export::{ExportError, defend_onnx, export, export_defended};
+use nasty_teacher::export::{ExportError, GraphInputs, defend_onnx, export, export_defended};
 use nasty_teacher::lab::{AskOptions, Store, class_tails, is_onnx, load_network, open_victim};
 use nasty_teacher::victim::{Asking, Scale};
 use std::path::{Path, PathBuf};
@@ -28,6 +28,9 @@ pub struct ExportArgs {
     /// Data set of the owner, whose training images make the table of a class tail
     #[arg(long, value_name = "NAME", value_parser = named::<DataName>, requires = "defence")]
     data: Option<DataName>,
+    /// Margin clipping: the value in an ONNX file that holds a proxy's change of logits, [batch, classes]
+    #[arg(long, value_name = "VALUE", requires = "defence")]
+    proxy_shift: Option<String>,
     /// What an ONNX file answers, where it does not show it: logits or probabilities
     #[arg(long, value_name = "KIND", value_parser = scale, requires = "defence")]
     answers: Option<Scale>,
@@ -52,6 +55,16 @@ fn scale(text: &str) -> std::result::Result<Scale, String> {
 
 /// Exports a network. The folder to write to is made if absent.
 pub fn run(args: &ExportArgs) -> Result<End> {
+    let asking = Asking { output: args.answers, ..args.pixels.asking() };
+    let mut unused = asking.said();
+    unused.extend(args.proxy_shift.as_ref().map(|_| "proxy-shift"));
+    if !is_onnx(&args.network) && !unused.is_empty() {
+        let what = format!(
+            "{} is a network of this program, with no proxy in it; how it is asked stands in its config.json",
+            args.network
+        );
+        return Err(Trouble::usage(what, Some(&format!("leave out {}", unused.join(", ")))).into());
+    }
     let Some(stack) = &args.defence else {
         if is_onnx(&args.network) {
             let help = "give the defences that it is to carry with --defence";
@@ -64,7 +77,6 @@ pub fn run(args: &ExportArgs) -> Result<End> {
         return told(files.into_iter().chain(card));
     };
     let workplace = args.machine.at(Store::look(&args.store))?;
-    let asking = Asking { output: args.answers, ..args.pixels.asking() };
     let tails = || {
         if !stack.needs().contains(&Need::ClassTails) {
             return Ok(None);
@@ -80,14 +92,19 @@ pub fn run(args: &ExportArgs) -> Result<End> {
         Ok::<_, crate::failure::CommandError>(Some(class_tails(&victim, data, &workplace)?))
     };
     if is_onnx(&args.network) {
+        if args.card.is_wanted() {
+            let help = "leave out --card";
+            return Err(Trouble::usage("a card describes a network of this program", Some(help)).into());
+        }
         let tails = tails()?;
         let how = AskOptions { asking: asking.clone(), ..AskOptions::default() };
         let opened = open_victim(&args.network, &how, &workplace)?;
         opened.notes.iter().for_each(|note| ui::say(args.machine.quiet, note));
         let probabilities = opened.victim.scale() == Scale::Probabilities;
         let model = Path::new(&args.network);
+        let inputs = GraphInputs { class_tails: tails.as_ref(), proxy_shift: args.proxy_shift.as_deref() };
         return told(in_folder(&args.output, || {
-            defend_onnx(model, probabilities, stack, tails.as_ref(), &args.output)
+            defend_onnx(model, probabilities, stack, inputs, &args.output)
         })?);
     }
     let (network, config) = load_network(&args.network, &args.store, &workplace.device)?;

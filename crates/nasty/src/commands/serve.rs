@@ -8,8 +8,8 @@ use clap::{Args, value_parser};
 use nasty_serve::{Input, Limits, Model, Options, ServeError, Served, TlsFiles, UnservableError, serve};
 use nasty_teacher::data::DataName;
 use nasty_teacher::defences::Stack;
-use nasty_teacher::lab::{AskOptions, Opened, open_victim};
-use nasty_teacher::victim::Interface;
+use nasty_teacher::lab::{AskOptions, Opened, is_address, open_victim};
+use nasty_teacher::victim::{HttpSettings, Interface};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,16 +55,16 @@ struct DefenceArgs {
     #[arg(long, value_name = "STACK", value_parser = named::<Stack>)]
     defence: Option<Stack>,
     /// File with the secret that keys the defences
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "defence")]
     secret_file: Option<PathBuf>,
     /// Data set of the owner, whose training images make the table of a class tail
-    #[arg(long, value_name = "NAME", value_parser = named::<DataName>)]
+    #[arg(long, value_name = "NAME", value_parser = named::<DataName>, requires = "defence")]
     owner_data: Option<DataName>,
     /// Adaptive misinformation: the network that was trained to be wrong
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", requires = "defence")]
     wrong: Option<String>,
     /// Product of experts: the proxy student
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", requires = "defence")]
     proxy: Option<String>,
 }
 
@@ -130,6 +130,8 @@ pub fn run(args: &ServeArgs) -> Result<End> {
     let quiet = args.place.machine.quiet;
     let workplace = args.place.look()?;
     let AskOptions { asking, http, .. } = args.asking.options()?;
+    // A client waits, and so do all others: it is told to come again.
+    let http = HttpSettings { tries: is_address(&args.victim).then_some(1), ..http };
     let how = AskOptions { asking, http, ..args.defence.how(args.reveal) };
     let Opened { victim, notes, .. } = open_victim(&args.victim, &how, &workplace)?;
     notes.iter().for_each(|note| ui::say(quiet, note));

@@ -95,10 +95,23 @@ pub fn undermine(args: &UndermineArgs, stop: &Stop) -> Result<End> {
 /// Trains a student on a teacher's answers.
 pub fn distill(args: &DistillArgs, stop: &Stop) -> Result<End> {
     let teacher = args.teacher.as_deref();
+    let how = args.asking.options()?;
+    if args.recipe.config.is_some() {
+        let unused = [how.asking.said(), how.http.said()].concat();
+        if !unused.is_empty() {
+            let what = format!(
+                "--config names a teacher that is asked as when the recipe was made, but {} is given",
+                unused.join(", ")
+            );
+            return Err(
+                Trouble::usage(what, Some("leave it out, or give --teacher in place of --config")).into()
+            );
+        }
+    }
     // A foreign victim says nothing about how a student takes images.
     let network = teacher.filter(|teacher| !is_onnx(teacher) && !is_address(teacher));
     carry_out(&args.recipe, stop, "distill", network, |workplace| {
-        let (teacher, notes) = workplace.teacher(given(teacher), &args.asking.options()?)?;
+        let (teacher, notes) = workplace.teacher(given(teacher), &how)?;
         notes.iter().for_each(|note| ui::say(args.recipe.place.machine.quiet, note));
         Ok(if args.hard_labels { Kind::HardLabel(teacher) } else { Kind::Distill(teacher) })
     })

@@ -11,3 +11,4 @@ mod protocol;
 mod refusals;
 mod server;
 mod tls;
+mod victims;

@@ -94,7 +94,13 @@ pub struct Server {
 impl Server {
     /// Serves the network in `folder` at a free port.
     pub fn start(folder: &Path, more: &[&str]) -> Self {
-        let arguments = [&["serve", "net", "--port", "0"], more].concat();
+        Self::of(folder, "net", more)
+    }
+
+    /// Serves `victim`, which is called `net`, at a free port unless `more` says which.
+    pub fn of(folder: &Path, victim: &str, more: &[&str]) -> Self {
+        let port: &[&str] = if more.contains(&"--port") { &[] } else { &["--port", "0"] };
+        let arguments = [&["serve", victim][..], port, more].concat();
         let mut child = nasty(folder, &arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

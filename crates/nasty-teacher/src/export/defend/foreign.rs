@@ -57,6 +57,9 @@ pub(crate) fn defend_model(
     let served = ["probabilities", "served_probabilities"].into_iter().find(|name| !used.contains(*name));
     let served =
         served.ok_or("the model uses the names probabilities and served_probabilities for other values")?;
+    if let Some(shift) = inputs.proxy_shift.filter(|shift| !used.contains(*shift)) {
+        return Err(format!("the model has no value {shift}"));
+    }
     let answer = Answer { name: output.name, classes: output.classes, probabilities, opset };
     let added = defend(stack, answer, served, inputs).map_err(|error| error.to_string())?;
 

@@ -5,11 +5,11 @@ use crate::protobuf::Message;
 
 /// What the owner gives for defences that need more than the logits.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct GraphInputs<'a> {
+pub struct GraphInputs<'a> {
     /// Class tail: the owner's table.
-    pub(crate) class_tails: Option<&'a ClassTails>,
+    pub class_tails: Option<&'a ClassTails>,
     /// Margin budget: the name of the graph's value that holds Δ, `[batch, classes]`.
-    pub(crate) proxy_shift: Option<&'a str>,
+    pub proxy_shift: Option<&'a str>,
 }
 
 /// Nodes and constants to add to a graph.

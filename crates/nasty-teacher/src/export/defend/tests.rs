@@ -7,6 +7,8 @@ use super::*;
 use crate::defences::{ClassTails, Defence, ImageId, Inputs, Query, Row, Secret};
 use crate::random::{Purpose, Stream};
 
+/// A folder that gets every defended model with its inputs and the rows of the defences, for `tools/check_onnx`.
+const DIRECTORY: &str = "NASTY_DEFENDED_DIR";
 const BATCH: usize = 16;
 const TOLERANCE: f64 = 1e-5;
 
@@ -141,8 +143,10 @@ fn the_graph_serves_the_rows_of_the_defence() {
             let stack: Stack = text.parse().expect("a text");
             let inputs = GraphInputs { class_tails: Some(&owner.tails), proxy_shift: Some("shift") };
             let fragment = defend(&stack, answer(classes), "probabilities", inputs).expect("expressible");
-            let found = run(&model(&fragment, classes), classes, &logits, &owner.shift);
+            let model = model(&fragment, classes);
+            let found = run(&model, classes, &logits, &owner.shift);
             let mut compared = 0;
+            let mut rows = Vec::new();
             for image in 0..BATCH {
                 let own = &logits[image * classes..][..classes];
                 if undecided(text, &owner.served(&Stack::default(), own, image)) {
@@ -150,6 +154,7 @@ fn the_graph_serves_the_rows_of_the_defence() {
                 }
                 compared += 1;
                 let expected = owner.served(&stack, own, image);
+                rows.push((image, expected.probabilities().to_vec()));
                 for (c, expected) in expected.probabilities().iter().enumerate() {
                     let found = f64::from(found[image * classes + c]);
                     let off = (found - expected).abs();
@@ -161,6 +166,13 @@ fn the_graph_serves_the_rows_of_the_defence() {
                 }
             }
             assert!(compared >= BATCH / 2, "{text}: most rows are compared");
+            if let Some(directory) = std::env::var_os(DIRECTORY) {
+                let file =
+                    |kind: &str| std::path::Path::new(&directory).join(format!("{classes}-{text}.{kind}"));
+                let inputs = serde_json::json!({ "logits": logits, "shift": owner.shift, "classes": classes, "rows": rows });
+                std::fs::write(file("onnx"), &model).expect("writable");
+                std::fs::write(file("json"), inputs.to_string()).expect("writable");
+            }
         }
     }
 }
@@ -250,6 +262,13 @@ fn a_foreign_model_that_cannot_be_defended_is_refused_with_the_reason() {
     for end in 0..model.len() {
         let _ = foreign::defend_model(&model[..end], &stack, false, GraphInputs::default());
     }
+    let clipping: Stack = "margin-budget-clipping:1".parse().expect("a text");
+    let with = |shift| {
+        let inputs = GraphInputs { proxy_shift: Some(shift), ..GraphInputs::default() };
+        foreign::defend_model(&model, &clipping, false, inputs)
+    };
+    assert_eq!(with("delta").expect_err("no such value"), "the model has no value delta");
+    with("input").expect("the input is a value of this shape");
     let noise: Stack = "gaussian-noise".parse().expect("a text");
     let error = foreign::defend_model(&model, &noise, false, GraphInputs::default()).expect_err("random");
     assert_eq!(error, "`gaussian-noise` cannot be part of an ONNX graph");

@@ -1,6 +1,6 @@
 //! HTTP requests: bounded answers, time limits, and patience with a server that is busy.
 
-use crate::victim::HttpSettings;
+use crate::victim::{HttpSettings, Outage};
 use serde_json::Value;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 const TIMEOUT: u64 = 60;
 /// Tries of a request that was not answered for the server was busy or absent.
 const TRIES: u32 = 6;
-/// Tries of a first question, which somebody waits for.
+/// Tries of a first question, which somebody waits for, at most.
 const FIRST_TRIES: u32 = 2;
 /// Before the second try; doubled before each later one.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -25,6 +25,7 @@ pub(super) struct Client {
     agent: ureq::Agent,
     headers: Vec<(String, String)>,
     pause: Duration,
+    tries: u32,
 }
 
 /// A request.
@@ -46,7 +47,7 @@ pub(super) struct Reply {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Trouble {
     /// Nobody answers; `sent` if the request may have been worked on all the same.
-    Unavailable { problem: String, sent: bool },
+    Unavailable { problem: String, sent: bool, outage: Outage },
     /// The server says no.
     Refused { status: u16, problem: String },
 }
@@ -83,7 +84,8 @@ impl Client {
         if ["127.", "localhost", "[::1]"].iter().any(|here| host.starts_with(here)) {
             config = config.proxy(None);
         }
-        Ok(Self { agent: config.build().new_agent(), headers, pause: PAUSE })
+        let tries = settings.tries.unwrap_or(TRIES);
+        Ok(Self { agent: config.build().new_agent(), headers, pause: PAUSE, tries })
     }
 
     /// The same client, which waits `pause` before it tries again.
@@ -103,7 +105,7 @@ impl Client {
                 request.call()
             },
             SMALL,
-            FIRST_TRIES,
+            FIRST_TRIES.min(self.tries),
         )
     }
 
@@ -117,7 +119,7 @@ impl Client {
                 request.send(&message.body[..])
             },
             limit,
-            TRIES,
+            self.tries,
         )
     }
 
@@ -146,6 +148,7 @@ impl Client {
                         Trouble::Unavailable {
                             problem: format!("it answers with status {status}: {problem}{asked}"),
                             sent: false,
+                            outage: Outage::Busy { retry_after: asked_to_wait.map(|wait| wait.as_secs()) },
                         }
                     }
                     trouble => trouble,
@@ -174,7 +177,7 @@ fn answer(mut response: ureq::http::Response<ureq::Body>, limit: u64) -> Result<
             ureq::Error::BodyExceedsLimit(_) => {
                 Trouble::Refused { status, problem: format!("an answer of more than {limit} bytes") }
             }
-            error => Trouble::Unavailable { problem: error.to_string(), sent: true },
+            error => Trouble::Unavailable { problem: error.to_string(), sent: true, outage: outage(&error) },
         })?;
         let json_length = match length {
             None => None,
@@ -191,7 +194,11 @@ fn answer(mut response: ureq::http::Response<ureq::Body>, limit: u64) -> Result<
     }
     match status {
         429 | 503 => Ok(Answer::Busy(status, wait, problem)),
-        502 | 504 => Err(Trouble::Unavailable { problem: format!("status {status}: {problem}"), sent: true }),
+        502 | 504 => Err(Trouble::Unavailable {
+            problem: format!("status {status}: {problem}"),
+            sent: true,
+            outage: if status == 504 { Outage::Slow } else { Outage::Unreachable },
+        }),
         _ => Err(Trouble::Refused { status, problem }),
     }
 }
@@ -207,7 +214,16 @@ fn unsent(error: ureq::Error) -> Trouble {
         }
         _ => false,
     };
-    Trouble::Unavailable { problem: error.to_string(), sent: !absent }
+    Trouble::Unavailable { problem: error.to_string(), sent: !absent, outage: outage(&error) }
+}
+
+fn outage(error: &ureq::Error) -> Outage {
+    let slow = match error {
+        ureq::Error::Timeout(_) => true,
+        ureq::Error::Io(e) => matches!(e.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock),
+        _ => false,
+    };
+    if slow { Outage::Slow } else { Outage::Unreachable }
 }
 
 /// The message in an error's body: `error` or `detail`, or else the text.

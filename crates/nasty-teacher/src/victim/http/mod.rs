@@ -95,10 +95,22 @@ impl Http {
         let (dialect, said) =
             dialect(&address, settings, &client).map_err(|trouble| Self::trouble(&address, trouble))?;
         let (encoding, mut guesses) = Encoding::of(asking, &said.stated).map_err(fault)?;
-        if matches!(&dialect, Dialect::Template(template) if !template.text.contains("$image") && !template.text.contains("$flat"))
+        if let Dialect::Template(template) = &dialect
+            && !template.has_numbers()
         {
             // Pictures go as they are.
             guesses.clear();
+            let unused =
+                Asking { side: None, output: None, classes: None, labels: None, ..asking.clone() }.said();
+            if !unused.is_empty() {
+                return Err(fault(format!(
+                    "its template sends pictures, in which these have no meaning: {}",
+                    unused.join(", ")
+                )));
+            }
+        }
+        if matches!(dialect, Dialect::Template(_)) && settings.batch.is_some_and(|batch| batch != 1) {
+            return Err(fault(format!("its template has one image a request, {batch} were asked for")));
         }
         let missing = |what: &str| fault(format!("its description does not say {what}: say it"));
         let scale = asking
@@ -172,7 +184,9 @@ impl Http {
     fn trouble(address: &str, trouble: Trouble) -> VictimError {
         let address = address.to_owned();
         match trouble {
-            Trouble::Unavailable { problem, sent } => VictimError::Unavailable { address, problem, sent },
+            Trouble::Unavailable { problem, sent, outage } => {
+                VictimError::Unavailable { address, problem, sent, outage }
+            }
             Trouble::Refused { status: 0 | 200, problem } => VictimError::Endpoint { address, problem },
             Trouble::Refused { status, problem } => VictimError::Endpoint {
                 address,

@@ -79,6 +79,11 @@ impl Template {
         Ok(Self { text: text.to_owned(), ..template })
     }
 
+    /// Whether images are sent as numbers, not only as pictures.
+    pub(super) fn has_numbers(&self) -> bool {
+        ["$image", "$flat"].iter().any(|mark| has(&self.body, mark))
+    }
+
     /// The row of an image, by the classes `names`, or `classes` of them.
     pub(super) fn ask(
         &self,

@@ -2,6 +2,7 @@
 //! silently compute wrongly is found. The field numbers are those of onnx.proto3.
 
 use super::super::Scale;
+use super::faults;
 use crate::protobuf::{Part, int, ints, messages, parts, text};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,8 +56,6 @@ pub(super) struct Value {
 struct Census {
     nodes: usize,
     weights: usize,
-    /// Cubic interpolation, which a runtime does not have and replaces.
-    cubic: bool,
 }
 
 impl Described {
@@ -79,9 +78,6 @@ impl Described {
         }
         let mut census = Census::default();
         census.graph(bytes, 0)?;
-        if census.cubic {
-            return Err("it resizes by cubic interpolation, which the built-in runtime would silently replace by linear".into());
-        }
         let graph = parts(bytes).ok_or_else(damaged)?;
         if messages(&graph, VALUES).count() > MOST {
             return Err(format!("expected at most {MOST} described values"));
@@ -169,12 +165,14 @@ impl Census {
     fn node(&mut self, node: &[u8], depth: usize) -> Result<(), String> {
         let node = parts(node).ok_or_else(damaged)?;
         let operator = text(&node, 4).unwrap_or_default();
-        for attribute in messages(&node, ATTRIBUTES) {
-            let attribute = parts(attribute).ok_or_else(damaged)?;
-            let named = |name| text(&attribute, 1) == Some(name);
-            self.cubic |= operator == "Resize" && named("mode") && text(&attribute, 4) == Some("cubic");
-            messages(&attribute, 5).chain(messages(&attribute, 10)).try_for_each(tensor)?;
-            for graph in messages(&attribute, 6).chain(messages(&attribute, 11)) {
+        let attributes = messages(&node, ATTRIBUTES).map(|attribute| parts(attribute).ok_or_else(damaged));
+        let attributes = attributes.collect::<Result<Vec<_>, String>>()?;
+        if let Some(fault) = faults::of_node(operator, &attributes) {
+            return Err(fault);
+        }
+        for attribute in &attributes {
+            messages(attribute, 5).chain(messages(attribute, 10)).try_for_each(tensor)?;
+            for graph in messages(attribute, 6).chain(messages(attribute, 11)) {
                 self.graph(graph, depth + 1)?;
             }
         }
@@ -186,6 +184,9 @@ impl Census {
 fn tensor(bytes: &[u8]) -> Result<(), String> {
     let tensor = parts(bytes).ok_or_else(damaged)?;
     let name = text(&tensor, 8).unwrap_or("without a name");
+    if let Some(fault) = faults::of_tensor(name, &tensor) {
+        return Err(fault);
+    }
     if int(&tensor, 14) == Some(1) {
         return Err(format!(
             "its weight {name} is in another file; save the model with its weights inside \

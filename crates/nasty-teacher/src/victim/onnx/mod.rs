@@ -1,14 +1,17 @@
 //! An ONNX file as a victim, computed by `rten`.
 //!
 //! The file is described and bounded before a runtime sees it ([`graph`]), rewritten where the runtime would silently compute
-//! other numbers ([`rewrite`]), and then tried on test patterns: answers must be finite, and the same for an image alone and
-//! in company.
+//! other numbers ([`rewrite`]), or refused where that is not possible ([`faults`]), and then tried on test patterns: answers must
+//! be finite, and the same for an image alone and in company.
 
 mod asked;
+mod faults;
 mod graph;
 mod probe;
 mod rewrite;
 mod session;
+#[cfg(test)]
+mod standard_tests;
 #[cfg(test)]
 mod tests;
 pub mod worker;

@@ -1,67 +1,284 @@
-//! The graph as the built-in runtime computes it rightly.
+//! The graph as the built-in runtime computes it rightly: operators that it computes otherwise than the standard says become
+//! others that it computes as meant. What has no such form is refused ([`super::faults`]).
 //!
-//! Before operator set 13, Softmax, LogSoftmax and Hardmax worked on the matrix `[product of the axes before axis, product of
-//! the others]`, axis 1 by default. The runtime always computes them along one axis, as since operator set 13, which gives
-//! other numbers on more than two axes (rten#1414). Each of them becomes Flatten, the same along axis 1, and Reshape back.
+//! - Before operator set 13, Softmax, LogSoftmax and Hardmax worked on the matrix `[product of the axes before axis, product of
+//!   the others]`, axis 1 by default. The runtime always computes them along one axis, as since operator set 13, which gives
+//!   other numbers on more than two axes (rten#1414). Each of them becomes Flatten, the same along axis 1, and Reshape back.
+//! - The runtime has no booleans, only integers, and casts 0.5 to 0, which is false. Such a Cast becomes a comparison with 0.
+//! - The runtime quantises along the last axis where none is said, and the standard along axis 1, which is added.
+//! - Of equal numbers, ArgMax and ArgMin take the last, and the standard the first, as TopK does.
+//! - The Sign of 0 is 1 or −1 there. It becomes the difference of two comparisons.
+//! - The product of more than two axes with a vector keeps the axis that is summed over. The vector becomes a matrix of one
+//!   column, and that axis goes afterwards.
 
 use super::graph::{GRAPH, NODES};
-use crate::protobuf::{Message, int, messages, parts, text};
+use crate::protobuf::{Message, Part, Wire, int, ints, messages, parts, text};
+use std::collections::BTreeSet;
 
 /// Since this operator set the three operators are what the runtime computes.
 const SINCE: u64 = 13;
 const OPERATORS: [&str; 3] = ["Softmax", "LogSoftmax", "Hardmax"];
-const INTEGER: u64 = 2;
 
-/// The model of operator set `opset` for the runtime; none if it is right as it is. Operators within other operators' graphs
-/// stay as they are.
+const ATTRIBUTES: u64 = 5;
+const WEIGHTS: u64 = 5;
+/// Inputs, outputs, and described values between them.
+const VALUES: [u64; 3] = [11, 12, 13];
+/// Attributes that are a graph, and a list of them.
+const GRAPHS: [u64; 2] = [6, 11];
+/// Types of attributes.
+const INTEGER: u64 = 2;
+const TENSOR: u64 = 4;
+/// Types of tensors.
+const FLOAT: u64 = 1;
+const INT64: u64 = 7;
+const BOOL: u64 = 9;
+
+/// The model of operator set `opset` for the runtime; none if it is right as it is.
 pub(super) fn rewritten(model: &[u8], opset: u64) -> Option<Vec<u8>> {
-    if opset >= SINCE {
-        return None;
-    }
     let fields = parts(model)?;
-    let graph = parts(messages(&fields, GRAPH).next()?)?;
-    let old =
-        |node: &[u8]| parts(node).is_some_and(|node| OPERATORS.contains(&text(&node, 4).unwrap_or_default()));
-    if !messages(&graph, NODES).any(old) {
-        return None;
-    }
-    let mut new = Message::default();
-    let mut number = 0;
-    for part in &graph {
-        let node = match part.value {
-            crate::protobuf::Wire::Bytes(node) if part.number == NODES && old(node) => node,
-            _ => {
-                new = new.raw(part.raw);
-                continue;
-            }
-        };
-        for node in along_one_axis(node, number)? {
-            new = new.message(NODES, &node);
-        }
-        number += 1;
-    }
+    let graph = messages(&fields, GRAPH).next()?;
+    let mut rewriter = Rewriter { opset, number: 0, vectors: BTreeSet::new() };
+    rewriter.find_vectors(graph);
+    let new = rewriter.graph(graph)?;
     let rest = fields.iter().filter(|part| part.number != GRAPH);
     let model = rest.fold(Message::default(), |model, part| model.raw(part.raw));
     Some(model.message(GRAPH, &new).into_bytes())
 }
 
-/// The nodes in place of `node`.
-fn along_one_axis(node: &[u8], number: usize) -> Option<[Message; 4]> {
-    let node = parts(node)?;
-    let (input, output, operator) = (text(&node, 1)?, text(&node, 2)?, text(&node, 4)?);
-    let axis = messages(&node, 5).filter_map(parts).find(|attribute| text(attribute, 1) == Some("axis"));
-    let axis = axis.and_then(|attribute| int(&attribute, 3)).unwrap_or(1);
-    let at = |axis: u64| Message::default().text(1, "axis").int(3, axis).int(20, INTEGER);
-    let made = |of: &str| format!("nasty.{operator}.{number}.{of}");
-    let call = |inputs: &[&str], output: &str, operator: &str| {
-        let node = inputs.iter().fold(Message::default(), |node, input| node.text(1, input));
-        node.text(2, output).text(3, &made(operator)).text(4, operator)
-    };
-    let [shape, flat, shares] = ["shape", "flat", "shares"].map(made);
-    Some([
-        call(&[input], &shape, "Shape"),
-        call(&[input], &flat, "Flatten").message(5, &at(axis)),
-        call(&[&flat], &shares, operator).message(5, &at(1)),
-        call(&[&shares, &shape], output, "Reshape"),
-    ])
+struct Rewriter {
+    opset: u64,
+    /// Nodes that were replaced so far: part of the new ones' names.
+    number: usize,
+    /// Values with one axis, as far as the file says so.
+    vectors: BTreeSet<String>,
+}
+
+impl Rewriter {
+    /// Notes the vectors among a graph's weights and values, and those of the graphs in it.
+    fn find_vectors(&mut self, graph: &[u8]) {
+        let graph = parts(graph).unwrap_or_default();
+        let of_tensor = |tensor: &[u8]| {
+            let tensor = parts(tensor)?;
+            (ints(&tensor, 1)?.len() == 1).then(|| text(&tensor, 8).unwrap_or_default().to_owned())
+        };
+        self.vectors.extend(messages(&graph, WEIGHTS).filter_map(of_tensor));
+        for value in VALUES.iter().flat_map(|number| messages(&graph, *number)).filter_map(parts) {
+            let kind = within(&value, 2).and_then(|kind| within(&kind, 1));
+            let shape = kind.and_then(|tensor| within(&tensor, 2).map(|shape| messages(&shape, 1).count()));
+            if shape == Some(1) {
+                self.vectors.extend(text(&value, 1).map(str::to_owned));
+            }
+        }
+        for node in messages(&graph, NODES).filter_map(parts) {
+            for attribute in messages(&node, ATTRIBUTES).filter_map(parts) {
+                let constant = text(&node, 4) == Some("Constant")
+                    && messages(&attribute, 5).any(|tensor| of_tensor(tensor).is_some());
+                self.vectors.extend(text(&node, 2).filter(|_| constant).map(str::to_owned));
+                for graph in GRAPHS.iter().flat_map(|number| messages(&attribute, *number)) {
+                    self.find_vectors(graph);
+                }
+            }
+        }
+    }
+
+    /// The graph in its new form; none if nothing changes.
+    fn graph(&mut self, graph: &[u8]) -> Option<Message> {
+        let mut changed = false;
+        let mut new = Message::default();
+        for part in &parts(graph)? {
+            let nodes = match part.value {
+                Wire::Bytes(node) if part.number == NODES => self.node(node),
+                _ => None,
+            };
+            changed |= nodes.is_some();
+            new = match nodes {
+                Some(nodes) => nodes.iter().fold(new, |new, node| new.message(NODES, node)),
+                None => new.raw(part.raw),
+            };
+        }
+        changed.then_some(new)
+    }
+
+    /// The nodes in place of `node`; none if it stays.
+    fn node(&mut self, node: &[u8]) -> Option<Vec<Message>> {
+        let fields = parts(node)?;
+        let operator = text(&fields, 4).unwrap_or_default();
+        if OPERATORS.contains(&operator) && self.opset < SINCE {
+            return self.along_one_axis(&fields);
+        }
+        let integer = |name: &str| {
+            let named = messages(&fields, ATTRIBUTES).filter_map(parts);
+            named.filter(|attribute| text(attribute, 1) == Some(name)).find_map(|a| int(&a, 3))
+        };
+        match operator {
+            "Cast" if integer("to") == Some(BOOL) => self.truth(&fields),
+            "Sign" => self.sign(&fields),
+            "ArgMax" | "ArgMin" if integer("select_last_index").unwrap_or(0) == 0 => {
+                let (axis, keep) = (integer("axis").unwrap_or(0), integer("keepdims") != Some(0));
+                self.place(&fields, operator == "ArgMax", axis, keep)
+            }
+            "MatMul" if messages(&fields, 1).nth(1).is_some_and(|name| self.is_vector(name)) => {
+                self.product(&fields)
+            }
+            "QuantizeLinear" if integer("axis").is_none() => {
+                let whole = Message::default().raw(node);
+                Some(vec![whole.message(ATTRIBUTES, &attribute("axis", 1))])
+            }
+            _ => self.within(&fields),
+        }
+    }
+
+    /// A node with the graphs that are part of it in their new form; none if they stay.
+    fn within(&mut self, fields: &[Part<'_>]) -> Option<Vec<Message>> {
+        let mut changed = false;
+        let mut node = Message::default();
+        for part in fields {
+            let attribute = match part.value {
+                Wire::Bytes(attribute) if part.number == ATTRIBUTES => self.attribute(attribute),
+                _ => None,
+            };
+            changed |= attribute.is_some();
+            node = match attribute {
+                Some(attribute) => node.message(ATTRIBUTES, &attribute),
+                None => node.raw(part.raw),
+            };
+        }
+        changed.then(|| vec![node])
+    }
+
+    fn attribute(&mut self, attribute: &[u8]) -> Option<Message> {
+        let mut changed = false;
+        let mut new = Message::default();
+        for part in &parts(attribute)? {
+            let graph = match part.value {
+                Wire::Bytes(graph) if GRAPHS.contains(&part.number) => self.graph(graph),
+                _ => None,
+            };
+            changed |= graph.is_some();
+            new = match graph {
+                Some(graph) => new.message(part.number, &graph),
+                None => new.raw(part.raw),
+            };
+        }
+        changed.then_some(new)
+    }
+
+    fn along_one_axis(&mut self, node: &[Part<'_>]) -> Option<Vec<Message>> {
+        let (input, output, operator) = (text(node, 1)?, text(node, 2)?, text(node, 4)?);
+        let axis = messages(node, ATTRIBUTES).filter_map(parts).find(|a| text(a, 1) == Some("axis"));
+        let axis = axis.and_then(|attribute| int(&attribute, 3)).unwrap_or(1);
+        let [shape, flat, shares] = ["shape", "flat", "shares"].map(|of| self.made(operator, of));
+        self.number += 1;
+        Some(vec![
+            call("Shape", &[input], &shape),
+            call("Flatten", &[input], &flat).message(ATTRIBUTES, &attribute("axis", axis)),
+            call(operator, &[&flat], &shares).message(ATTRIBUTES, &attribute("axis", 1)),
+            call("Reshape", &[&shares, &shape], output),
+        ])
+    }
+
+    fn is_vector(&self, name: &[u8]) -> bool {
+        std::str::from_utf8(name).is_ok_and(|name| self.vectors.contains(name))
+    }
+
+    /// Whether numbers are not 0.
+    fn truth(&mut self, node: &[Part<'_>]) -> Option<Vec<Message>> {
+        let (input, output) = (text(node, 1)?, text(node, 2)?);
+        let [numbers, zero, none] = ["numbers", "zero", "none"].map(|of| self.made("Cast", of));
+        self.number += 1;
+        Some(vec![
+            cast(input, &numbers),
+            nought(&zero),
+            call("Equal", &[&numbers, &zero], &none),
+            call("Not", &[&none], output),
+        ])
+    }
+
+    /// 1 above 0, −1 below, else 0.
+    fn sign(&mut self, node: &[Part<'_>]) -> Option<Vec<Message>> {
+        let (input, output) = (text(node, 1)?, text(node, 2)?);
+        let [zero, above, below, plus, minus] =
+            ["zero", "above", "below", "plus", "minus"].map(|of| self.made("Sign", of));
+        self.number += 1;
+        Some(vec![
+            nought(&zero),
+            call("Greater", &[input, &zero], &above),
+            call("Less", &[input, &zero], &below),
+            cast(&above, &plus),
+            cast(&below, &minus),
+            call("Sub", &[&plus, &minus], output),
+        ])
+    }
+
+    /// The place of the largest or smallest number along `axis`, the first of equals.
+    fn place(&mut self, node: &[Part<'_>], largest: bool, axis: u64, keep: bool) -> Option<Vec<Message>> {
+        let (input, output) = (text(node, 1)?, text(node, 2)?);
+        let [one, values, places, axes] = ["one", "values", "places", "axes"].map(|of| self.made("Arg", of));
+        self.number += 1;
+        let places = if keep { output.to_owned() } else { places };
+        let top = call("TopK", &[input, &one], &values).text(2, &places);
+        let top = [("axis", axis), ("largest", u64::from(largest)), ("sorted", 1)]
+            .iter()
+            .fold(top, |top, (name, value)| top.message(ATTRIBUTES, &attribute(name, *value)));
+        let mut nodes = vec![integers(&one, 1), top];
+        if !keep {
+            nodes.push(integers(&axes, axis));
+            nodes.push(call("Squeeze", &[&places, &axes], output));
+        }
+        Some(nodes)
+    }
+
+    /// The product with a vector.
+    fn product(&mut self, node: &[Part<'_>]) -> Option<Vec<Message>> {
+        let inputs: Vec<&[u8]> = messages(node, 1).collect();
+        let [left, right] = inputs[..] else { return None };
+        let (left, right) = (std::str::from_utf8(left).ok()?, std::str::from_utf8(right).ok()?);
+        let [behind, column, last, kept] =
+            ["behind", "column", "last", "kept"].map(|of| self.made("MatMul", of));
+        self.number += 1;
+        Some(vec![
+            integers(&behind, 1),
+            call("Unsqueeze", &[right, &behind], &column),
+            call("MatMul", &[left, &column], &kept),
+            integers(&last, u64::MAX),
+            call("Squeeze", &[&kept, &last], text(node, 2)?),
+        ])
+    }
+
+    fn made(&self, operator: &str, of: &str) -> String {
+        format!("nasty.{operator}.{}.{of}", self.number)
+    }
+}
+
+/// The message in a field of a message.
+fn within<'a>(message: &[Part<'a>], number: u64) -> Option<Vec<Part<'a>>> {
+    messages(message, number).last().and_then(parts)
+}
+
+fn attribute(name: &str, value: u64) -> Message {
+    Message::default().text(1, name).int(3, value).int(20, INTEGER)
+}
+
+fn cast(input: &str, output: &str) -> Message {
+    call("Cast", &[input], output).message(ATTRIBUTES, &attribute("to", FLOAT))
+}
+
+/// The number 0.
+fn nought(name: &str) -> Message {
+    constant(name, &Message::default().int(2, FLOAT).bytes(9, &0f32.to_le_bytes()))
+}
+
+/// A vector of one integer, in two's complement.
+fn integers(name: &str, value: u64) -> Message {
+    constant(name, &Message::default().int(1, 1).int(2, INT64).bytes(9, &value.to_le_bytes()))
+}
+
+fn constant(name: &str, tensor: &Message) -> Message {
+    let value = Message::default().text(1, "value").message(5, tensor).int(20, TENSOR);
+    call("Constant", &[], name).message(ATTRIBUTES, &value)
+}
+
+fn call(operator: &str, inputs: &[&str], output: &str) -> Message {
+    let node = inputs.iter().fold(Message::default(), |node, input| node.text(1, input));
+    node.text(2, output).text(3, output).text(4, operator)
 }

@@ -1,7 +1,7 @@
 //! A graph that is ready to run.
 
 use crate::panics::caught;
-use rten::{Model, NodeId, Value, ValueView};
+use rten::{Model, ModelOptions, NodeId, Value, ValueView};
 
 /// Numbers that go in or come out: `[shape]`, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +44,11 @@ impl Here {
     /// What the runtime says.
     pub(super) fn load(load: &Load<'_>) -> Result<Self, String> {
         guarded(|| {
-            let model = Model::load(load.model.to_vec()).map_err(|e| e.to_string())?;
+            // What the runtime makes of graphs to compute them faster is not always the same: it takes copies in a row for repeated
+            // elements (Unsqueeze, Expand, Reshape), and drops axes of size 1 that a constant of one element adds.
+            let mut options = ModelOptions::with_all_ops();
+            options.enable_optimization(false);
+            let model = options.load(load.model.to_vec()).map_err(|e| e.to_string())?;
             let id = |name: &str| model.node_id(name).map_err(|e| e.to_string());
             let (input, output) = (id(load.input)?, id(load.output)?);
             Ok(Self { input, bytes: load.bytes, output, model })
@@ -75,7 +79,7 @@ impl Session for Here {
 }
 
 /// The floats of a tensor with their shape; none for anything else.
-fn numbers(value: &Value) -> Option<Numbers> {
+pub(super) fn numbers(value: &Value) -> Option<Numbers> {
     fn of<const N: usize>(value: &Value) -> Option<Numbers> {
         let (shape, values) = value.as_view().to_owned().into_shape_vec::<f32, N>().ok()?;
         Some(Numbers { shape: shape.to_vec(), values })

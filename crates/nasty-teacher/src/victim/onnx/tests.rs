@@ -48,7 +48,7 @@ fn images() -> ImageSet {
     ImageSet::new(2, 2, 3, pixels, vec![0; 5])
 }
 
-fn open(bytes: &[u8], asking: &Asking) -> Result<Onnx, VictimError> {
+pub(super) fn open(bytes: &[u8], asking: &Asking) -> Result<Onnx, VictimError> {
     let folder = tempfile::tempdir().expect("temp");
     let path = folder.path().join("m.onnx");
     fs::write(&path, bytes).expect("writable");

@@ -3,7 +3,7 @@
 
 use super::context::Context;
 use super::error::JobError;
-use super::executor::{Look, Worker};
+use super::executor::Worker;
 use super::failure::Failure;
 use super::panics::caught;
 use super::pool::on_a_pool;
@@ -11,7 +11,7 @@ use super::result::RunResult;
 use super::run::Run;
 use super::store_error::StoreError;
 use super::task::Task;
-use super::task_end::Ended;
+use super::task_end::{Ended, Look};
 use super::workplace::Workplace;
 use crate::training::{Observer, Recipe};
 use crate::{Classified, ErrorClass};

@@ -8,9 +8,9 @@
 //! - Others may be killed, and news get lost: a process watches a few tasks of others, drawn at random; more if it has nothing else to
 //!   do. It looks at each ever more rarely, the more rarely the more there are, and turns to another one once it has seen its owner alive.
 
-use super::executor::{Look, TaskEnd};
 use super::news::News;
 use super::plan::Plan;
+use super::task_end::{Look, TaskEnd};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::time::Duration;

@@ -204,6 +204,52 @@ fn hostile_and_broken_files_are_one_error() {
     assert!(said.contains("cannot read absent.onnx"), "{said}");
 }
 
+#[test]
+fn an_option_that_would_have_no_effect_is_an_error() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = folder.path();
+    fs::write(here.join("template.json"), r#"{"body": "$png", "scores": "/s"}"#).expect("writable");
+    let evaluate = |victim| ["evaluate", victim, "--data", "quickstart"];
+    let templated = ["--template", "template.json", "--output", "logits", "--classes", "10"];
+    for (arguments, more, code, words) in [
+        (
+            &evaluate("m.onnx")[..],
+            &["--header", "A=env:B"][..],
+            2,
+            "m.onnx is a file, which is not asked by requests",
+        ),
+        (&evaluate("m.onnx"), &["--requests", "2"], 2, "leave out requests at once"),
+        (&evaluate("a.csv"), &["--scale", "255", "--side", "28"], 2, "leave out scale, side"),
+        (&evaluate("run"), &["--labels", "template.json"], 2, "run is a network of this program"),
+        (&["distill", "--config", "recipe.json"], &["--scale", "255"], 2, "but scale is given"),
+        (&["distill", "--config", "recipe.json"], &["--tensors", "json"], 2, "but tensors is given"),
+        (&["export", "run", "-o", "x.onnx"], &["--mean", "0.5"], 2, "leave out mean"),
+        (
+            &["export", "run", "-o", "x.onnx", "--defence", "top-1"],
+            &["--proxy-shift", "d"],
+            2,
+            "leave out proxy-shift",
+        ),
+        (&["export", "m.onnx", "-o", "x.onnx", "--defence", "top-1"], &["--card"], 2, "leave out --card"),
+        (&["serve", "run"], &["--proxy", "other"], 2, "--defence"),
+        (
+            &evaluate("http://127.0.0.1:9/"),
+            &[&templated[..], &["--layout", "nchw"]].concat(),
+            3,
+            "no meaning: layout",
+        ),
+        (
+            &evaluate("http://127.0.0.1:9/"),
+            &[&templated[..], &["--request-images", "4"]].concat(),
+            3,
+            "one image a request",
+        ),
+    ] {
+        let (out, said) = run(here, &[arguments, more].concat(), code);
+        assert!(out.is_empty() && said.contains(words), "{arguments:?} {more:?}: {said}");
+    }
+}
+
 /// A server of the Open Inference Protocol whose model answers with ten pixels of the image; it counts the images it answers.
 fn server() -> (String, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -20,7 +20,10 @@ except ImportError:  # `--help` needs neither.
 
 HERE = Path(__file__).parent
 # Network and side of the images.
-NETWORKS = {"cnn": 32, "preresnet20": 32, "mobilenetv2": 32, "shufflenetv2": 32, "resnet18": 32, "resnet50": 32}
+NETWORKS = {
+    "cnn": 32, "preresnet20": 32, "mobilenetv2": 32, "shufflenetv2": 32, "resnet18": 32, "resnet50": 32,
+    "tv-resnet18": 224, "tv-mobilenet_v2": 224,
+}
 # How many times as fast as onnxruntime is wanted, by batch.
 WANTED = {"f32": {1: 1.0, 32: 1.2, 128: 1.2}, "bf16": {1: 1.0, 32: 1.6, 128: 1.8}}
 COLUMNS = "network side batch threads precision ours_ms onnxruntime_ms ours_is_faster rounds prepared_s difference peak_kib".split()
@@ -136,7 +139,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--answer", required=True, help="the built example `answer`")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
-    parser.add_argument("--side", type=int, help="of the images (default: 32)")
+    parser.add_argument("--side", type=int, help="of the images (default: the network's own)")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 32, 128])
     parser.add_argument("--precisions", nargs="+", default=["f32", "bf16"], choices=["f32", "bf16"])
     parser.add_argument("--threads", type=int, default=2)

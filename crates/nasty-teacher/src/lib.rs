@@ -23,6 +23,8 @@ pub mod losses;
 pub mod metrics;
 pub mod nets;
 pub mod numerics;
+mod panics;
+mod parquet_file;
 mod pickle;
 mod protobuf;
 pub mod random;

@@ -12,6 +12,8 @@ pub const STOPPED: u8 = 75;
 pub const UNAVAILABLE: u8 = 69;
 /// A bug.
 pub const BUG: u8 = 1;
+/// Characters of a message. A damaged file may have a name of any length in it, which a parser repeats.
+const LONGEST: usize = 2000;
 
 /// How a command that did not fail ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +54,8 @@ impl CommandError {
 
     /// What a person is told.
     pub fn text(&self) -> String {
-        let mut text = format!("error: {}", self.report);
-        for cause in self.report.chain().skip(1).map(ToString::to_string) {
+        let mut text = format!("error: {}", harmless(&self.report.to_string()));
+        for cause in self.report.chain().skip(1).map(|cause| harmless(&cause.to_string())) {
             // Some messages tell their cause themselves.
             if !text.contains(&cause) {
                 text += &format!("\n  because: {cause}");
@@ -118,5 +120,39 @@ impl Trouble {
     /// What must not happen.
     pub fn bug(message: impl Into<String>, help: Option<&str>) -> Self {
         Self { class: ErrorClass::Bug, message: message.into(), help: help.map(str::to_owned) }
+    }
+}
+
+/// A message that a terminal can show: not without end, and without the control characters that a file may bring into it.
+fn harmless(message: &str) -> String {
+    let mut text = String::new();
+    for (place, character) in message.chars().enumerate() {
+        match character {
+            _ if place == LONGEST => {
+                text.push('…');
+                break;
+            }
+            '\n' | '\t' => text.push(character),
+            _ if character.is_control() => text.extend(character.escape_default()),
+            _ => text.push(character),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_brings_into_a_message_is_harmless() {
+        let told = |message: String| CommandError::from(Trouble::data(message, None)).text();
+        assert_eq!(
+            told("unknown field `\u{1b}[2J`,\n\texpected é".into()),
+            "error: unknown field `\\u{1b}[2J`,\n\texpected é"
+        );
+        let long = told("x".repeat(1_000_000));
+        assert_eq!(long.chars().count(), "error: ".len() + LONGEST + 1);
+        assert!(long.ends_with('…'));
     }
 }

@@ -249,7 +249,7 @@ fn the_store_tells_how_far_a_plan_is() {
 
     let list = |filters: &[&str]| text(&output(here, &[&["ls"], filters].concat()).stdout);
     let all = list(&[]);
-    assert!(all.contains("7 runs in runs") && all.contains("self-undermining"), "{all}");
+    assert!(all.contains("Runs in runs: 7") && all.contains("self-undermining"), "{all}");
     let students = list(&["architecture=cnn2", "state=done", "teacher=nasty", "--json"]);
     let students: serde_json::Value = serde_json::from_str(&students).expect("JSON");
     let [student] = &students.as_array().expect("a list")[..] else { panic!("{students}") };

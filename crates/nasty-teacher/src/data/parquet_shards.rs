@@ -1,12 +1,13 @@
 //! Parquet shards of pictures with labels, as Hugging Face stores data sets: `data/train-00000-of-00001.parquet`, with a
 //! column `image` (a struct of `bytes` and `path`, or bytes) and a column `label`.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::FileReader;
 use parquet::record::{Field, Row};
 use parquet::schema::types::Type;
 
@@ -17,6 +18,8 @@ use super::framing::Framing;
 use super::labels::{Label, classes, column};
 use super::pictures::{Encoded, Picture};
 use super::splits::{Splits, files_named, is_training, places};
+use crate::panics::caught;
+use crate::parquet_file;
 
 /// The usual names of the column with the pictures.
 const IMAGES: [&str; 4] = ["image", "img", "picture", "jpg"];
@@ -44,7 +47,8 @@ pub(super) fn load(folder: &Path, files: &[PathBuf], framing: Option<Framing>) -
     let mut all = Shard { pictures: Vec::new(), labels: Vec::new(), names: None };
     let mut bytes = 0u128;
     for file in files {
-        let shard = read(file)?;
+        // The reader asserts what a damaged file does not keep.
+        let shard = caught(|| read(file)).unwrap_or_else(|panic| Err(damaged(file, panic)))?;
         let inside = file.strip_prefix(folder).unwrap_or(file);
         training.extend(vec![is_training(&inside.to_string_lossy()); shard.pictures.len()]);
         bytes += file.metadata().map_err(DataError::io(file))?.len() as u128;
@@ -73,13 +77,19 @@ pub(super) fn load(folder: &Path, files: &[PathBuf], framing: Option<Framing>) -
     Ok((names, decode_both(&train, &test, framing)?))
 }
 
+fn damaged(path: &Path, why: impl Display) -> DataError {
+    DataError::malformed(
+        path.display().to_string(),
+        "an intact Parquet file",
+        format!("a broken one ({why})"),
+    )
+}
+
 fn read(path: &Path) -> Result<Shard, DataError> {
     let place = path.display().to_string();
-    let broken = |error: ParquetError| {
-        DataError::malformed(&place, "an intact Parquet file", format!("a broken one ({error})"))
-    };
+    let broken = |error: ParquetError| damaged(path, error);
     let file = File::open(path).map_err(DataError::io(path))?;
-    let reader = SerializedFileReader::new(file).map_err(broken)?;
+    let reader = parquet_file::reader(file).map_err(broken)?;
     let schema = reader.metadata().file_metadata().schema_descr().root_schema_ptr();
     let columns: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
     let image = IMAGES.iter().find_map(|usual| columns.iter().find(|name| name.eq_ignore_ascii_case(usual)));
@@ -148,7 +158,7 @@ fn label_of(field: &Field) -> Option<Label> {
 }
 
 /// The class names that Hugging Face's `datasets` writes into the file: `info.features.LABEL.names`.
-fn names(reader: &SerializedFileReader<File>, label: &str) -> Option<Vec<String>> {
+fn names(reader: &impl FileReader, label: &str) -> Option<Vec<String>> {
     let pairs = reader.metadata().file_metadata().key_value_metadata()?;
     let text = pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_ref()?;
     let json: serde_json::Value = serde_json::from_str(text).ok()?;
@@ -206,5 +216,15 @@ mod tests {
         let mut broken = SHARD.to_vec();
         broken[at + 6] ^= 0xff;
         says(&broken, "row 0: expected an intact picture");
+        // Found by fuzzing: a page's header has a list of more elements than the file has bytes.
+        says(include_bytes!("../../tests/golden-pictures/endless.parquet"), "an intact Parquet file");
+        // The sign of a number in the footer, of which the reader asserts some.
+        let footer =
+            SHARD.len() - 8 - u32::from_le_bytes(*SHARD[..SHARD.len() - 4].last_chunk().unwrap()) as usize;
+        for at in footer..SHARD.len() {
+            let mut broken = SHARD.to_vec();
+            broken[at] ^= 1;
+            let _ = load(&[("train.parquet", &broken)]);
+        }
     }
 }

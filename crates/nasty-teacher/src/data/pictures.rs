@@ -85,12 +85,14 @@ impl Shape {
         }
     }
 
-    /// Bytes of an image that a picture of `width` × `height` becomes, beside its square.
-    fn beside(self, (width, height): (usize, usize)) -> usize {
+    /// Bytes of an image that a picture of `width` × `height` becomes, beside its square; none of one that is refused as too narrow.
+    fn beside(self, (width, height): (usize, usize)) -> u128 {
         match self {
             Self::FramedAndWhole(framing) => {
                 let (width, height) = framing.resized(width, height);
-                if width == height && width == framing.side() { 0 } else { 3 * width * height }
+                let narrow = width.max(height) > SIDE_LIMIT as usize;
+                let is_square = width == height && width == framing.side();
+                if narrow || is_square { 0 } else { 3 * width as u128 * height as u128 }
             }
             _ => 0,
         }
@@ -110,7 +112,7 @@ pub(super) fn decode(pictures: &[Picture], shape: Shape) -> Result<ImageSet, Dat
         let beside = pictures.par_iter().map(|picture| {
             // A picture that cannot be read is reported below, the first one first.
             let size = dimensions(&picture.encoded).unwrap_or((1, 1));
-            shape.beside(size) as u128
+            shape.beside(size)
         });
         budget::check(pictures.len(), squares + beside.sum::<u128>())?;
     }

@@ -2,12 +2,12 @@
 //! workers is many [`Local`]s on one store. Only the [`Worker`] knows what a task is and how to run it.
 
 use super::news::{News, NewsFiles};
-use super::panics::caught;
 use super::plan::{Plan, Planned};
 use super::pool::on_a_pool;
 use super::schedule::{Next, Order, Schedule, Terms};
 use super::task::Task;
 use super::task_end::{Ended, Look, TaskEnd};
+use crate::panics::caught;
 use crate::training::Observer;
 use crate::{Classified, ErrorClass};
 use std::collections::HashMap;

@@ -5,7 +5,6 @@ use super::context::Context;
 use super::error::JobError;
 use super::executor::Worker;
 use super::failure::Failure;
-use super::panics::caught;
 use super::pool::on_a_pool;
 use super::result::RunResult;
 use super::run::Run;
@@ -13,6 +12,7 @@ use super::store_error::StoreError;
 use super::task::Task;
 use super::task_end::{Ended, Look};
 use super::workplace::Workplace;
+use crate::panics::caught;
 use crate::training::{Observer, Recipe};
 use crate::{Classified, ErrorClass};
 

@@ -29,7 +29,6 @@ mod open_error;
 mod open_victim;
 mod outcome;
 mod overrides;
-mod panics;
 mod pictures;
 mod plan;
 mod plan_file;

@@ -153,13 +153,27 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// A value as it is typed: TOML where it is TOML (`3`, `0.1`, `true`, `[1, 2]`, `"x"`), `none`, else a bare string.
+/// A value as it is typed: TOML where it is TOML (`3`, `0.1`, `true`, `[1, 2]`, `"x"`), `none`, words between commas, else a bare
+/// string.
 pub(super) fn value(text: &str) -> Value {
     if text == "none" {
         return Value::Null;
     }
     let parsed: Option<Map<String, Value>> = toml::from_str(&format!("x = {text}")).ok();
-    parsed.and_then(|mut m| m.remove("x")).unwrap_or_else(|| Value::String(text.to_owned()))
+    parsed
+        .and_then(|mut m| m.remove("x"))
+        .or_else(|| list(text))
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// Words between commas: a list without brackets, which some shells would expand. A path's commas are its own.
+fn list(text: &str) -> Option<Value> {
+    let plain = |word: &str| {
+        !word.is_empty()
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '+'))
+    };
+    let words: Vec<&str> = text.split(',').collect();
+    (words.len() > 1 && words.iter().all(|word| plain(word))).then(|| words.into_iter().map(value).collect())
 }
 
 #[cfg(test)]
@@ -193,6 +207,8 @@ mod tests {
         assert_eq!((r.schedule.clone(), r.precision), (Schedule::Cosine, Precision::Bf16));
         assert_ne!(r.hash(), base().hash());
         assert_eq!(with(&["data.subset=10", "data.subset=none"]).expect("fine").hash(), base().hash());
+        let listed = with(&["schedule.milestones=60,120"]).expect("a list without brackets");
+        assert_eq!(listed.hash(), with(&["schedule.milestones=[60, 120]"]).expect("a list").hash());
         let photos =
             with(&["data.side=256/224", "augmentation.resized_crop_percent=8"]).expect("both are known");
         assert_eq!(photos.data.side.map(|side| side.to_string()).as_deref(), Some("256/224"));

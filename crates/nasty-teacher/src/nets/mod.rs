@@ -43,6 +43,7 @@ pub use host::host;
 pub use imagenet::ImageNet;
 pub use import::{
     Check, ImportError, ImportOptions, ImportReport, Imported, Known, LogitCheck, Side, check, import,
+    tensors,
 };
 pub(crate) use layers::adaptive_shares;
 pub use layers::{Dropping, Mode, NormStatistics};

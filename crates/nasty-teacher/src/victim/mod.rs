@@ -34,7 +34,7 @@ pub use http_settings::{HttpSettings, SecretHeader, Tensors};
 pub use interface::Interface;
 pub use onnx::Onnx;
 pub use own::OwnNetwork;
-pub use recorded::{Recorded, content_hash, record};
+pub use recorded::{Recorded, Recording, content_hash, record};
 pub use request::{Origin, Request};
 pub use revealing::Revealing;
 pub use scripted::Scripted;

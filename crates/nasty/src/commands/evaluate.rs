@@ -14,7 +14,7 @@ use nasty_teacher::lab::{
     open_victim_once, readings,
 };
 use nasty_teacher::training::{Evaluation, ask_all, evaluate};
-use nasty_teacher::victim::{Answers, LOG_FLOOR, Origin, Victim, record};
+use nasty_teacher::victim::{Answers, LOG_FLOOR, Origin, Recording, Victim, record};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,8 +30,8 @@ pub struct EvaluateArgs {
     /// Print counts, loss, calibration and every class as JSON
     #[arg(long)]
     json: bool,
-    /// Write the answers as a table by the images' SHA-256, which is a victim itself
-    #[arg(long, value_name = "FILE.csv")]
+    /// Write every answer by its image's SHA-256, as FILE.csv, .npz or .parquet; the file is a victim itself
+    #[arg(long, visible_alias = "predictions", value_name = "FILE")]
     record: Option<PathBuf>,
     #[command(flatten)]
     defences: DefenceArgs,
@@ -45,12 +45,16 @@ pub struct EvaluateArgs {
 /// says what they cost honest users.
 pub fn run(args: &EvaluateArgs, stop: &Stop) -> Result<End> {
     // Before anything is asked.
-    if let Some(path) = &args.record
-        && !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
-    {
-        let what = format!("expected a name that ends in .csv, found {}", path.display());
-        return Err(Trouble::usage(what, None).into());
-    }
+    let recording = args.record.as_deref().map(|path| (path, Recording::of(path)));
+    let recording = match recording {
+        None => None,
+        Some((path, Some(how))) => Some((path, how)),
+        Some((path, None)) => {
+            let what =
+                format!("expected a name that ends in .csv, .npz or .parquet, found {}", path.display());
+            return Err(Trouble::usage(what, None).into());
+        }
+    };
     // A server's answers are kept in the store.
     let workplace = if is_address(&args.victim) { args.place.open()? } else { args.place.look()? };
     let quiet = args.place.machine.quiet;
@@ -86,8 +90,8 @@ pub fn run(args: &EvaluateArgs, stop: &Stop) -> Result<End> {
             ),
         );
     }
-    if let Some(path) = &args.record {
-        record(path, &data.test, &data.classes, &served.0.rows)?;
+    if let Some((path, how)) = recording {
+        record(path, how, &data.test, &data.classes, &served.0)?;
     }
     let of = |(answers, _): &(Answers, f64)| {
         evaluate(&answers.clone().log_rows(LOG_FLOOR), &data.test.labels, data.classes.len())

@@ -42,7 +42,7 @@ pub fn run(args: &LsArgs) -> Result<End> {
         .collect();
     let row = |run: &NamedRun| columns.iter().map(|column| Cell::text(run.column(column))).collect();
     let table = Table {
-        title: format!("{} runs in {}", runs.len(), args.store.display()),
+        title: format!("Runs in {}: {}", args.store.display(), runs.len()),
         columns: columns.iter().map(|column| Column::text(*column)).collect(),
         rows: runs.iter().map(row).collect(),
         ..Table::default()

@@ -121,6 +121,11 @@ fn a_broken_picture_is_named_and_the_first_one_first() {
             assert!(error(&many).contains("absent-100.png"));
         }
     }
+    // One without rows, as a damaged header says: no number is computed of it that does not fit.
+    let flat = here.join("flat.gif");
+    std::fs::write(&flat, b"GIF87a\x06\x0b\0\0\0\0\0;").unwrap();
+    let whole = Shape::FramedAndWhole("80/64".parse().unwrap());
+    assert!(decode(&[Picture::file(flat, 0)], whole).unwrap_err().to_string().contains("flat.gif: expected"));
     let error = |pictures: &[Picture]| decode(pictures, Shape::Exactly(64)).unwrap_err().to_string();
     let text = Picture::file(here.join("text.png"), 0);
     std::fs::write(path_of(&text), "hello").unwrap();

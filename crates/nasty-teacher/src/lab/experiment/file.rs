@@ -197,6 +197,11 @@ mod tests {
             .settings;
         assert_eq!((short.recipe["epochs"].as_u64(), short.seeds), (Some(5), vec![0, 1]));
         assert_eq!(short.student.expect("students").alpha, [0.5]);
+        let listed =
+            read(&["seeds=0,1,2", "student.architecture=cnn,same", "data=folder:a,b"]).expect("lists");
+        assert_eq!(listed.settings.seeds, [0, 1, 2]);
+        assert_eq!(listed.settings.student.expect("students").architecture.len(), 2);
+        assert_eq!(listed.settings.data, [DataName::Folder("a,b".into())]);
     }
 
     #[test]

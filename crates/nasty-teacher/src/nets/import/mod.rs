@@ -75,6 +75,19 @@ pub struct Imported {
     pub known: Known,
 }
 
+/// The floating-point tensors in the file `path`, by name, whatever network they are of.
+///
+/// # Errors
+/// [`ImportError`] for a file that is damaged, hostile or of another kind.
+pub fn tensors(path: &Path) -> Result<Vec<NamedTensor>, ImportError> {
+    let contents = checkpoint::open(path)?;
+    let read = |tensor: &stored::Stored| {
+        let data = tensor.values().map_err(|problem| unreadable(path, contents.kind, problem))?;
+        Ok(NamedTensor { name: tensor.name.clone(), shape: tensor.shape.clone(), data })
+    };
+    contents.tensors.iter().filter(|tensor| tensor.is_float()).map(read).collect()
+}
+
 /// Reads the network in `path`: a file, or a folder with one file of weights.
 ///
 /// # Errors

@@ -118,3 +118,20 @@ fn the_usual_side_is_assumed() {
         assert_eq!((best.input, best.side), (Input { channels, side }, Side::Assumed), "{name}");
     }
 }
+
+#[test]
+fn tensors_of_no_network_are_read() {
+    let header = br#"{"a.b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"n":{"dtype":"I64","shape":[],"data_offsets":[8,16]}}"#;
+    let values = [1f32.to_le_bytes(), (-2f32).to_le_bytes(), [3, 0, 0, 0], [0; 4]];
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x.safetensors");
+    let file = [&(header.len() as u64).to_le_bytes()[..], header, values.as_flattened()].concat();
+    std::fs::write(&path, file).expect("writable");
+    let read = super::tensors(&path).expect("tensors");
+    assert_eq!(
+        (read.len(), read[0].name.as_str(), &read[0].shape[..], &read[0].data[..]),
+        (1, "a.b", &[2][..], &[1.0, -2.0][..])
+    );
+    std::fs::write(&path, b"no weights").expect("writable");
+    assert!(super::tensors(&path).is_err());
+}

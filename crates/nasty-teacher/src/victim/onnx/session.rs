@@ -1,7 +1,7 @@
 //! A graph that is ready to run.
 
+use crate::panics::caught;
 use rten::{Model, ModelOptions, NodeId, Value, ValueView};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Numbers that go in or come out: `[shape]`, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,9 +93,5 @@ pub(super) fn numbers(value: &Value) -> Option<Numbers> {
 
 /// What `work` gives; a panic of the runtime becomes an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
-        Err(format!("the runtime gave up: {text}"))
-    })
+    caught(work).unwrap_or_else(|panic| Err(format!("the runtime gave up: {panic}")))
 }

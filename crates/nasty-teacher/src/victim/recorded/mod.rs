@@ -7,18 +7,23 @@
 //! | `logits` or `probabilities` | `[images, classes]`, f32 or f64 | the answers |
 //! | `sha256` | `[images, 32]`, u8 | [`content_hash`] of each image |
 //! | `index` | `[images]`, integers | the position of each image in its set, if there is no `sha256` |
+//! | `classes` | `[classes]`, text (numpy's type `U`) | the classes' names; not needed |
 //!
 //! A `.csv` or `.parquet` file has the same as columns: `sha256` or `index`, and one column a class, called as the class.
 //!
 //! Without `sha256` and `index`, row `i` is the answer to image `i` of its set.
 
+mod recording;
 mod rows;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use recording::{Recording, record};
+pub use rows::content_hash;
+
 use super::{Answers, Front, Interface, Request, Scale, Victim, VictimError};
-use crate::data::{ImageSet, npz};
+use crate::data::npz;
 use crate::pickle::numpy::Array;
 use rows::{ABOVE_ONE, MOST_BYTES, Rows};
 use sha2::{Digest, Sha256};
@@ -36,12 +41,6 @@ pub struct Recorded {
     /// `[images, classes]`.
     scores: Vec<f32>,
     rows: Rows,
-}
-
-/// What an image is known by: the SHA-256 of its pixels as they are shown, 8 bits a channel, `[height, width, channels]`
-/// (`hashlib.sha256(image.tobytes())` of a numpy array of that shape).
-pub fn content_hash(pixels: &[u8]) -> [u8; 32] {
-    Sha256::digest(pixels).into()
 }
 
 impl Recorded {
@@ -175,28 +174,6 @@ impl Victim for Recorded {
     }
 }
 
-/// Writes the answers `rows` `[images, classes]` to unchanged `images` as a table that [`Recorded::open`] reads: `sha256`, and one
-/// column a class, called as `names` say.
-///
-/// # Errors
-/// [`VictimError::Keeping`] if the file cannot be written; then there is none.
-pub fn record(path: &Path, images: &ImageSet, names: &[String], rows: &[f32]) -> Result<(), VictimError> {
-    let failed = |e: &dyn std::fmt::Display| VictimError::Keeping {
-        victim: path.display().to_string(),
-        problem: e.to_string(),
-    };
-    let mut table = csv::Writer::from_writer(Vec::new());
-    let header = std::iter::once("sha256").chain(names.iter().map(String::as_str));
-    table.write_record(header).map_err(|e| failed(&e))?;
-    for (image, row) in images.images().zip(rows.chunks_exact(names.len().max(1))) {
-        let hash: String = content_hash(image).iter().map(|byte| format!("{byte:02x}")).collect();
-        let row = std::iter::once(hash).chain(row.iter().map(ToString::to_string));
-        table.write_record(row).map_err(|e| failed(&e))?;
-    }
-    let bytes = table.into_inner().map_err(|e| failed(&e))?;
-    crate::files::write_whole(path, &bytes).map_err(|e| failed(&e))
-}
-
 /// What a file holds, however it is written.
 struct Found {
     scale: Scale,
@@ -226,7 +203,11 @@ fn arrays(path: &Path) -> Result<Found, VictimError> {
     let scores: Vec<f32> = array.floats().into_iter().map(|score| score as f32).collect();
     drop(array);
     let rows = source.rows(images)?;
-    Ok(Found { scale, names: Vec::new(), classes, scores, rows })
+    let names = source.names()?;
+    if !names.is_empty() && names.len() != classes {
+        return Err(source.fault(format!("{classes} names in the array classes"), names.len().to_string()));
+    }
+    Ok(Found { scale, names, classes, scores, rows })
 }
 
 /// A digest of the whole table, however it is stored.
@@ -272,6 +253,20 @@ impl Source {
 
     /// The array `name`, if there is one.
     fn array(&mut self, name: &str) -> Result<Option<Array<'static>>, VictimError> {
+        self.read(name, npz::array)
+    }
+
+    /// The names of the classes; none if they are not there.
+    fn names(&mut self) -> Result<Vec<String>, VictimError> {
+        Ok(self.read("classes", npz::texts)?.unwrap_or_default())
+    }
+
+    /// What `parse` makes of the file of the array `name`, if there is one.
+    fn read<T>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&[u8]) -> Result<T, String>,
+    ) -> Result<Option<T>, VictimError> {
         let bytes = match self {
             Self::Folder(folder) => {
                 let path = folder.join(format!("{name}.npy"));
@@ -287,8 +282,8 @@ impl Source {
                 Ok(entry) => bounded(entry),
             },
         };
-        let array = bytes.map_err(|e| e.to_string()).and_then(|bytes| npz::array(&bytes));
-        array.map(Some).map_err(|found| self.fault(format!("the array {name}"), found))
+        let parsed = bytes.map_err(|e| e.to_string()).and_then(|bytes| parse(&bytes));
+        parsed.map(Some).map_err(|found| self.fault(format!("the array {name}"), found))
     }
 
     /// Which row is the answer to which of `images` images.

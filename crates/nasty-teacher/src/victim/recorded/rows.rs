@@ -1,5 +1,6 @@
 //! Which row of a table an image has, and what bounds a table.
 
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 
 /// Bytes of the largest array that is read: 2 GiB.
@@ -16,4 +17,10 @@ pub(super) enum Rows {
         rows: HashMap<usize, usize>,
         set: Option<String>,
     },
+}
+
+/// What an image is known by: the SHA-256 of its pixels as they are shown, 8 bits a channel, `[height, width, channels]`
+/// (`hashlib.sha256(image.tobytes())` of a numpy array of that shape).
+pub fn content_hash(pixels: &[u8]) -> [u8; 32] {
+    Sha256::digest(pixels).into()
 }

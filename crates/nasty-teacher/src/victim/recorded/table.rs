@@ -4,12 +4,13 @@
 //! a class, called as the class.
 
 use super::rows::{ABOVE_ONE, MOST_BYTES, Rows};
+use crate::panics::caught;
+use crate::parquet_file;
 use crate::victim::{Scale, VictimError};
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::FileReader;
 use parquet::record::Field;
 use std::collections::HashMap;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// A table's contents.
@@ -48,7 +49,7 @@ impl Table {
         let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
         let read = || if is_csv { csv(file) } else { parquet(file) };
         // A damaged file must not end the program, whatever a reader thinks of it.
-        let table = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("a damaged file".to_owned()));
+        let table = caught(read).unwrap_or_else(|_| Err("a damaged file".to_owned()));
         table.map_err(fault)
     }
 
@@ -103,7 +104,7 @@ fn csv(file: File) -> Result<Table, String> {
 }
 
 fn parquet(file: File) -> Result<Table, String> {
-    let reader = SerializedFileReader::new(file).map_err(|e| e.to_string())?;
+    let reader = parquet_file::reader(file).map_err(|e| e.to_string())?;
     let metadata = reader.metadata();
     let sizes = metadata.row_groups().iter().map(|group| group.total_byte_size().max(0) as u64);
     let (bytes, columns) =

@@ -1,5 +1,4 @@
 use super::*;
-use crate::data::npz::tests::npy;
 use crate::data::{Augmentation, ImageSet};
 use crate::victim::Origin;
 use std::io::Write;
@@ -16,12 +15,12 @@ fn scores(count: usize) -> Vec<f32> {
 
 fn scores_npy(count: usize) -> Vec<u8> {
     let data: Vec<u8> = scores(count).iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect();
-    npy("<f8", "False", &format!("({count}, 3)"), &data)
+    npz::npy("<f8", &[count, 3], &data)
 }
 
 fn hashes_npy(set: &ImageSet) -> Vec<u8> {
     let data: Vec<u8> = (0..set.len()).flat_map(|i| content_hash(set.image(i))).collect();
-    npy("|u1", "False", &format!("({}, 32)", set.len()), &data)
+    npz::npy("|u1", &[set.len(), 32], &data)
 }
 
 fn npz(path: &Path, arrays: &[(&str, Vec<u8>)]) {
@@ -71,7 +70,7 @@ fn answers_by_index_belong_to_a_set_that_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("answers.npz");
     let index: Vec<u8> = [7i64, 3, 5].iter().flat_map(|v| v.to_le_bytes()).collect();
-    npz(&path, &[("logits", scores_npy(3)), ("index", npy("<i8", "False", "(3,)", &index))]);
+    npz(&path, &[("logits", scores_npy(3)), ("index", npz::npy("<i8", &[3], &index))]);
     let (set, places) = (images(2), [5, 7]);
     let request = |set_name| Request::unchanged(&set).from(Some(Origin { set: set_name, places: &places }));
     let unnamed = Recorded::open(&path).unwrap();
@@ -98,15 +97,15 @@ fn files_of_another_kind_are_refused_with_what_was_expected() {
     };
     assert!(fault(&[]).contains("expected logits or probabilities"));
     assert!(fault(&[("logits", scores_npy(1)), ("probabilities", scores_npy(1))]).contains("both"));
-    assert!(fault(&[("logits", npy("<f4", "False", "(1,)", &[0; 4]))]).contains("[images, classes]"));
-    assert!(fault(&[("logits", npy("<i4", "False", "(1, 1)", &[0; 4]))]).contains("floating-point"));
-    let nan = npy("<f4", "False", "(1, 1)", &f32::NAN.to_le_bytes());
+    assert!(fault(&[("logits", npz::npy("<f4", &[1], &[0; 4]))]).contains("[images, classes]"));
+    assert!(fault(&[("logits", npz::npy("<i4", &[1, 1], &[0; 4]))]).contains("floating-point"));
+    let nan = npz::npy("<f4", &[1, 1], &f32::NAN.to_le_bytes());
     assert!(fault(&[("logits", nan.clone())]).contains("NaN for image 0"));
-    let logits = npy("<f4", "False", "(2, 1)", &[0f32.to_le_bytes(), 2f32.to_le_bytes()].concat());
+    let logits = npz::npy("<f4", &[2, 1], &[0f32.to_le_bytes(), 2f32.to_le_bytes()].concat());
     assert!(fault(&[("probabilities", logits)]).contains("found 2 for image 1"));
-    let twice = npy("|u1", "False", "(2,)", &[4, 4]);
+    let twice = npz::npy("|u1", &[2], &[4, 4]);
     assert!(fault(&[("logits", scores_npy(2)), ("index", twice)]).contains("1 places for 2 answers"));
-    let short = npy("|u1", "False", "(2, 4)", &[4; 8]);
+    let short = npz::npy("|u1", &[2, 4], &[4; 8]);
     assert!(fault(&[("logits", scores_npy(2)), ("sha256", short)]).contains("[2, 32]"));
     std::fs::write(&path, b"PK\x03\x04 not really").unwrap();
     assert!(Recorded::open(&path).unwrap_err().to_string().contains("an .npz file"));
@@ -165,13 +164,27 @@ fn a_table_has_a_column_a_class() {
 #[test]
 fn what_is_recorded_is_read_back() {
     let folder = tempfile::tempdir().unwrap();
-    let (set, path) = (images(4), folder.path().join("answers.csv"));
-    let names = ["a, b", "c", "d"].map(str::to_owned);
-    record(&path, &set, &names, &scores(4)).unwrap();
-    let victim = Recorded::open(&path).unwrap();
-    assert_eq!(victim.ask(&Request::unchanged(&set)).unwrap().rows, scores(4));
-    assert_eq!(victim.names(), names);
-    assert!(record(Path::new("/no/such/folder/x.csv"), &set, &names, &scores(4)).is_err());
+    let set = images(4);
+    let names = ["a, b", "c", "d\u{e9}"].map(str::to_owned);
+    for (scale, file) in [Scale::Logits, Scale::Probabilities]
+        .into_iter()
+        .flat_map(|s| ["x.csv", "x.NPZ", "x.parquet"].map(|f| (s, f)))
+    {
+        let path = folder.path().join(file);
+        let mut rows = scores(4);
+        if scale == Scale::Logits {
+            rows[0] = -1.5;
+        }
+        let answers = Answers { scale, classes: 3, rows };
+        record(&path, Recording::of(&path).unwrap(), &set, &names, &answers).unwrap();
+        let victim = Recorded::open(&path).unwrap();
+        let found = victim.ask(&Request::unchanged(&set)).unwrap();
+        assert_eq!((found.scale, found.rows), (scale, answers.rows), "{file}");
+        assert_eq!(victim.names(), names, "{file}");
+    }
+    let answers = Answers { scale: Scale::Logits, classes: 3, rows: scores(4) };
+    assert!(record(Path::new("/no/such/folder/x.csv"), Recording::Csv, &set, &names, &answers).is_err());
+    assert_eq!(Recording::of(Path::new("answers.json")), None);
 }
 
 #[test]

@@ -19,7 +19,7 @@ failed = False
 onnxruntime.set_default_logger_severity(3)
 
 DEFENCES = [
-    "top-1", "top-k:3", "stingy:0.3", "stingy:ratio=0.5,tau=20", "rounding:1", "rounding:3", "temperature:4", "temperature:0.25",
+    "top-1", "top-k:3", "stingy:0.3", "stingy:ratio=0.5,tau=20", "rounding:1", "rounding:3", "temperature:4", "temperature:0.5",
     "reverse-sigmoid", "reverse-sigmoid:beta=5,gamma=2", "reverse-sigmoid-clipped", "reverse-sigmoid-odds:0.64", "high-confidence",
     "flat-tail", "class-tail", "temperature:2+top-k:4+flat-tail", "top-k:2+reverse-sigmoid+temperature:2", "rounding:2+class-tail",
 ]
@@ -184,8 +184,7 @@ output.name = "shares"
 onnx.save(model, work / "shares.onnx")
 compare_defended_victim("foreign with softmax", work / "shares.onnx", asked, pixels)
 
-network = work / "network"
-train = [target / "nasty", "train", "--data", "folder:images", "--architecture", "cnn4", "epochs=1", "batch=5", "data.validation=2", "-q"]
+train = [target / "nasty", "train", "--data", "folder:images", "--architecture", "cnn4", "epochs=1", "batch=5", "data.validation=0", "-q"]
 subprocess.run(train, cwd=work, check=True, capture_output=True)
 (run_folder,) = (path.parent for path in (work / "runs").glob("*/model.safetensors"))
 config = json.loads((run_folder / "config.json").read_text())

@@ -77,6 +77,14 @@ enum Served {
     Probabilities(String),
 }
 
+impl Served {
+    /// The row as it is. Its classes are ordered by these numbers: logarithms of equal ones may differ in a runtime.
+    fn values(&self) -> &str {
+        let (Self::Scores(values) | Self::Probabilities(values)) = self;
+        values
+    }
+}
+
 impl Builder<'_> {
     fn layer(&mut self, layer: &Layer, row: Served) -> Result<Served, DefenceError> {
         let name = layer.facts().name;
@@ -109,7 +117,7 @@ impl Builder<'_> {
         let mut scores = self.scores(row);
         if keep < self.classes {
             let count = self.integers(&[keep], &[1]);
-            let [_, places] = self.two("TopK", &[&scores, &count], int(Message::default(), "axis", 1));
+            let [_, places] = self.two("TopK", &[row.values(), &count], int(Message::default(), "axis", 1));
             // Of every class, whether it is among the places: [batch, keep, 1] against [classes].
             let axis = self.integers(&[2], &[1]);
             let places = self.one("Unsqueeze", &[&places, &axis]);
@@ -226,7 +234,7 @@ impl Builder<'_> {
         let full = self.floats("full", &full, &[1, n - 1]);
 
         let (scores, top) = (self.scores(row), self.at_top(row));
-        let place = self.place_of_top(&scores);
+        let place = self.place_of_top(row.values());
         let axis = self.integers(&[1], &[1]);
         let place = self.one("Squeeze", &[&place, &axis]);
         let [tail, left] = [&tails, &sums].map(|table| self.one("Gather", &[table, &place]));
@@ -298,8 +306,7 @@ impl Builder<'_> {
 
     /// True at each row's predicted class, the lowest among equals.
     fn at_top(&mut self, row: &Served) -> String {
-        let (Served::Scores(values) | Served::Probabilities(values)) = row;
-        let place = self.place_of_top(values);
+        let place = self.place_of_top(row.values());
         let all = self.all_classes();
         self.one("Equal", &[&place, &all])
     }

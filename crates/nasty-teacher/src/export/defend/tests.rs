@@ -104,7 +104,7 @@ fn undecided(text: &str, clean: &Row) -> bool {
         clean.probabilities().iter().any(|p| ((p * scale).fract() - 0.5).abs() < 1e-6 * scale)
     };
     match text {
-        "rounding:1" => halves(1),
+        text if text.starts_with("rounding:1") => halves(1),
         "rounding:3" => halves(3),
         "high-confidence:0.25" => near(0.25),
         _ => false,
@@ -134,6 +134,8 @@ fn the_graph_serves_the_rows_of_the_defence() {
         "margin-budget-clipping:lambda=0.5,margin=0.1",
         "margin-budget-clipping:lambda=50,margin=0.1",
         "temperature:4+top-k:3",
+        "rounding:1+top-k:2",
+        "rounding:1+class-tail",
         "top-k:2+reverse-sigmoid:beta=0.21,gamma=0.2+temperature:2",
         "margin-budget-clipping:lambda=5,margin=0.5+temperature:2+flat-tail",
     ];

@@ -6,6 +6,7 @@ use std::io;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
     /// To read keys and certificates again.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "no signal asks for it"))]
     Reload,
     /// To end; a process that is ended by it has this exit code.
     Stop(i32),

@@ -119,6 +119,7 @@ pub(super) struct Stated {
     /// Whether it takes bytes, not floating-point numbers.
     pub(super) bytes: bool,
     /// Images of every request, where that is fixed.
+    #[cfg_attr(not(feature = "download"), expect(dead_code, reason = "only servers are asked by it"))]
     pub(super) batch: Option<usize>,
 }
 

@@ -125,6 +125,10 @@ fn a_broken_picture_is_named_and_the_first_one_first() {
     let flat = here.join("flat.gif");
     std::fs::write(&flat, b"GIF87a\x06\x0b\0\0\0\0\0;").unwrap();
     let whole = Shape::FramedAndWhole("80/64".parse().unwrap());
+    assert_eq!(
+        [whole.beside((2822, 0)), whole.beside((1, 60_000)), whole.beside((20, 10))],
+        [0, 0, 3 * 160 * 80]
+    );
     assert!(decode(&[Picture::file(flat, 0)], whole).unwrap_err().to_string().contains("flat.gif: expected"));
     let error = |pictures: &[Picture]| decode(pictures, Shape::Exactly(64)).unwrap_err().to_string();
     let text = Picture::file(here.join("text.png"), 0);

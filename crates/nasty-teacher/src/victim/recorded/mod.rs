@@ -58,9 +58,7 @@ impl Recorded {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_as(path: &Path, scale: Option<Scale>) -> Result<Self, VictimError> {
-        let is_table = ["csv", "parquet"]
-            .iter()
-            .any(|kind| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(kind)));
+        let is_table = matches!(Recording::of(path), Some(Recording::Csv | Recording::Parquet));
         let Found { scale, names, classes, scores, rows } = if is_table {
             let Table { names, scores, rows } = Table::read(path)?;
             let scale = scale.unwrap_or_else(|| table::scale_of(&scores));

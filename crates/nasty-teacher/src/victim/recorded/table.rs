@@ -3,6 +3,7 @@
 //! The columns are `sha256` (64 hexadecimal digits; in parquet also 32 bytes) or `index`, if there is one of them, and one column
 //! a class, called as the class.
 
+use super::recording::Recording;
 use super::rows::{ABOVE_ONE, MOST_BYTES, Rows};
 use crate::panics::caught;
 use crate::parquet_file;
@@ -46,7 +47,7 @@ impl Table {
         if size > MOST_BYTES {
             return Err(fault(format!("{size} bytes, at most {MOST_BYTES} are read")));
         }
-        let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+        let is_csv = Recording::of(path) == Some(Recording::Csv);
         let read = || if is_csv { csv(file) } else { parquet(file) };
         // A damaged file must not end the program, whatever a reader thinks of it.
         let table = caught(read).unwrap_or_else(|_| Err("a damaged file".to_owned()));

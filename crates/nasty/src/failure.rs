@@ -123,21 +123,25 @@ impl Trouble {
     }
 }
 
-/// A message that a terminal can show: not without end, and without the control characters that a file may bring into it.
+/// A message of bounded length, without control characters.
 fn harmless(message: &str) -> String {
-    let mut text = String::new();
-    for (place, character) in message.chars().enumerate() {
+    match message.char_indices().nth(LONGEST) {
+        Some((end, _)) => visible(&message[..end]) + "…",
+        None => visible(message),
+    }
+}
+
+/// `text` without the control characters that a file may bring into it, which a terminal would obey.
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
         match character {
-            _ if place == LONGEST => {
-                text.push('…');
-                break;
-            }
-            '\n' | '\t' => text.push(character),
-            _ if character.is_control() => text.extend(character.escape_default()),
-            _ => text.push(character),
+            '\n' | '\t' => shown.push(character),
+            _ if character.is_control() => shown.extend(character.escape_default()),
+            _ => shown.push(character),
         }
     }
-    text
+    shown
 }
 
 #[cfg(test)]

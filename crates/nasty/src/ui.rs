@@ -1,6 +1,6 @@
 //! Terminal output: data on standard output, messages and progress on standard error.
 
-use crate::failure::{CommandError, Result, Trouble};
+use crate::failure::{CommandError, Result, Trouble, visible};
 use crate::signals::Stop;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use nasty_teacher::data::fetch::Progress;
@@ -21,7 +21,7 @@ pub fn data(line: &str) -> Result<()> {
 /// Says something, unless asked to be quiet.
 pub fn say(quiet: bool, line: &str) {
     if !quiet {
-        let _ = Talk.write_all(format!("{line}\n").as_bytes());
+        let _ = Talk.write_all((visible(line) + "\n").as_bytes());
     }
 }
 

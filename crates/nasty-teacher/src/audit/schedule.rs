@@ -10,13 +10,16 @@ use crate::defences::Stack;
 use crate::lab::defaults::{self, Kind};
 use crate::lab::{ASK_FORMAT, AskRecipe, Calibration, JobError, Passes, Plan, Reach, Shape, Task};
 use crate::nets::{Architecture, Input, Precision};
-use crate::training::{NetworkRef, Optimiser};
+use crate::training::{HeadKind, Loss, NetworkRef, Optimiser};
+use burn::tensor::Device;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// Share of its images that a thief chooses by.
 const HELD_OUT: f64 = 0.2;
 const BATCH: usize = 64;
+/// Images that nobody is asked about and a thief learns from, at most: what it holds in memory.
+const UNLABELLED: usize = 10_000;
 const LEARNING_RATE: f64 = 0.05;
 
 /// One clone to train, and what it stands for in the report.
@@ -138,6 +141,10 @@ impl Schedule {
                 let question = ask(reach, &images, 0..answers as u32);
                 let mut recipe = of.recipe(&member, images.clone(), labels);
                 recipe.asked = Some(NetworkRef(question.hash()));
+                if member.thief.wants_unlabelled() {
+                    recipe.unlabelled =
+                        Some(of.pool(profile).clamp(images.count, UNLABELLED.max(images.count)));
+                }
                 (recipe.served, recipe.clean) = match against {
                     Against::Undefended => (undefended.clone(), undefended.clone()),
                     // A victim of which no defences are known is itself the one without.
@@ -147,7 +154,8 @@ impl Schedule {
                 };
                 recipe.prior = prior.clone().filter(|_| member.thief.needs_prior());
                 let mut trial = of.trial(recipe, against, profile, member.in_verdict);
-                trial.obstacle = obstacle(&member.thief, subject.label_only());
+                trial.obstacle =
+                    obstacle(&member.thief, subject.label_only()).or_else(|| of.misfit(&trial.recipe));
                 if member.thief.signal() == Signal::PredictedClass {
                     prior = Some(NetworkRef(trial.recipe.hash()));
                 }
@@ -211,7 +219,7 @@ impl Schedule {
             let Passes { trained, forward } = speed.rate(shape)?;
             let held = recipe.validation(recipe.images.count);
             let train = recipe.images.count - held;
-            sum += trained * (train * recipe.epochs(train)) as f64;
+            sum += trained * (train * recipe.epochs(train)) as f64 * recipe.thief.passes();
             sum += forward * (held + recipe.test.count) as f64;
         }
         Ok(sum)
@@ -252,6 +260,7 @@ impl Of<'_> {
             thief: member.thief.clone(),
             student: self.student,
             images,
+            unlabelled: None,
             labels,
             asked: None,
             served: None,
@@ -266,6 +275,28 @@ impl Of<'_> {
             augmentation: usual.augmentation,
             seed: self.seed,
         }
+    }
+
+    /// Images that a thief of `profile` has, asked about or not.
+    fn pool(&self, profile: Profile) -> usize {
+        let Self { subject, rung, .. } = *self;
+        match profile {
+            // Its share of the labelled images is what it has.
+            Profile::A => rung,
+            Profile::B => subject.fresh.count,
+            Profile::C => subject.pool.as_ref().map_or(rung, |pool| pool.count),
+        }
+    }
+
+    /// Why the student cannot do what the thief wants of it, if so.
+    fn misfit(&self, recipe: &ThiefRecipe) -> Option<String> {
+        let objective = recipe.thief.objective(recipe.asked.clone()?);
+        (objective.heads() == Some(HeadKind::Exits)).then_some(())?;
+        let data = &self.subject.data;
+        let input = Input { channels: data.test.channels, side: data.test.height };
+        let student = recipe.student.build(data.classes.len(), input, 0, &Device::flex());
+        // A student that cannot be built is reported when it is trained.
+        student.ok()?.exit_stages().err().map(|error| error.to_string())
     }
 
     fn trial(&self, recipe: ThiefRecipe, against: Against, profile: Profile, in_verdict: bool) -> Trial {

@@ -45,6 +45,16 @@ pub trait Method {
         false
     }
 
+    /// Whether it also learns from images that nobody is asked about.
+    fn wants_unlabelled(&self) -> bool {
+        false
+    }
+
+    /// Images that pass through its student for each one of a step.
+    fn passes(&self) -> f64 {
+        1.0
+    }
+
     /// What is impossible about its settings; `None` if it can steal.
     fn problem(&self) -> Option<String> {
         // Its own settings are the objective's; any identity will do for the question.

@@ -11,6 +11,7 @@ mod dist;
 mod dkd;
 mod hard_label;
 mod htc;
+mod htc_symmetric;
 mod kd;
 mod label_smoothing;
 mod linear_recovery;
@@ -18,6 +19,8 @@ mod loot;
 mod method;
 mod query_averaging;
 mod recipe;
+mod rotation;
+mod skeptical;
 mod table_recovery;
 #[cfg(test)]
 mod tests;
@@ -69,6 +72,12 @@ thieves! {
     dist::Dist,
     /// A high temperature for the answers only.
     htc::Htc,
+    /// Labels, and tempered answers with little weight.
+    htc_symmetric::HtcSymmetric,
+    /// A shallow exit imitates the answers.
+    skeptical::Skeptical,
+    /// Images turned by quarters beside the answers.
+    rotation::Rotation,
     /// Rows looked up in a table of what the known defence serves.
     table_recovery::TableRecovery,
     /// Rows recovered by a linear regression.

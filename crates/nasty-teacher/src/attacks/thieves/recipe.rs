@@ -34,6 +34,9 @@ pub struct ThiefRecipe {
     pub student: Architecture,
     /// The images that it has, those held out included.
     pub images: Images,
+    /// Images of the same part that it has, those above first, where it learns from images that nobody is asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlabelled: Option<usize>,
     /// The labels that it goes by.
     pub labels: Labels,
     /// The task that asked the victim about these images; none for a floor without a victim.
@@ -118,6 +121,14 @@ impl ThiefRecipe {
             (
                 self.prior.is_some() == self.thief.needs_prior(),
                 format!("{} and `prior` do not fit", self.thief.name()),
+            ),
+            (
+                self.unlabelled.is_some() == self.thief.wants_unlabelled(),
+                format!("{} and `unlabelled` do not fit", self.thief.name()),
+            ),
+            (
+                self.unlabelled.is_none_or(|count| count >= self.images.count),
+                format!("unlabelled is less than the {} images asked about", self.images.count),
             ),
         ];
         let own = checks.into_iter().find_map(|(fine, what)| (!fine).then_some(what));

@@ -145,6 +145,7 @@ fn a_recipe_that_contradicts_itself_is_refused() {
         thief: Thief::Alone(Alone {}),
         student: "cnn2".parse().expect("a name"),
         images: images(Part::Train, 100),
+        unlabelled: None,
         labels: Labels::True,
         asked: None,
         served: None,
@@ -168,10 +169,21 @@ fn a_recipe_that_contradicts_itself_is_refused() {
         (ThiefRecipe { prior: asked.clone(), ..alone.clone() }, "`prior`"),
         (ThiefRecipe { held_out: 1.0, ..alone.clone() }, "held_out"),
         (ThiefRecipe { thief: Thief::HardLabel(HardLabel {}), ..alone.clone() }, "`asked`"),
+        (ThiefRecipe { unlabelled: Some(100), ..alone.clone() }, "`unlabelled`"),
     ];
     for (recipe, word) in wrong {
         assert!(recipe.problem().expect("refused").contains(word), "{:?}", recipe.problem());
     }
+    let rotation = Thief::Rotation(Rotation { temperature: 1.0, alpha: 0.9 });
+    let rotation = |unlabelled| ThiefRecipe {
+        thief: rotation.clone(),
+        asked: asked.clone(),
+        unlabelled,
+        ..alone.clone()
+    };
+    assert_eq!(rotation(Some(100)).problem(), None);
+    assert!(rotation(None).problem().expect("it has none").contains("`unlabelled`"));
+    assert!(rotation(Some(99)).problem().expect("fewer than asked").contains("less than the 100"));
     let kd = Thief::Kd(Kd { temperature: 0.0, alpha: 0.9, floor: 0.0 });
     let kd = ThiefRecipe { thief: kd, asked, ..alone };
     assert!(kd.problem().expect("τ is 0").contains("temperature"));

@@ -1,5 +1,6 @@
 //! Training of a clone on a victim's answers.
 
+use crate::attacks::Images;
 use crate::attacks::thieves::{Labels, Loot, ThiefRecipe};
 use crate::data::{DataName, DataSet, ImageSet, Normalisation};
 use crate::lab::ask;
@@ -56,8 +57,10 @@ impl TaskKind for ThiefRecipe {
         let trained = self.images.count - held;
         let epochs = self.epochs(trained);
         let prior = if self.prior.is_some() { self.images.count } else { 0 };
-        let passes =
-            Passes { trained: (trained * epochs) as f64, forward: (held + self.test.count + prior) as f64 };
+        let passes = Passes {
+            trained: (trained * epochs) as f64 * self.thief.passes(),
+            forward: (held + self.test.count + prior) as f64,
+        };
         estimate.add(estimate.shape(self.student), passes)
     }
 }
@@ -72,6 +75,8 @@ impl Work for ThiefRecipe {
         let refuse = |problem: String| context.refuse(problem);
         let test = self.test.of(&data).map_err(refuse)?;
         let mut images = self.images.of(&pool).map_err(refuse)?;
+        let more = self.unlabelled.map(|count| Images { count, ..self.images.clone() }.of(&pool));
+        let more = more.transpose().map_err(refuse)?;
         let classes = data.classes.len();
         if self.labels == Labels::Served {
             let (rows, _) = answers(context, self.asked.as_ref(), &images, 0)?;
@@ -91,6 +96,7 @@ impl Work for ThiefRecipe {
             recipe: &recipe,
             train,
             origin: None,
+            unlabelled: more.as_ref(),
             selection: None,
             normalisation: &data.normalisation,
             victim: taught.as_ref().map(|taught| taught as &dyn Victim),

@@ -24,9 +24,9 @@ pub(crate) use layer_norm::{LayerNorm, LayerScale};
 pub(crate) use linear::Linear;
 pub(crate) use maps::Maps;
 pub(crate) use norm::BatchNorm;
-pub(crate) use pass::Pass;
 pub use pass::{Dropping, Mode, NormStatistics};
-pub(crate) use pools::adaptive_shares;
+pub(crate) use pass::{Pass, Stages};
+pub(crate) use pools::{adaptive_shares, bilinear};
 pub(crate) use running::Running;
 pub(crate) use squeeze_excite::SqueezeExcite;
 

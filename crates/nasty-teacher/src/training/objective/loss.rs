@@ -16,8 +16,37 @@ pub struct LossInput {
     pub labels: Tensor<1, Int>,
     /// 0-based.
     pub epoch: usize,
+    /// Of the whole run.
+    pub epochs: usize,
     /// What ω is multiplied by, as a [`Guard`] wants it; else 1.
     pub undermining: f64,
+    /// What the heads say that the objective [wants](Loss::heads).
+    pub heads: HeadLogits,
+}
+
+/// Heads beside a network's own that an objective has trained. They are no part of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadKind {
+    /// Classifiers of the maps after three stages; see [`Exits`](crate::nets::Exits).
+    Exits,
+    /// A classifier of images by the quarters that they were turned by; see [`Turns`](crate::nets::Turns).
+    Turns,
+}
+
+/// What heads say about a batch.
+#[derive(Clone, Debug)]
+pub enum HeadLogits {
+    /// There are none.
+    None,
+    /// Logits `[batch, classes]` after stages 1, 2 and 3.
+    Exits([Tensor<2>; 3]),
+    /// Other images, turned.
+    Turned {
+        /// `[images, 4]`.
+        logits: Tensor<2>,
+        /// Quarters that each was turned by, `[images]`, 0 to 3.
+        turns: Tensor<1, Int>,
+    },
 }
 
 impl LossInput {
@@ -55,6 +84,11 @@ pub trait Loss {
 
     /// How undermining is watched, where it is.
     fn guard(&self) -> Option<Guard> {
+        None
+    }
+
+    /// The heads that it has trained beside the network's own, if any.
+    fn heads(&self) -> Option<HeadKind> {
         None
     }
 

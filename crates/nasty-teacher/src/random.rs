@@ -28,6 +28,8 @@ pub enum Purpose {
     Turn = 8,
     /// Initial weights of heads beside a network's own; counters: tensor number, 0.
     Heads = 9,
+    /// Classes that a thief moves images to; counters: step, image.
+    Target = 10,
 }
 
 /// A stream of random numbers, fixed by (seed, purpose, a, b).

@@ -7,7 +7,7 @@ use super::report::{
 };
 use super::schedule::{Schedule, Trial, about_test, probe_images, training_line};
 use super::subject::Subject;
-use crate::attacks::thieves::{Labels, Signal};
+use crate::attacks::thieves::Labels;
 use crate::data::ImageSet;
 use crate::lab::ask::{hashes, rows};
 use crate::lab::{AnswerLog, AskRecipe, AskResult, JobError, State, ThiefResult, Workplace};
@@ -212,7 +212,6 @@ fn row(
     let first = group[0];
     let of = |trial: &Trial, outcome: Outcome| {
         let thief = &trial.recipe.thief;
-        let asks = thief.signal() != Signal::Nothing;
         Row {
             run: trial.recipe.hash(),
             thief: thief.name().to_owned(),
@@ -223,7 +222,7 @@ fn row(
             profile: trial.profile,
             student: trial.recipe.student.to_string(),
             budget: trial.rung as u64,
-            queries: if asks { (trial.recipe.images.count * thief.answers()) as u64 } else { 0 },
+            queries: trial.recipe.queries() as u64,
             share: trial.share,
             seed: trial.recipe.seed,
             outcome,

@@ -3,7 +3,7 @@
 
 use super::report::{self, Profile};
 use crate::attacks::thieves::{
-    Alone, ClassMean, Dist, Dkd, HardLabel, Htc, HtcSymmetric, Kd, LabelSmoothing, LinearRecovery,
+    Alone, ClassMean, Dist, Dkd, HardLabel, Htc, HtcSymmetric, JbdaTr, Kd, LabelSmoothing, LinearRecovery,
     QueryAveraging, Rotation, Signal, Skeptical, TableRecovery, Thief,
 };
 use crate::defences::Stack;
@@ -134,6 +134,10 @@ impl Battery {
                 [2.0, 8.0].map(|others| Thief::Dkd(Dkd { temperature: 4.0, others })).into();
             extras.push(Thief::HtcSymmetric(HtcSymmetric { temperature: 4.0, alpha }));
             extras.extend([1.0, 4.0].map(|temperature| Thief::Rotation(Rotation { temperature, alpha })));
+            // It has no labels of the images that it makes.
+            if profile != Profile::A {
+                extras.push(Thief::JbdaTr(JbdaTr { temperature: 1.0, alpha }));
+            }
             all.extend(extras.into_iter().map(|thief| Member { thief, in_verdict: false }));
         }
         all

@@ -5,7 +5,7 @@ use super::probes;
 use super::report::{Against, Profile};
 use super::subject::Subject;
 use crate::attacks::Images;
-use crate::attacks::thieves::{Labels, Signal, THIEF_FORMAT, ThiefRecipe};
+use crate::attacks::thieves::{Labels, Maker, Signal, THIEF_FORMAT, ThiefRecipe, seeds};
 use crate::defences::Stack;
 use crate::lab::defaults::{self, Kind};
 use crate::lab::{ASK_FORMAT, AskRecipe, Calibration, JobError, Passes, Plan, Reach, Shape, Task};
@@ -18,8 +18,6 @@ use std::ops::Range;
 /// Share of its images that a thief chooses by.
 const HELD_OUT: f64 = 0.2;
 const BATCH: usize = 64;
-/// Images that nobody is asked about and a thief learns from, at most: what it holds in memory.
-const UNLABELLED: usize = 10_000;
 const LEARNING_RATE: f64 = 0.05;
 
 /// One clone to train, and what it stands for in the report.
@@ -136,15 +134,17 @@ impl Schedule {
             let members = subject.request.battery.thieves(profile, Circumstances { defences, random });
             let mut prior = None;
             for member in members {
-                let answers = member.thief.answers();
-                let images = Images { count: (images.count / answers).max(2), ..images.clone() };
+                let (answers, budget) = (member.thief.answers(), images.count);
+                let begins = |maker: &dyn Maker| seeds(maker, budget, HELD_OUT);
+                let count = member.thief.maker().map_or(budget / answers, begins).max(2);
+                let images = Images { count, ..images.clone() };
                 let question = ask(reach, &images, 0..answers as u32);
                 let mut recipe = of.recipe(&member, images.clone(), labels);
                 recipe.asked = Some(NetworkRef(question.hash()));
                 if member.thief.wants_unlabelled() {
-                    recipe.unlabelled =
-                        Some(of.pool(profile).clamp(images.count, UNLABELLED.max(images.count)));
+                    recipe.unlabelled = Some(of.pool(profile).max(images.count));
                 }
+                recipe.budget = member.thief.maker().map(|_| budget);
                 (recipe.served, recipe.clean) = match against {
                     Against::Undefended => (undefended.clone(), undefended.clone()),
                     // A victim of which no defences are known is itself the one without.
@@ -199,7 +199,23 @@ impl Schedule {
                 *count = (*count).max(ask.images.count);
             }
         }
-        most.values().map(|count| *count as u64).sum()
+        let asked: u64 = most.values().map(|count| *count as u64).sum();
+        asked + self.made(&subject.served)
+    }
+
+    /// Images that thieves make themselves and ask the victim of `reach` about.
+    fn made(&self, reach: &Reach) -> u64 {
+        let whom: HashSet<String> = self
+            .transfer
+            .iter()
+            .filter(|(_, ask)| ask.reach.whose == reach.whose)
+            .map(|(_, ask)| ask.hash())
+            .collect();
+        let mut seen = HashSet::new();
+        let tried = self.trials.iter().filter(|trial| trial.obstacle.is_none()).map(|trial| &trial.recipe);
+        let of_victim = tried.filter(|recipe| recipe.asked.as_ref().is_some_and(|a| whom.contains(&a.0)));
+        let makers = of_victim.filter(|recipe| recipe.budget.is_some() && seen.insert(recipe.hash()));
+        makers.map(|recipe| (recipe.queries() - recipe.images.count) as u64).sum()
     }
 
     /// Estimated seconds of training all clones, given a machine's speed.
@@ -218,8 +234,7 @@ impl Schedule {
             let shape = Shape { architecture, input, classes, precision: Precision::F32 };
             let Passes { trained, forward } = speed.rate(shape)?;
             let held = recipe.validation(recipe.images.count);
-            let train = recipe.images.count - held;
-            sum += trained * (train * recipe.epochs(train)) as f64 * recipe.thief.passes();
+            sum += trained * recipe.passes();
             sum += forward * (held + recipe.test.count) as f64;
         }
         Ok(sum)
@@ -261,6 +276,7 @@ impl Of<'_> {
             student: self.student,
             images,
             unlabelled: None,
+            budget: None,
             labels,
             asked: None,
             served: None,

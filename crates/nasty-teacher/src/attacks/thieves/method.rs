@@ -1,6 +1,7 @@
 //! What a thief is.
 
 use super::loot::Loot;
+use super::maker::Maker;
 use crate::training::{Loss, NetworkRef, Objective};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,11 @@ pub trait Method {
     /// Whether it also learns from images that nobody is asked about.
     fn wants_unlabelled(&self) -> bool {
         false
+    }
+
+    /// How it makes images of its own, if it does.
+    fn maker(&self) -> Option<&dyn Maker> {
+        None
     }
 
     /// Images that pass through its student for each one of a step.

@@ -12,10 +12,12 @@ mod dkd;
 mod hard_label;
 mod htc;
 mod htc_symmetric;
+mod jbda_tr;
 mod kd;
 mod label_smoothing;
 mod linear_recovery;
 mod loot;
+mod maker;
 mod method;
 mod query_averaging;
 mod recipe;
@@ -26,6 +28,7 @@ mod table_recovery;
 mod tests;
 
 pub use loot::Loot;
+pub use maker::{Maker, Stage, seeds};
 pub use method::{Method, Signal};
 pub use recipe::{Labels, THIEF_FORMAT, ThiefRecipe};
 
@@ -78,6 +81,8 @@ thieves! {
     skeptical::Skeptical,
     /// Images turned by quarters beside the answers.
     rotation::Rotation,
+    /// Images made of a few by its own clone.
+    jbda_tr::JbdaTr,
     /// Rows looked up in a table of what the known defence serves.
     table_recovery::TableRecovery,
     /// Rows recovered by a linear regression.

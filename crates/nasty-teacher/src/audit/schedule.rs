@@ -298,7 +298,7 @@ impl Of<'_> {
         let Self { subject, rung, .. } = *self;
         match profile {
             // Its share of the labelled images is what it has.
-            Profile::A => rung,
+            Profile::A | Profile::D => rung,
             Profile::B => subject.fresh.count,
             Profile::C => subject.pool.as_ref().map_or(rung, |pool| pool.count),
         }

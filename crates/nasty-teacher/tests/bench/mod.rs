@@ -11,14 +11,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Stops after a number of batches, over all tasks.
-pub struct Patience(AtomicUsize);
+pub(crate) struct Patience(AtomicUsize);
 
 impl Patience {
-    pub fn new(batches: usize) -> Self {
+    pub(crate) fn new(batches: usize) -> Self {
         Self(AtomicUsize::new(batches))
     }
 
-    pub fn endless() -> Self {
+    pub(crate) fn endless() -> Self {
         Self::new(usize::MAX)
     }
 }
@@ -45,13 +45,13 @@ impl Watch<JobError> for Patience {
     }
 }
 
-pub fn workplace(store: &Path) -> Workplace {
+pub(crate) fn workplace(store: &Path) -> Workplace {
     let roots = DataRoots::resolve(Some(store.to_owned())).expect("a folder was given");
     Workplace::new(Store::open(store).expect("writable"), roots, device("flex").expect("flex"), "flex")
 }
 
 /// A cnn4 trained on the quickstart's images with `changes` to the usual recipe, and its hash.
-pub fn victim(here: &Workplace, changes: &[&str]) -> String {
+pub(crate) fn victim(here: &Workplace, changes: &[&str]) -> String {
     let data = here.data(&DataName::Quickstart, None).expect("embedded");
     let recipe: Recipe =
         recipe(DataName::Quickstart, digest(&data), "cnn4".parse().expect("a name"), Kind::Train);

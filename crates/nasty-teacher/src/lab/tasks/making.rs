@@ -5,18 +5,21 @@ use super::loot::{Taught, predicted, reach, rows_of, targets};
 use crate::attacks::thieves::{Maker, Stage, ThiefRecipe};
 use crate::data::{DataSet, ImageSet};
 use crate::files::write_whole;
+use crate::lab::ask::hashes;
 use crate::lab::context::Context;
 use crate::lab::error::JobError;
 use crate::lab::store_error::{StoreError, io_error};
 use crate::nets::Input;
 use crate::training::{Outcome, Trainer};
 use crate::victim::{LOG_FLOOR, Victim};
+use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// `images`, with their served classes as labels, and those that `maker` makes of them within `most` images; none if it was stopped.
+/// `images`, with their served classes as labels, and those that `maker` makes of them within `most` images, and how many different ones
+/// these are; none if it was stopped. An image that comes out as one before is no query.
 ///
 /// What a round made is kept in the file `made-<round>.bin` of the run before anybody is asked about it, so that a process that was
 /// killed asks about the same images, whose answers it may already have.
@@ -27,12 +30,13 @@ pub(super) fn make(
     most: usize,
     context: &mut Context<'_>,
     data: &DataSet,
-) -> Result<Option<ImageSet>, JobError> {
+) -> Result<Option<(ImageSet, usize)>, JobError> {
+    let begun = hashes(&images).into_iter().collect::<HashSet<_>>().len();
     let mut all = images;
     let reach = reach(context, recipe.asked.as_ref())?;
     for round in 0..maker.rounds() {
         let file = context.run.folder.join(format!("made-{round}.bin"));
-        let new = match read(&file, &all)? {
+        let mut new = match read(&file, &all)? {
             Some(new) => new,
             None => {
                 let wanted = most.saturating_sub(all.len());
@@ -54,10 +58,11 @@ pub(super) fn make(
             return Ok(None);
         }
         let (rows, _) = rows_of(context, &reach, &new, 0)?;
-        let labels = predicted(&rows, data.classes.len());
-        all = joined(&all, &ImageSet { labels, ..new });
+        new.labels = predicted(&rows, data.classes.len());
+        all = joined(&all, &new);
     }
-    Ok(Some(all))
+    let different = hashes(&all).into_iter().collect::<HashSet<_>>().len();
+    Ok(Some((all, different - begun)))
 }
 
 /// Removes what only an unfinished run needs.
@@ -156,8 +161,9 @@ mod tests {
         let like = ImageSet::new(2, 2, 1, (0..8).collect(), vec![3, 4]);
         assert!(read(&file, &like).expect("no file is none").is_none());
         fs::write(&file, (10..18).collect::<Vec<u8>>()).expect("written");
-        let made = read(&file, &like).expect("readable").expect("there");
-        let all = joined(&like, &ImageSet { labels: vec![1, 2], ..made });
+        let mut made = read(&file, &like).expect("readable").expect("there");
+        made.labels = vec![1, 2];
+        let all = joined(&like, &made);
         assert_eq!(all.labels, [3, 4, 1, 2]);
         assert_eq!(all.images().map(|image| image[0]).collect::<Vec<_>>(), [0, 4, 10, 14]);
         fs::write(&file, [1, 2, 3]).expect("written");

@@ -76,13 +76,16 @@ impl Work for ThiefRecipe {
         }
         let held = self.validation(images.len());
         let maker = self.thief.maker();
+        let mut asked_about = None;
         if let Some((maker, budget)) = maker.zip(self.budget) {
             let cut = images.len() - held;
             let begun = images.subset(&(0..cut).collect::<Vec<_>>());
-            let Some(all) = making::make(self, maker, begun, budget.saturating_sub(held), context, &data)?
+            let Some((all, made)) =
+                making::make(self, maker, begun, budget.saturating_sub(held), context, &data)?
             else {
                 return Ok(Ended::Stopped);
             };
+            asked_about = Some(made);
             images = making::joined(&all, &images.subset(&(cut..images.len()).collect::<Vec<_>>()));
         }
         let targets = targets(self, context, &images, &data)?;
@@ -140,6 +143,7 @@ impl Work for ThiefRecipe {
             test: evaluation,
             served,
             clean,
+            made: asked_about,
             steps: recipe.epochs * cut.div_ceil(self.batch),
             seconds: trained.seconds,
             machine: context.machine(),

@@ -120,7 +120,7 @@ impl Maps {
         })
     }
 
-    /// The same maps, left with the pass if it collects [`Stages`](super::Stages) and what is made of them, of the shape `next`, has
+    /// The same maps, left with the pass if it collects [`Stages`](super::pass::Stages) and what is made of them, of the shape `next`, has
     /// a smaller side.
     pub(super) fn leaving(self, next: impl Fn([usize; 3]) -> [usize; 3]) -> Self {
         let Value::Real { x, pass } = self.0 else { return self };

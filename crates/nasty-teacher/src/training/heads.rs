@@ -4,9 +4,9 @@ use super::context::{record, restore};
 use super::error::TrainError;
 use super::objective::HeadKind;
 use super::optimiser::Optimiser;
-use super::state_file::Saved;
+use super::state_file::{Parts, Saved};
 use crate::data::{Augmentation, ImageSet, Normalisation, render};
-use crate::nets::{Exits, NamedTensor, NetError, Network, Turns};
+use crate::nets::{Exits, NetError, Network, Turns};
 use crate::random::{Purpose, Stream};
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -61,13 +61,14 @@ impl Heads {
         Ok(Self { layers, optimiser })
     }
 
-    /// What is saved: a group of tensors, and an optimiser's record.
-    pub(super) fn parts(&self) -> ((&'static str, Vec<NamedTensor>), (&'static str, Vec<u8>)) {
+    /// Adds what is saved of them to that of a run.
+    pub(super) fn add_to<P>(&self, parts: &mut Parts<P>) {
         let state = match &self.layers {
             Layers::Exits(exits) => exits.state_dict(),
             Layers::Turns(turns) => turns.state_dict(),
         };
-        ((GROUP, state), (RECORD, record(&self.optimiser)))
+        parts.groups.push((GROUP, state));
+        parts.records.push((RECORD, record(&self.optimiser)));
     }
 
     /// The heads after a step, with their gradients taken from `gradients`.

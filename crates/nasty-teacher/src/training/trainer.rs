@@ -194,7 +194,7 @@ impl Trainer<'_> {
             None => (network.forward_dropping(images, dropping), HeadLogits::None),
             Some(Layers::Exits(exits)) => {
                 let (logits, exits) = exits.forward(&network, images, dropping);
-                (logits, HeadLogits::Exits(exits))
+                (logits, HeadLogits::Exits(Box::new(exits)))
             }
             Some(Layers::Turns(head)) => {
                 let pool = self.unlabelled.unwrap_or(&self.train);
@@ -301,13 +301,12 @@ impl Work for Training<'_> {
     fn parts(&self, progress: &Progress) -> Parts<Position> {
         let mut groups = vec![("network", progress.network.state_dict())];
         groups.extend(progress.best.clone().map(|best| ("best", best)));
-        let mut records = vec![("optimiser", record(&progress.optimiser))];
+        let records = vec![("optimiser", record(&progress.optimiser))];
+        let mut parts = Parts { position: progress.position.clone(), groups, records };
         if let Some(heads) = &progress.heads {
-            let (group, of_optimiser) = heads.parts();
-            groups.push(group);
-            records.push(of_optimiser);
+            heads.add_to(&mut parts);
         }
-        Parts { position: progress.position.clone(), groups, records }
+        parts
     }
 
     fn step(&mut self, mut progress: Progress, at: At) -> Result<(Progress, f64), Fault> {

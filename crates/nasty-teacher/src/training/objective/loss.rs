@@ -39,7 +39,7 @@ pub enum HeadLogits {
     /// There are none.
     None,
     /// Logits `[batch, classes]` after stages 1, 2 and 3.
-    Exits([Tensor<2>; 3]),
+    Exits(Box<[Tensor<2>; 3]>),
     /// Other images, turned.
     Turned {
         /// `[images, 4]`.

@@ -120,7 +120,7 @@ mod tests {
         let exits = [[0.5, 1.0, 0.0, -1.0], [1.0, 0.0, 2.0, 0.0], [0.0, 3.0, 0.0, 1.0]];
         let (last, answers) = ([2.0, 0.0, 1.0, 0.5], [0.1, 0.2, -3.0, 1.0]);
         let loss = |epoch, objective: &Skeptical| {
-            let heads = HeadLogits::Exits(exits.map(rows));
+            let heads = HeadLogits::Exits(Box::new(exits.map(rows)));
             let (answers, labels) = (Some(rows(answers)), Tensor::from_data([2], &device));
             let (epochs, undermining) = (20, 1.0);
             let batch = LossInput { logits: rows(last), answers, labels, epoch, epochs, undermining, heads };
@@ -155,9 +155,7 @@ mod tests {
                 let labels = Tensor::from_data([0, 1], &device);
                 let heads = match thief.heads() {
                     None => HeadLogits::None,
-                    Some(HeadKind::Exits) => {
-                        HeadLogits::Exits([logits.clone(), logits.clone(), logits.clone()])
-                    }
+                    Some(HeadKind::Exits) => HeadLogits::Exits(Box::new([(); 3].map(|()| logits.clone()))),
                     Some(HeadKind::Turns) => HeadLogits::Turned {
                         logits: answers.clone(),
                         turns: Tensor::from_data([0, 3], &device),

@@ -72,9 +72,10 @@ impl Loss for Skeptical {
         if batch.epoch as f64 <= self.delay * batch.epochs as f64 {
             return losses::Skeptical::before(batch.logits, batch.labels);
         }
-        let HeadLogits::Exits([first, second, third]) = batch.heads else {
+        let HeadLogits::Exits(exits) = batch.heads else {
             unreachable!("the trainer provides what `heads` asks for")
         };
+        let [first, second, third] = *exits;
         let exit = self.exit().expect("`problem` allows three stages");
         let Self { temperature, alpha, .. } = *self;
         let skeptical = losses::Skeptical { exit, temperature, alpha };

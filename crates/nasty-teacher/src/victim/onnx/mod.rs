@@ -20,7 +20,7 @@ use super::asking::{Encoding, Stated};
 use super::{Answers, Asking, Front, Guess, Interface, Request, Scale, Victim, VictimError};
 use asked::{CALL_IMAGES, Graph};
 use graph::{Described, FLOAT, UINT8};
-use session::{Here, Load, Session};
+use session::{Failure, Here, Load, Session};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -193,22 +193,25 @@ impl Victim for Onnx {
         let per_call = self.graph.images_per_call(side);
         for items in request.items.chunks(per_call) {
             let part = Request { items: items.to_vec(), ..request.clone() };
-            let failed = |problem: String| VictimError::Answer {
-                victim: self.path.display().to_string(),
-                problem: shown(&problem),
+            let failed = |failure: Failure| {
+                let victim = self.path.display().to_string();
+                match failure {
+                    Failure::Refused(problem) => VictimError::Answer { victim, problem: shown(&problem) },
+                    Failure::Ended { problem, retry_after } => {
+                        VictimError::Ended { victim, problem: shown(&problem), retry_after }
+                    }
+                }
             };
             let found = self.graph.rows(&part.pixels(), side).map_err(failed)?;
             if found.len() != items.len() * classes {
                 let problem =
                     format!("expected {classes} numbers an image, found {}", found.len() / items.len());
-                return Err(failed(problem));
+                return Err(failed(problem.into()));
             }
             if let Some(at) = found.iter().position(|v| !v.is_finite()) {
                 let image = rows.len() / classes + at / classes;
-                return Err(failed(format!(
-                    "found {} in the answer to image {image} of the request",
-                    found[at]
-                )));
+                let problem = format!("found {} in the answer to image {image} of the request", found[at]);
+                return Err(failed(problem.into()));
             }
             rows.extend(found);
         }

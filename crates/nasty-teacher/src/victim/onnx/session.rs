@@ -20,13 +20,41 @@ pub(super) struct Load<'a> {
     pub(super) model: &'a [u8],
 }
 
+/// Why nothing came out of a graph.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Failure {
+    /// What the runtime says, as a sentence.
+    #[error("{0}")]
+    Refused(String),
+    /// The process that computes the graph ended.
+    #[error("{problem}")]
+    Ended {
+        /// How, as a sentence.
+        problem: String,
+        /// Seconds after which the graph can be asked again.
+        retry_after: u64,
+    },
+}
+
+impl From<String> for Failure {
+    fn from(problem: String) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+impl From<Failure> for String {
+    fn from(failure: Failure) -> Self {
+        failure.to_string()
+    }
+}
+
 /// Something that runs a graph.
 pub(super) trait Session: Send + Sync {
     /// What comes out for `input`.
     ///
     /// # Errors
-    /// Why nothing came out, as a sentence.
-    fn run(&self, input: &Numbers) -> Result<Numbers, String>;
+    /// Why nothing came out.
+    fn run(&self, input: &Numbers) -> Result<Numbers, Failure>;
 }
 
 /// The built-in runtime in this process.
@@ -57,8 +85,8 @@ impl Here {
 }
 
 impl Session for Here {
-    fn run(&self, input: &Numbers) -> Result<Numbers, String> {
-        guarded(|| {
+    fn run(&self, input: &Numbers) -> Result<Numbers, Failure> {
+        Ok(guarded(|| {
             let output = if self.bytes {
                 let bytes: Vec<u8> = input.values.iter().map(|v| *v as u8).collect();
                 let view = ValueView::from_shape(&input.shape, &bytes).map_err(|e| e.to_string())?;
@@ -74,7 +102,7 @@ impl Session for Here {
                     output.dtype()
                 )
             })
-        })
+        })?)
     }
 }
 

@@ -186,8 +186,9 @@ fn graphs_are_computed_as_the_standard_says_where_the_runtime_alone_does_not() {
         let model = rewrite::rewritten(&bytes, opset).unwrap_or(bytes);
         let load = Load { input: "input", bytes: false, output: "output", model: &model };
         let numbers = Numbers { shape, values: input.1.to_vec() };
-        let found =
-            Here::load(&load).and_then(|graph| graph.run(&numbers)).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let found = Here::load(&load)
+            .and_then(|graph| Ok(graph.run(&numbers)?))
+            .unwrap_or_else(|e| panic!("{what}: {e}"));
         assert_eq!(found, right, "{what}");
     }
 }

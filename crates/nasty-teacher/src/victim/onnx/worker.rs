@@ -4,14 +4,14 @@
 //! The two talk over the worker's standard input and output in frames: a byte that says what it is, the length as eight
 //! bytes, little-endian, and the contents.
 
-use super::session::{Here, Load, Numbers, Session};
+use super::session::{Failure, Here, Load, Numbers, Session};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 const LOAD: u8 = 1;
 const RUN: u8 = 2;
@@ -19,6 +19,12 @@ const DONE: u8 = 3;
 const REFUSED: u8 = 4;
 /// Contents of a frame, at most.
 const LONGEST: u64 = 4 << 30;
+/// How often a model's process that ended is started again within [`WHILE`]: a model that ends each of them must not keep the
+/// machine busy with loading it.
+const RESTARTS: usize = 3;
+const WHILE: Duration = Duration::from_secs(60);
+/// Seconds after which a model can be asked again whose process ended, where it may be started again at once.
+const SOON: u64 = 1;
 
 /// What a graph may take.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +45,7 @@ impl Limits {
     }
 }
 
-/// A process that computes one model at a time. It is started when it is needed, and again after a model that ended it.
+/// A process that computes one model at a time. It is started when it is needed, and again when its model is asked after it ended.
 pub struct Worker {
     program: PathBuf,
     most: Limits,
@@ -53,6 +59,10 @@ pub(super) struct Loaded {
     worker: Arc<Worker>,
     number: u64,
     limits: Limits,
+    /// The request that loads it, for a process that is started again.
+    request: Vec<u8>,
+    /// When its process was started again, within [`WHILE`].
+    restarts: Mutex<Vec<Instant>>,
 }
 
 struct Process {
@@ -82,38 +92,95 @@ impl Worker {
     pub(super) fn load(self: &Arc<Self>, load: &Load<'_>, limits: Limits) -> Result<Loaded, String> {
         let name = |name: &str| [&(name.len() as u64).to_le_bytes()[..], name.as_bytes()].concat();
         let head = [&[u8::from(load.bytes)][..], &name(load.input), &name(load.output)].concat();
+        let request = [&head[..], load.model].concat();
         let limits =
             Limits { memory: limits.memory.min(self.most.memory), time: limits.time.min(self.most.time) };
+        let mut slot = self.slot();
         let number = self.models.fetch_add(1, Ordering::Relaxed) + 1;
-        self.ask(LOAD, &[&head, load.model], number, limits)?;
-        Ok(Loaded { worker: self.clone(), number, limits })
+        let loaded = Loaded { worker: self.clone(), number, limits, request, restarts: Mutex::default() };
+        if slot.as_mut().is_none_or(|process| process.memory != limits.memory || process.is_gone()) {
+            // Two of them at once would take twice the memory.
+            *slot = None;
+            *slot = Some(self.start(limits)?);
+        }
+        loaded.ask(&mut slot, LOAD, &loaded.request)?;
+        drop(slot);
+        Ok(loaded)
     }
 
-    fn ask(&self, kind: u8, contents: &[&[u8]], number: u64, limits: Limits) -> Result<Vec<u8>, String> {
-        let mut slot = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.models.load(Ordering::Relaxed) != number {
-            return Err("another model was loaded in its process since".to_owned());
-        }
-        if kind == LOAD && slot.as_ref().is_none_or(|process| process.memory != limits.memory) {
-            let started = Process::start(&self.program, limits);
-            *slot = Some(started.map_err(|e| format!("{}: {e}", self.program.display()))?);
-        }
-        let Some(process) = slot.as_mut() else { return Err("its process ended".to_owned()) };
-        match process.ask(kind, contents, limits) {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(refused)) => Err(refused),
-            Err(ended) => {
+    /// The process id of its process, while there is one.
+    pub fn process_id(&self) -> Option<u32> {
+        self.slot().as_ref().map(|process| process.child.id())
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, limits: Limits) -> Result<Process, String> {
+        Process::start(&self.program, limits).map_err(|e| format!("{}: {e}", self.program.display()))
+    }
+}
+
+impl Loaded {
+    /// Asks the process in `slot`, which is empty afterwards if that ended.
+    fn ask(&self, slot: &mut Option<Process>, kind: u8, contents: &[u8]) -> Result<Vec<u8>, Failure> {
+        let Some(process) = slot else { return Err(self.ended("its process ended".to_owned())) };
+        match process.ask(kind, contents, self.limits) {
+            Ok(answer) => Ok(answer?),
+            Err(how) => {
                 *slot = None;
-                Err(ended)
+                Err(self.ended(how))
             }
         }
+    }
+
+    /// Starts the process again and loads the model into it, unless that happened too often of late.
+    fn restart(&self, slot: &mut Option<Process>) -> Result<(), Failure> {
+        *slot = None;
+        if let Some(seconds) = self.pause() {
+            let problem = format!(
+                "its process ended {RESTARTS} times within a minute, and is started again in {seconds} s"
+            );
+            return Err(Failure::Ended { problem, retry_after: seconds });
+        }
+        tracing::warn!("the process that computes an ONNX file ended; it is started again");
+        self.restarts.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+        *slot = Some(self.worker.start(self.limits).map_err(|how| self.ended(how))?);
+        match self.ask(slot, LOAD, &self.request) {
+            Ok(_) => Ok(()),
+            Err(failure) => {
+                // Without its model the process is of no use.
+                *slot = None;
+                Err(failure)
+            }
+        }
+    }
+
+    fn ended(&self, problem: String) -> Failure {
+        Failure::Ended { problem, retry_after: self.pause().unwrap_or(SOON) }
+    }
+
+    /// Seconds until the process may be started again; none if it may be now.
+    fn pause(&self) -> Option<u64> {
+        let mut restarts = self.restarts.lock().unwrap_or_else(PoisonError::into_inner);
+        restarts.retain(|at| at.elapsed() < WHILE);
+        let first = restarts.first().filter(|_| restarts.len() >= RESTARTS)?;
+        Some(WHILE.saturating_sub(first.elapsed()).as_secs() + 1)
     }
 }
 
 impl Session for Loaded {
-    fn run(&self, input: &Numbers) -> Result<Numbers, String> {
-        let answer = self.worker.ask(RUN, &[&packed(input)], self.number, self.limits)?;
-        unpacked(&answer).ok_or_else(|| "the runtime's process sent a damaged answer".to_owned())
+    fn run(&self, input: &Numbers) -> Result<Numbers, Failure> {
+        let mut slot = self.worker.slot();
+        if self.worker.models.load(Ordering::Relaxed) != self.number {
+            return Err("another model was loaded in its process since".to_owned().into());
+        }
+        if slot.as_mut().is_none_or(Process::is_gone) {
+            self.restart(&mut slot)?;
+        }
+        let answer = self.ask(&mut slot, RUN, &packed(input))?;
+        Ok(unpacked(&answer).ok_or_else(|| "the runtime's process sent a damaged answer".to_owned())?)
     }
 }
 
@@ -147,13 +214,13 @@ impl Process {
         Ok(Self { child, input, frames, memory: limits.memory })
     }
 
+    /// Whether it ended since it was last asked.
+    fn is_gone(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// What the worker answers, or refuses; or why it is gone.
-    fn ask(
-        &mut self,
-        kind: u8,
-        contents: &[&[u8]],
-        limits: Limits,
-    ) -> Result<Result<Vec<u8>, String>, String> {
+    fn ask(&mut self, kind: u8, contents: &[u8], limits: Limits) -> Result<Result<Vec<u8>, String>, String> {
         if write(&mut self.input, kind, contents).is_err() {
             return Err(self.ended(limits));
         }
@@ -174,7 +241,8 @@ impl Process {
         let how = self.child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
         let gib = limits.memory as f64 / (1u64 << 30) as f64;
         format!(
-            "the runtime's process ended ({how}): the graph needs more than {gib:.1} GiB of memory, or crashes the runtime"
+            "the runtime's process ended ({how}): the graph needs more than {gib:.1} GiB of memory or crashes the runtime, or somebody \
+             ended the process"
         )
     }
 }
@@ -207,14 +275,14 @@ pub fn serve(input: impl Read, mut output: impl Write) -> io::Result<()> {
                 Ok(Vec::new())
             }),
             (RUN, Some(graph)) => match unpacked(&contents) {
-                Some(input) => graph.run(&input).map(|output| packed(&output)),
+                Some(input) => graph.run(&input).map(|output| packed(&output)).map_err(String::from),
                 None => Err("a damaged request".to_owned()),
             },
             _ => Err("no model is loaded".to_owned()),
         };
         match answer {
-            Ok(contents) => write(&mut output, DONE, &[&contents])?,
-            Err(why) => write(&mut output, REFUSED, &[why.as_bytes()])?,
+            Ok(contents) => write(&mut output, DONE, &contents)?,
+            Err(why) => write(&mut output, REFUSED, why.as_bytes())?,
         }
     }
 }
@@ -254,11 +322,10 @@ fn unpacked(bytes: &[u8]) -> Option<Numbers> {
     (odd.is_empty() && count == values.len()).then_some(Numbers { shape, values })
 }
 
-fn write(to: &mut impl Write, kind: u8, contents: &[&[u8]]) -> io::Result<()> {
-    let length = contents.iter().map(|part| part.len() as u64).sum::<u64>();
+fn write(to: &mut impl Write, kind: u8, contents: &[u8]) -> io::Result<()> {
     to.write_all(&[kind])?;
-    to.write_all(&length.to_le_bytes())?;
-    contents.iter().try_for_each(|part| to.write_all(part))?;
+    to.write_all(&(contents.len() as u64).to_le_bytes())?;
+    to.write_all(contents)?;
     to.flush()
 }
 
@@ -284,7 +351,7 @@ pub(super) mod tests {
 
     /// Frames that load `model`, run it, and ask for nonsense.
     pub(in super::super) fn conversation(model: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
-        let frame = |kind, contents: &[&[u8]]| {
+        let frame = |kind, contents: &[u8]| {
             let mut bytes = Vec::new();
             write(&mut bytes, kind, contents).expect("memory");
             bytes
@@ -292,7 +359,7 @@ pub(super) mod tests {
         let name = |name: &str| [&(name.len() as u64).to_le_bytes()[..], name.as_bytes()].concat();
         let head = [&[0][..], &name("input"), &name("output")].concat();
         let input = Numbers { shape: vec![1, 3, 2, 2], values: vec![1.0; 12] };
-        (frame(LOAD, &[&head, model]), frame(RUN, &[&packed(&input)]), frame(RUN, &[&[7; 3]]))
+        (frame(LOAD, &[&head[..], model].concat()), frame(RUN, &packed(&input)), frame(RUN, &[7; 3]))
     }
 
     #[test]

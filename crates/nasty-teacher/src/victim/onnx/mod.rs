@@ -1,12 +1,17 @@
-//! An ONNX file as a victim, computed by `rten`.
+//! An ONNX file as a victim, computed by the built-in runtime `rten`, or by onnxruntime (cargo feature `ort`).
 //!
-//! The file is described and bounded before a runtime sees it ([`graph`]), rewritten where the runtime would silently compute
-//! other numbers ([`rewrite`]), or refused where that is not possible ([`faults`]), and then tried on test patterns: answers must
-//! be finite, and the same for an image alone and in company.
+//! The file is described and bounded before a runtime sees it ([`graph`]). For the built-in runtime it is rewritten where that would
+//! silently compute other numbers ([`rewrite`]), or refused where that is not possible ([`faults`]). It is then tried on test
+//! patterns: answers must be finite, and the same for an image alone and in company.
 
 mod asked;
+mod engine;
+mod external;
 mod faults;
+mod frames;
 mod graph;
+#[cfg(feature = "ort")]
+mod onnxruntime;
 mod probe;
 mod rewrite;
 mod session;
@@ -19,20 +24,19 @@ pub mod worker;
 use super::asking::{Encoding, Stated};
 use super::{Answers, Asking, Front, Guess, Interface, Request, Scale, Victim, VictimError};
 use asked::{CALL_IMAGES, Graph};
+pub use engine::{Engine, EngineError, LIBRARY};
+pub(crate) use external::{Unreadable, read as read_whole};
 use graph::{Described, FLOAT, UINT8};
-use session::{Failure, Here, Load, Session};
+use session::{BUILT_IN, Failure, Here, Load, Session};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use worker::{Limits, Worker};
 
-/// Protobuf messages are no larger.
-const MOST_BYTES: u64 = 1 << 31;
-
 /// Where a graph is computed.
 #[derive(Clone, Default)]
 pub enum Runtime {
-    /// In this process, whose memory the graph can exhaust: for files that are trusted.
+    /// By the built-in runtime in this process, whose memory the graph can exhaust: for files that are trusted.
     #[default]
     Here,
     /// In a process of its own with bounded memory and time: this program, which calls [`worker::serve`] when it is started with
@@ -40,6 +44,24 @@ pub enum Runtime {
     Worker(PathBuf),
     /// The same, in a worker that others use too, one model at a time: opening the next model ends this one.
     Shared(Arc<Worker>),
+    /// By onnxruntime, in a process as for [`Self::Worker`]. It needs the cargo feature `ort`.
+    Onnxruntime {
+        /// This program.
+        program: PathBuf,
+        /// The library of onnxruntime.
+        library: PathBuf,
+    },
+}
+
+impl Runtime {
+    /// Whether the built-in runtime computes the graphs.
+    fn is_built_in(&self) -> bool {
+        match self {
+            Self::Here | Self::Worker(_) => true,
+            Self::Shared(worker) => worker.is_built_in(),
+            Self::Onnxruntime { .. } => false,
+        }
+    }
 }
 
 /// A classifier in an ONNX file.
@@ -58,17 +80,16 @@ impl Onnx {
     /// [`VictimError::Io`]; [`VictimError::Model`] for a file that is not a classifier of square images, or that the runtime
     /// does not read.
     pub fn open(path: &Path, asking: &Asking, runtime: &Runtime) -> Result<Self, VictimError> {
-        let io = |source| VictimError::Io { path: path.to_owned(), source };
-        let size = std::fs::metadata(path).map_err(io)?.len();
-        if size > MOST_BYTES {
-            let problem = format!("expected at most {MOST_BYTES} bytes, found {size}");
-            return Err(VictimError::Model { path: path.to_owned(), problem });
-        }
-        let bytes = std::fs::read(path).map_err(io)?;
+        let bytes = read_whole(path).map_err(|why| match why {
+            Unreadable::Io(source) => VictimError::Io { path: path.to_owned(), source },
+            Unreadable::Problem(problem) => {
+                VictimError::Model { path: path.to_owned(), problem: shown(&problem) }
+            }
+        })?;
         Self::from_bytes(path, &bytes, asking, runtime)
     }
 
-    /// The classifier that the bytes of a file are, which errors call `path`.
+    /// The classifier that the bytes of a file are, which errors call `path`; its weights must be inside.
     ///
     /// # Errors
     /// [`VictimError::Model`], as [`Self::open`].
@@ -83,7 +104,8 @@ impl Onnx {
     }
 
     fn of(path: &Path, bytes: &[u8], asking: &Asking, runtime: &Runtime) -> Result<Self, String> {
-        let described = Described::read(bytes)?;
+        let built_in = runtime.is_built_in();
+        let described = Described::read(bytes, built_in)?;
         let answer = described.answer()?;
         let input = &described.input;
         let takes_bytes = match input.kind {
@@ -105,15 +127,18 @@ impl Onnx {
             ));
         }
 
-        let rewritten = rewrite::rewritten(bytes, described.opset);
+        let rewritten = if built_in { rewrite::rewritten(bytes, described.opset) } else { None };
         let model = rewritten.as_deref().unwrap_or(bytes);
-        let load = Load { input: &input.name, bytes: takes_bytes, output: &answer.name, model };
+        let load =
+            Load { input: &input.name, bytes: takes_bytes, output: &answer.name, library: None, model };
+        let limits = Limits::of(bytes.len());
         let session: Box<dyn Session> = match runtime {
             Runtime::Here => Box::new(Here::load(&load)?),
-            Runtime::Worker(program) => {
-                Box::new(Arc::new(Worker::new(program)).load(&load, Limits::of(bytes.len()))?)
+            Runtime::Worker(program) => Box::new(Arc::new(Worker::new(program)).load(&load, limits)?),
+            Runtime::Shared(worker) => Box::new(worker.load(&load, limits)?),
+            Runtime::Onnxruntime { program, library } => {
+                Box::new(Arc::new(Worker::new(program).with_onnxruntime(library)).load(&load, limits)?)
             }
-            Runtime::Shared(worker) => Box::new(worker.load(&load, Limits::of(bytes.len()))?),
         };
         let mut graph = Graph { encoding, session, batch };
         let tried = probe::try_out(&mut graph)?;
@@ -139,7 +164,8 @@ impl Onnx {
         if !names.is_empty() && names.len() != tried.classes {
             return Err(format!("{} names of classes for {} classes", names.len(), tried.classes));
         }
-        let mut front = Front::new(identity(bytes, &graph.encoding, scale), tried.classes, scale);
+        let by = graph.session.runtime();
+        let mut front = Front::new(identity(bytes, &graph.encoding, scale, by), tried.classes, scale);
         if !names.is_empty() {
             front = front.named(names);
         }
@@ -147,6 +173,9 @@ impl Onnx {
             front = front.taking(input);
         }
         let mut notes = vec![format!("{}: {}, answers are {}", path.display(), graph.encoding, words(scale))];
+        if by != BUILT_IN {
+            notes.push(format!("computed by {by}"));
+        }
         notes.extend(tried.notes);
         if let Some(defence) = described.metadata.get("defence") {
             notes.push(format!("the file carries the defence {defence}"));
@@ -228,10 +257,13 @@ fn words(scale: Scale) -> &'static str {
     if scale == Scale::Logits { "logits" } else { "probabilities" }
 }
 
-/// A digest of all that decides the answers.
-fn identity(model: &[u8], encoding: &Encoding, scale: Scale) -> String {
+/// A digest of all that decides the answers, to the last bit: also of what computes them, where that is not the built-in runtime.
+fn identity(model: &[u8], encoding: &Encoding, scale: Scale, runtime: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(Sha256::digest(model));
     hash.update(format!("{encoding} {scale:?}"));
+    if runtime != BUILT_IN {
+        hash.update(runtime);
+    }
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

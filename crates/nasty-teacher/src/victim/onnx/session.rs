@@ -11,12 +11,14 @@ pub(super) struct Numbers {
 }
 
 /// What is loaded: the bytes of a model, and the names of what goes in and comes out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Load<'a> {
     pub(super) input: &'a str,
     /// Whether the input is bytes, not floating-point numbers.
     pub(super) bytes: bool,
     pub(super) output: &'a str,
+    /// The library of onnxruntime that is to compute it; none for the built-in runtime.
+    pub(super) library: Option<&'a str>,
     pub(super) model: &'a [u8],
 }
 
@@ -50,12 +52,18 @@ impl From<Failure> for String {
 
 /// Something that runs a graph.
 pub(super) trait Session: Send + Sync {
+    /// The name of what computes the graph.
+    fn runtime(&self) -> &str;
+
     /// What comes out for `input`.
     ///
     /// # Errors
     /// Why nothing came out.
     fn run(&self, input: &Numbers) -> Result<Numbers, Failure>;
 }
+
+/// The name of the built-in runtime.
+pub(super) const BUILT_IN: &str = "rten";
 
 /// The built-in runtime in this process.
 pub(super) struct Here {
@@ -85,6 +93,10 @@ impl Here {
 }
 
 impl Session for Here {
+    fn runtime(&self) -> &str {
+        BUILT_IN
+    }
+
     fn run(&self, input: &Numbers) -> Result<Numbers, Failure> {
         Ok(guarded(|| {
             let output = if self.bytes {
@@ -120,6 +132,6 @@ pub(super) fn numbers(value: &Value) -> Option<Numbers> {
 }
 
 /// What `work` gives; a panic of the runtime becomes an error.
-fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     caught(work).unwrap_or_else(|panic| Err(format!("the runtime gave up: {panic}")))
 }

@@ -184,7 +184,7 @@ fn graphs_are_computed_as_the_standard_says_where_the_runtime_alone_does_not() {
         assert_ne!(found, Some(right.clone()), "{what}: the runtime needs no help any more");
 
         let model = rewrite::rewritten(&bytes, opset).unwrap_or(bytes);
-        let load = Load { input: "input", bytes: false, output: "output", model: &model };
+        let load = Load { input: "input", bytes: false, output: "output", library: None, model: &model };
         let numbers = Numbers { shape, values: input.1.to_vec() };
         let found = Here::load(&load)
             .and_then(|graph| Ok(graph.run(&numbers)?))

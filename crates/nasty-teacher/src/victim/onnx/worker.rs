@@ -1,9 +1,7 @@
 //! The runtime in a process of its own, so that a foreign graph can neither take more memory or time than it is given nor
 //! end the program.
-//!
-//! The two talk over the worker's standard input and output in frames: a byte that says what it is, the length as eight
-//! bytes, little-endian, and the contents.
 
+use super::frames::{DONE, LOAD, REFUSED, RUN, load_packed, load_unpacked, packed, read, unpacked, write};
 use super::session::{Failure, Here, Load, Numbers, Session};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,12 +11,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-const LOAD: u8 = 1;
-const RUN: u8 = 2;
-const DONE: u8 = 3;
-const REFUSED: u8 = 4;
-/// Contents of a frame, at most.
-const LONGEST: u64 = 4 << 30;
 /// How often a model's process that ended is started again within [`WHILE`]: a model that ends each of them must not keep the
 /// machine busy with loading it.
 const RESTARTS: usize = 3;
@@ -48,6 +40,8 @@ impl Limits {
 /// A process that computes one model at a time. It is started when it is needed, and again when its model is asked after it ended.
 pub struct Worker {
     program: PathBuf,
+    /// The library of onnxruntime, which computes the models then.
+    library: Option<PathBuf>,
     most: Limits,
     process: Mutex<Option<Process>>,
     /// Models loaded so far: a model is gone once the next one is loaded.
@@ -59,6 +53,8 @@ pub(super) struct Loaded {
     worker: Arc<Worker>,
     number: u64,
     limits: Limits,
+    /// The name of what computes it.
+    runtime: String,
     /// The request that loads it, for a process that is started again.
     request: Vec<u8>,
     /// When its process was started again, within [`WHILE`].
@@ -77,7 +73,18 @@ impl Worker {
     /// A worker that is the program `program`, which must call [`serve`].
     pub fn new(program: &Path) -> Self {
         let most = Limits { memory: u64::MAX, time: Duration::MAX };
-        Self { program: program.to_owned(), most, process: Mutex::default(), models: AtomicU64::new(0) }
+        let (process, models) = (Mutex::default(), AtomicU64::new(0));
+        Self { program: program.to_owned(), library: None, most, process, models }
+    }
+
+    /// The same worker, whose models onnxruntime computes, in the library `library`. It needs the cargo feature `ort`.
+    pub fn with_onnxruntime(self, library: &Path) -> Self {
+        Self { library: Some(library.to_owned()), ..self }
+    }
+
+    /// Whether the built-in runtime computes its models.
+    pub(super) fn is_built_in(&self) -> bool {
+        self.library.is_none()
     }
 
     /// The same worker, which gets no more than `memory` bytes of address space, and `time` for a call.
@@ -90,21 +97,26 @@ impl Worker {
     /// # Errors
     /// Why not, as a sentence.
     pub(super) fn load(self: &Arc<Self>, load: &Load<'_>, limits: Limits) -> Result<Loaded, String> {
-        let name = |name: &str| [&(name.len() as u64).to_le_bytes()[..], name.as_bytes()].concat();
-        let head = [&[u8::from(load.bytes)][..], &name(load.input), &name(load.output)].concat();
-        let request = [&head[..], load.model].concat();
+        let utf8 = |library: &Path| {
+            let text = library.to_str().map(str::to_owned);
+            text.ok_or_else(|| format!("{}: expected a path in UTF-8", library.display()))
+        };
+        let library = self.library.as_deref().map(utf8).transpose()?;
+        let request = load_packed(&Load { library: library.as_deref(), ..load.clone() });
         let limits =
             Limits { memory: limits.memory.min(self.most.memory), time: limits.time.min(self.most.time) };
         let mut slot = self.slot();
         let number = self.models.fetch_add(1, Ordering::Relaxed) + 1;
-        let loaded = Loaded { worker: self.clone(), number, limits, request, restarts: Mutex::default() };
+        let (worker, runtime, restarts) = (self.clone(), String::new(), Mutex::default());
+        let mut loaded = Loaded { worker, number, limits, runtime, request, restarts };
         if slot.as_mut().is_none_or(|process| process.memory != limits.memory || process.is_gone()) {
             // Two of them at once would take twice the memory.
             *slot = None;
             *slot = Some(self.start(limits)?);
         }
-        loaded.ask(&mut slot, LOAD, &loaded.request)?;
+        let runtime = loaded.ask(&mut slot, LOAD, &loaded.request)?;
         drop(slot);
+        loaded.runtime = String::from_utf8_lossy(&runtime).into_owned();
         Ok(loaded)
     }
 
@@ -171,6 +183,10 @@ impl Loaded {
 }
 
 impl Session for Loaded {
+    fn runtime(&self) -> &str {
+        &self.runtime
+    }
+
     fn run(&self, input: &Numbers) -> Result<Numbers, Failure> {
         let mut slot = self.worker.slot();
         if self.worker.models.load(Ordering::Relaxed) != self.number {
@@ -196,7 +212,8 @@ impl Process {
             Command::new(worker)
         };
         let threads = rayon::current_num_threads().to_string();
-        command.arg(COMMAND).env("RTEN_NUM_THREADS", threads).env_remove("RTEN_TIMING");
+        command.arg(COMMAND).env("RTEN_NUM_THREADS", &threads).env("RAYON_NUM_THREADS", threads);
+        command.env_remove("RTEN_TIMING");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
         let input = child.stdin.take().expect("piped");
@@ -263,17 +280,21 @@ pub const COMMAND: &str = "onnx-worker";
 /// If a frame cannot be read or written.
 pub fn serve(input: impl Read, mut output: impl Write) -> io::Result<()> {
     let mut input = BufReader::new(input);
-    let mut loaded: Option<Here> = None;
+    let mut loaded: Option<Box<dyn Session>> = None;
     loop {
         let (kind, contents) = match read(&mut input) {
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             frame => frame?,
         };
         let answer = match (kind, &loaded) {
-            (LOAD, _) => load_of(&contents).ok_or_else(|| "a damaged request".to_owned()).and_then(|load| {
-                loaded = Some(Here::load(&load)?);
-                Ok(Vec::new())
-            }),
+            (LOAD, _) => match load_unpacked(&contents) {
+                Some(request) => {
+                    // Two of them at once would take twice the memory.
+                    loaded = None;
+                    session(&request).map(|session| loaded.insert(session).runtime().as_bytes().to_vec())
+                }
+                None => Err("a damaged request".to_owned()),
+            },
             (RUN, Some(graph)) => match unpacked(&contents) {
                 Some(input) => graph.run(&input).map(|output| packed(&output)).map_err(String::from),
                 None => Err("a damaged request".to_owned()),
@@ -287,89 +308,13 @@ pub fn serve(input: impl Read, mut output: impl Write) -> io::Result<()> {
     }
 }
 
-fn load_of(contents: &[u8]) -> Option<Load<'_>> {
-    let (bytes, mut rest) = contents.split_first()?;
-    let mut name = || {
-        let (length, tail) = rest.split_first_chunk()?;
-        let (name, tail) = tail.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-        rest = tail;
-        std::str::from_utf8(name).ok()
-    };
-    let (input, output) = (name()?, name()?);
-    Some(Load { input, bytes: *bytes == 1, output, model: rest })
-}
-
-fn packed(numbers: &Numbers) -> Vec<u8> {
-    let head = std::iter::once(numbers.shape.len()).chain(numbers.shape.iter().copied());
-    let mut bytes: Vec<u8> = head.flat_map(|n| (n as u64).to_le_bytes()).collect();
-    bytes.extend(numbers.values.iter().flat_map(|v| v.to_le_bytes()));
-    bytes
-}
-
-fn unpacked(bytes: &[u8]) -> Option<Numbers> {
-    let (rank, rest) = bytes.split_first_chunk::<8>()?;
-    let rank = usize::try_from(u64::from_le_bytes(*rank)).ok().filter(|rank| *rank <= 16)?;
-    let (shape, values) = rest.split_at_checked(8 * rank)?;
-    let shape: Vec<usize> = shape
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .map(|n| usize::try_from(u64::from_le_bytes(*n)).ok())
-        .collect::<Option<_>>()?;
-    let (values, odd) = values.as_chunks::<4>();
-    let values: Vec<f32> = values.iter().map(|v| f32::from_le_bytes(*v)).collect();
-    let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side))?;
-    (odd.is_empty() && count == values.len()).then_some(Numbers { shape, values })
-}
-
-fn write(to: &mut impl Write, kind: u8, contents: &[u8]) -> io::Result<()> {
-    to.write_all(&[kind])?;
-    to.write_all(&(contents.len() as u64).to_le_bytes())?;
-    to.write_all(contents)?;
-    to.flush()
-}
-
-fn read(from: &mut impl Read) -> io::Result<(u8, Vec<u8>)> {
-    let mut head = [0; 9];
-    from.read_exact(&mut head)?;
-    let length = u64::from_le_bytes(head[1..].try_into().expect("eight bytes"));
-    if length > LONGEST {
-        return Err(io::Error::other(format!("a frame of {length} bytes")));
-    }
-    let mut contents = Vec::new();
-    // Grows with what comes, not with what is announced.
-    from.take(length).read_to_end(&mut contents)?;
-    if contents.len() as u64 != length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok((head[0], contents))
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    /// Frames that load `model`, run it, and ask for nonsense.
-    pub(in super::super) fn conversation(model: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
-        let frame = |kind, contents: &[u8]| {
-            let mut bytes = Vec::new();
-            write(&mut bytes, kind, contents).expect("memory");
-            bytes
-        };
-        let name = |name: &str| [&(name.len() as u64).to_le_bytes()[..], name.as_bytes()].concat();
-        let head = [&[0][..], &name("input"), &name("output")].concat();
-        let input = Numbers { shape: vec![1, 3, 2, 2], values: vec![1.0; 12] };
-        (frame(LOAD, &[&head[..], model].concat()), frame(RUN, &packed(&input)), frame(RUN, &[7; 3]))
-    }
-
-    #[test]
-    fn numbers_come_back_and_damaged_ones_do_not() {
-        let numbers = Numbers { shape: vec![2, 1], values: vec![0.5, -3.0] };
-        let bytes = packed(&numbers);
-        assert_eq!(unpacked(&bytes), Some(numbers));
-        for end in 0..bytes.len() {
-            assert_eq!(unpacked(&bytes[..end]), None);
-        }
-        assert_eq!(unpacked(&[&3u64.to_le_bytes()[..], &[255; 24]].concat()), None);
+/// The model of `load`, in this process, computed by what it asks for.
+fn session(load: &Load<'_>) -> Result<Box<dyn Session>, String> {
+    match load.library {
+        None => Ok(Box::new(Here::load(load)?)),
+        #[cfg(feature = "ort")]
+        Some(library) => Ok(Box::new(super::onnxruntime::Onnxruntime::load(library.as_ref(), load)?)),
+        #[cfg(not(feature = "ort"))]
+        Some(_) => Err(super::engine::NOT_BUILT_IN.to_owned()),
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A model comes from strangers, so it may name files in its own folder and below only, and no more bytes than a model may have.
 
-use super::graph::{DEEPEST, GRAPH, INITIALIZERS, NODE_ATTRIBUTES, NODES};
+use super::graph::{DEEPEST, GRAPH, GRAPHS, INITIALIZERS, NODE_ATTRIBUTES, NODES, TENSORS};
 use crate::protobuf::{Message, Part, Wire, int, messages, parts, text};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -17,10 +17,6 @@ const NAME: u64 = 8;
 const RAW: u64 = 9;
 const EXTERNAL: u64 = 13;
 const LOCATION: u64 = 14;
-/// Attributes that are a tensor, and a list of them.
-const TENSORS: [u64; 2] = [5, 10];
-/// Attributes that are a graph, and a list of them.
-const GRAPHS: [u64; 2] = [6, 11];
 
 /// Why a model cannot be read.
 #[derive(Debug)]

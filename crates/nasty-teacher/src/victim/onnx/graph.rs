@@ -20,12 +20,18 @@ const PROPERTIES: u64 = 14;
 pub(super) const INITIALIZERS: u64 = 5;
 const INPUTS: u64 = 11;
 const OUTPUTS: u64 = 12;
-const VALUES: u64 = 13;
+const DESCRIBED: u64 = 13;
+/// Inputs, outputs, and described values between them.
+pub(super) const VALUES: [u64; 3] = [INPUTS, OUTPUTS, DESCRIBED];
 const SPARSE: u64 = 15;
 const SPARSE_ATTRIBUTES: [u64; 2] = [22, 23];
 const FUNCTIONS: u64 = 25;
 const FUNCTION_NODES: u64 = 7;
 pub(super) const NODE_ATTRIBUTES: u64 = 5;
+/// Attributes that are a tensor, and a list of them.
+pub(super) const TENSORS: [u64; 2] = [5, 10];
+/// Attributes that are a graph, and a list of them.
+pub(super) const GRAPHS: [u64; 2] = [6, 11];
 
 /// Types of tensors.
 pub(super) const FLOAT: u64 = 1;
@@ -88,7 +94,7 @@ impl Described {
             messages(&function, FUNCTION_NODES).try_for_each(|node| census.node(node, 1))?;
         }
         let graph = parts(bytes).ok_or_else(damaged)?;
-        if messages(&graph, VALUES).count() > MOST {
+        if messages(&graph, DESCRIBED).count() > MOST {
             return Err(format!("expected at most {MOST} described values"));
         }
         let named = |weight: &[u8]| parts(weight).and_then(|weight| text(&weight, 8).map(str::to_owned));
@@ -181,12 +187,12 @@ impl Census {
             return Err(fault);
         }
         for attribute in &attributes {
-            let mut tensors = messages(attribute, 5).chain(messages(attribute, 10));
+            let mut tensors = TENSORS.iter().flat_map(|number| messages(attribute, *number));
             tensors.try_for_each(|tensor| self.tensor(tensor))?;
             if SPARSE_ATTRIBUTES.iter().any(|number| messages(attribute, *number).next().is_some()) {
                 return Err(sparse());
             }
-            for graph in messages(attribute, 6).chain(messages(attribute, 11)) {
+            for graph in GRAPHS.iter().flat_map(|number| messages(attribute, *number)) {
                 self.graph(graph, depth + 1)?;
             }
         }

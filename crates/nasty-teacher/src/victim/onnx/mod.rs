@@ -13,6 +13,7 @@ mod graph;
 #[cfg(feature = "ort")]
 mod onnxruntime;
 mod probe;
+mod ranks;
 mod rewrite;
 mod session;
 #[cfg(test)]

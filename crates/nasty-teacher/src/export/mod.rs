@@ -14,7 +14,8 @@ use onnx::to_onnx;
 
 use crate::defences::{ClassTails, DefenceError, Stack};
 use crate::nets::{CONFIG_FILE, NetError, Network, NetworkConfig, config_text, to_safetensors, write_whole};
-use crate::victim::onnx::{Unreadable, read_whole};
+use crate::victim::VictimError;
+use crate::victim::onnx::whole_file;
 
 /// Why a network was not exported. Nothing has been written then.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -117,9 +118,10 @@ pub fn defend_onnx(
 ) -> Result<Vec<PathBuf>, ExportError> {
     let expected = "an ONNX model that can carry a defence";
     // Weights beside the model are put into it: it goes to another folder.
-    let bytes = read_whole(model).map_err(|why| match why {
-        Unreadable::Io(e) => NetError::read(model, e),
-        Unreadable::Problem(problem) => NetError::format(model, expected, problem),
+    let bytes = whole_file(model).map_err(|why| match why {
+        VictimError::Io { source, .. } => NetError::read(model, source),
+        VictimError::Model { problem, .. } => NetError::format(model, expected, problem),
+        other => NetError::format(model, expected, other),
     })?;
     let defended = defend_model(&bytes, stack, probabilities, inputs)
         .map_err(|reason| NetError::format(model, expected, reason))?;

@@ -84,7 +84,10 @@ impl Client {
             .max_response_header_size(64 << 10);
         if let Some(file) = &settings.ca {
             if !address.starts_with("https://") {
-                return Err(format!("{} has certificates, which only an https:// address has", file.display()));
+                return Err(format!(
+                    "{} has certificates, which only an https:// address has",
+                    file.display()
+                ));
             }
             let roots = RootCerts::new_with_certs(&certificates(file)?);
             config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
@@ -229,9 +232,11 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
 fn untrusted(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.split_once("invalid peer certificate: ") {
-        Some((_, "UnknownIssuer")) => "its certificate is signed by an authority that is not known here: --ca FILE gives the \
+        Some((_, "UnknownIssuer")) => {
+            "its certificate is signed by an authority that is not known here: --ca FILE gives the \
             authority's certificate, or the server's own"
-            .to_owned(),
+                .to_owned()
+        }
         Some((_, why)) => format!("its certificate is not accepted: {}", shown(why)),
         None => format!("expected TLS, as its address begins with https://: {}", shown(&text)),
     }

@@ -20,7 +20,7 @@ const LOCATION: u64 = 14;
 
 /// Why a model cannot be read.
 #[derive(Debug)]
-pub(crate) enum Unreadable {
+pub(super) enum Unreadable {
     /// The file system refused.
     Io(io::Error),
     /// What is wrong, as a sentence.
@@ -31,7 +31,7 @@ pub(crate) enum Unreadable {
 ///
 /// # Errors
 /// [`Unreadable`].
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
     let size = std::fs::metadata(path).map_err(Unreadable::Io)?.len();
     if size > MOST_BYTES {
         return Err(Unreadable::Problem(format!("expected at most {MOST_BYTES} bytes, found {size}")));

@@ -26,7 +26,7 @@ use super::asking::{Encoding, Stated};
 use super::{Answers, Asking, Front, Guess, Interface, Request, Scale, Victim, VictimError};
 use asked::{CALL_IMAGES, Graph};
 pub use engine::{Engine, EngineError, LIBRARY};
-pub(crate) use external::{Unreadable, read as read_whole};
+use external::Unreadable;
 use graph::{Described, FLOAT, UINT8};
 use session::{BUILT_IN, Failure, Here, Load, Session};
 use sha2::{Digest, Sha256};
@@ -65,6 +65,19 @@ impl Runtime {
     }
 }
 
+/// The bytes of the model in the file at `path`, with its weights in the files beside it.
+///
+/// # Errors
+/// [`VictimError::Io`]; [`VictimError::Model`] for one that is too large, or whose other files cannot be read.
+pub(crate) fn whole_file(path: &Path) -> Result<Vec<u8>, VictimError> {
+    external::read(path).map_err(|why| match why {
+        Unreadable::Io(source) => VictimError::Io { path: path.to_owned(), source },
+        Unreadable::Problem(problem) => {
+            VictimError::Model { path: path.to_owned(), problem: shown(&problem) }
+        }
+    })
+}
+
 /// A classifier in an ONNX file.
 pub struct Onnx {
     front: Front,
@@ -81,13 +94,7 @@ impl Onnx {
     /// [`VictimError::Io`]; [`VictimError::Model`] for a file that is not a classifier of square images, or that the runtime
     /// does not read.
     pub fn open(path: &Path, asking: &Asking, runtime: &Runtime) -> Result<Self, VictimError> {
-        let bytes = read_whole(path).map_err(|why| match why {
-            Unreadable::Io(source) => VictimError::Io { path: path.to_owned(), source },
-            Unreadable::Problem(problem) => {
-                VictimError::Model { path: path.to_owned(), problem: shown(&problem) }
-            }
-        })?;
-        Self::from_bytes(path, &bytes, asking, runtime)
+        Self::from_bytes(path, &whole_file(path)?, asking, runtime)
     }
 
     /// The classifier that the bytes of a file are, which errors call `path`; its weights must be inside.

@@ -41,6 +41,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
     Ok(whole.map_err(Unreadable::Problem)?.unwrap_or(bytes))
 }
 
+/// Gives the part of a message with this number a new form; none if it stays.
+type Change<'f, B> = dyn FnMut(&mut B, u64, &[u8]) -> Result<Option<Message>, String> + 'f;
+
 /// The files beside a model.
 struct Beside<'a> {
     model: &'a Path,
@@ -59,11 +62,7 @@ impl Beside<'_> {
     }
 
     /// A message whose parts `change` gives in a new form; none if it gives none. A damaged one is left to those who read it.
-    fn replaced(
-        &mut self,
-        message: &[u8],
-        change: &mut dyn FnMut(&mut Self, u64, &[u8]) -> Result<Option<Message>, String>,
-    ) -> Result<Option<Message>, String> {
+    fn replaced(&mut self, message: &[u8], change: &mut Change<'_, Self>) -> Result<Option<Message>, String> {
         let Some(parts) = parts(message) else { return Ok(None) };
         let mut new: Option<Message> = None;
         for (nth, part) in parts.iter().enumerate() {

@@ -181,7 +181,7 @@ fn hostile_and_broken_files_are_one_error() {
         (
             "memory",
             model(&[node("Expand", &["input", "shape"], "output")], &[("shape", &[huge, 64, 28, 28])]),
-            "of memory, or crashes the runtime",
+            "of memory or crashes the runtime",
         ),
         (
             "constant",
@@ -189,7 +189,7 @@ fn hostile_and_broken_files_are_one_error() {
                 &[node("ConstantOfShape", &["shape"], "a"), node("Add", &["a", "input"], "output")],
                 &[("shape", &[1 << 14, 1 << 14, 1 << 10])],
             ),
-            "of memory, or crashes the runtime",
+            "of memory or crashes the runtime",
         ),
         ("shape", model(&[node("Relu", &["input"], "output")], &[]), "expected answers [1, classes]"),
         ("unknown", model(&[node("Conjure", &["input"], "output")], &[]), "Conjure"),

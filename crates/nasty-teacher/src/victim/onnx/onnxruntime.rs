@@ -81,7 +81,8 @@ fn environment(library: &Path) -> Result<Environment, String> {
         Some((path, environment)) if path == library => Ok(environment.clone()),
         Some((path, _)) => Err(format!("{} is loaded already", path.display())),
         None => {
-            let builder = ort::init_from(library).map_err(|e| e.to_string())?;
+            let builder =
+                ort::init_from(library).map_err(|e| format!("onnxruntime cannot be loaded: {e}"))?;
             let environment = builder.with_telemetry(false).build().map_err(said)?;
             *loaded = Some((library.to_owned(), environment.clone()));
             Ok(environment)
@@ -105,14 +106,15 @@ fn numbers(value: &DynValue) -> Option<Numbers> {
     of(shape, values.iter().map(|v| v.to_f32()).collect())
 }
 
-/// The version, of what a build of onnxruntime says about itself: `ORT Build Info: git-branch=…, git-commit-id=…, …`.
+/// The version, where it is said, and the commit, of what a build of onnxruntime says about itself: `ORT Build Info: git-branch=…, git-commit-id=…, …`.
 fn name(about: &str) -> String {
     let part = |key: &str| {
         let value = about.split_once(key)?.1;
         Some(value.split(',').next().unwrap_or(value).trim()).filter(|value| !value.is_empty())
     };
-    let known = [part("git-branch="), part("git-commit-id=")].into_iter().flatten();
-    let known: Vec<&str> = known.map(|value| value.trim_start_matches("rel-")).collect();
+    // Branches of releases are called after them.
+    let release = part("git-branch=").and_then(|branch| branch.strip_prefix("rel-"));
+    let known = [release, part("git-commit-id=")].into_iter().flatten();
     ["onnxruntime"].into_iter().chain(known).collect::<Vec<_>>().join(" ")
 }
 
@@ -128,6 +130,8 @@ mod tests {
     fn a_build_is_known_by_its_version_and_commit() {
         let about = "ORT Build Info: git-branch=rel-1.32.0, git-commit-id=0a1b2c, build type=Release";
         assert_eq!(name(about), "onnxruntime 1.32.0 0a1b2c");
+        let about = "ORT Build Info: git-branch=HEAD, git-commit-id=0a1b2c, build type=Release";
+        assert_eq!(name(about), "onnxruntime 0a1b2c");
         assert_eq!(name("no such words"), "onnxruntime");
     }
 }

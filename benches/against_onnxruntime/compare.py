@@ -31,6 +31,8 @@ CLASSES = 10
 LEAST_ROUNDS = 5
 # An answer is timed several times at a turn, for so many seconds, or its clock would be too coarse.
 TURN = 0.05
+# Seconds between turns: both sides keep their threads awake for a while.
+PAUSE = 0.05
 
 
 class Ours:
@@ -96,8 +98,11 @@ def turns(args, sides):
     for done in range(args.rounds):
         if done >= LEAST_ROUNDS and time.monotonic() - begun > args.seconds:
             break
-        for name, side in sides.items():
-            times[name].append(statistics.median(side.times(counts[name])))
+        # Whoever comes after another must not always come after the same one, nor while the other's threads still wait for work.
+        names = list(sides)[done % len(sides):] + list(sides)[:done % len(sides)]
+        for name in names:
+            time.sleep(PAUSE)
+            times[name].append(statistics.median(sides[name].times(counts[name])))
     return times
 
 

@@ -30,6 +30,9 @@ WANTED = {
     "resnext29": (1.2, 0.9),
 }
 INFERENCE_WANTED = (1.2, 1.2)
+# torchvision's networks, in both modes.
+PHOTOS = ["tv-resnet18", "tv-resnet50", "tv-mobilenet_v2", "tv-mobilenet_v3_small", "tv-efficientnet_b0", "tv-convnext_tiny"]
+PHOTOS_WANTED = (1.5, 1.0)
 COLUMNS = "side network mode batch image_side threads seconds ours_f32_is_faster ours_bf16_is_faster rounds peak_kib".split()
 LEAST_ROUNDS = 3
 
@@ -131,6 +134,13 @@ def take_turns(args, network, sides):
     return times, peaks, {name: side.greeting for name, side in sides.items()}
 
 
+def wanted_of(mode, network):
+    """What is wanted against eager fp32 NCHW, and of our faster one against PyTorch's best setting."""
+    if network.startswith("tv-"):
+        return PHOTOS_WANTED
+    return WANTED.get(network, (1.0, 1.0)) if mode == "train" else INFERENCE_WANTED
+
+
 def machine():
     with open("/proc/cpuinfo") as info:
         model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), "unknown")
@@ -140,13 +150,14 @@ def machine():
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--step", required=True, help="the built example `step`")
-    parser.add_argument("--networks", nargs="+", default=list(WANTED))
+    parser.add_argument("--photos", action="store_true", help="torchvision's networks on 16 images of 224 pixels")
+    parser.add_argument("--networks", nargs="+")
     parser.add_argument("--modes", nargs="+", default=["train", "infer"], choices=["train", "infer"])
     parser.add_argument("--settings", nargs="+", help="PyTorch's, such as eager-fp32-nchw (default: all)")
     parser.add_argument("--ours", nargs="+", choices=OURS, default=OURS, help="all sides are in memory at once: take one where they do not fit")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave torch.compile out")
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--side", type=int, default=32)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--side", type=int)
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
@@ -154,6 +165,9 @@ def main():
     parser.add_argument("--warm-up", type=int, default=2)
     parser.add_argument("--results", type=Path, default=HERE / "results")
     args = parser.parse_args()
+    args.networks = args.networks or (PHOTOS if args.photos else list(WANTED))
+    args.batch = args.batch or (16 if args.photos else 128)
+    args.side = args.side or (224 if args.photos else 32)
 
     now = datetime.datetime.now(datetime.timezone.utc)
     path = args.results / f"{now:%Y-%m-%d-%H%M%S}.csv"
@@ -178,7 +192,7 @@ def main():
             rows.append(row + [len(seconds), int(peaks[name])])
         best_of_ours = min((name for name in times if name in OURS), key=median.get)
         best = min((name for name in times if name not in OURS), key=median.get)
-        wanted = WANTED.get(network, (1.0, 1.0)) if mode == "train" else INFERENCE_WANTED
+        wanted = wanted_of(mode, network)
         shown = lambda value, digits: "–" if value is None else f"{value:.{digits}f}"
         rates = " / ".join(shown(args.batch / median[n] if n in median else None, 0) for n in (*OURS, best))
         memory = " / ".join(shown(peaks[n] / 1024 if n in peaks else None, 0) for n in (*OURS, PUBLISHED))

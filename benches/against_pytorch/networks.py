@@ -1,4 +1,4 @@
-"""The networks of the comparison as plain PyTorch definitions: the same structure as ours, parameter for parameter."""
+"""The networks of the comparison as plain PyTorch definitions (`tv-…`: torchvision's): the same structure as ours, parameter for parameter."""
 
 import torch
 from torch import nn
@@ -265,6 +265,19 @@ NETWORKS = {
 }
 
 
+def torchvision_network(name, classes):
+    """torchvision's own definition; whole residual branches are never left out, as with ours by default."""
+    import torchvision
+
+    network = torchvision.models.get_model(name, weights=None, num_classes=classes)
+    for module in network.modules():
+        if isinstance(module, torchvision.ops.StochasticDepth):
+            module.p = 0.0
+    return network
+
+
 def build(name, classes, side):
     torch.manual_seed(0)
+    if name.startswith("tv-"):
+        return torchvision_network(name.removeprefix("tv-"), classes)
     return NETWORKS[name](classes, side)

@@ -3,9 +3,10 @@
 //!     cargo run --release --workspace --example step -- train resnet18 128 32 10 2 bf16
 //!
 //! (mode, network, batch, side of the images, classes, threads, f32 or bf16). Modes: `train` (forward, loss, backward, SGD with
-//! momentum 0.9 and weight decay 5e-4), `infer` (evaluation mode, no graph), `parts` (train, with the seconds of
-//! forward, loss, backward and optimiser beside the sum), `data` (train on batches that are rendered meanwhile, with
-//! the seconds that were spent waiting for them beside the sum).
+//! momentum 0.9 and weight decay 5e-4), `infer` (answers of the prepared network, as evaluation asks for them), `parts` (train,
+//! with the seconds of forward, loss, backward and optimiser beside the sum), `data` (train on batches that are rendered meanwhile,
+//! with the seconds that were spent waiting for them beside the sum; above 64 pixels they are random crops of larger pictures,
+//! resized, as for photos).
 //!
 //! First it prints `parameters N kernels NAME`. Then for every line with a number n it takes n steps and prints one
 //! line of seconds a step; `memory` prints the resident KiB before the first step and at the peak.
@@ -17,16 +18,21 @@ use std::time::Instant;
 
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use nasty_teacher::data::{Augmentation, Batch, Epoch, EpochBatches, ImageSet, Normalisation, epoch_batches};
+use nasty_teacher::data::{
+    Augmentation, Batch, Epoch, EpochBatches, ImageSet, Normalisation, Photo, epoch_batches,
+};
 use nasty_teacher::losses;
-use nasty_teacher::nets::{Architecture, Input, Mode, Network, Precision};
+use nasty_teacher::nets::{Architecture, Input, Mode, Network, Precision, Prepared};
 use nasty_teacher::training::Optimiser;
 
 #[global_allocator]
 static ALLOCATOR: nasty_teacher::Allocator = nasty_teacher::Allocator;
 
-/// Images in memory for `data`: as many as an epoch of CIFAR has.
+/// Images in memory for `data`: as many as an epoch of CIFAR has; fewer photos.
 const IMAGES: usize = 50_000;
+const PHOTOS: usize = 1_000;
+/// Images with a larger side are parts of photos.
+const LARGEST_ICON: usize = 64;
 const CHANNELS: usize = 3;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -106,6 +112,7 @@ struct Bench {
     batch_size: usize,
     epoch: Option<EpochBatches>,
     images: Tensor<4>,
+    prepared: Option<Prepared>,
 }
 
 impl Bench {
@@ -122,26 +129,32 @@ impl Bench {
             "data" => Kind::Data,
             other => return Err(format!("`{other}` is not a mode").into()),
         };
-        let count = if kind == Kind::Data { IMAGES } else { batch_size };
+        let photos = kind == Kind::Data && side > LARGEST_ICON;
+        let count = match kind {
+            Kind::Data if photos => PHOTOS,
+            Kind::Data => IMAGES,
+            _ => batch_size,
+        };
         let pixels = (0..count * side * side * CHANNELS).map(|i| (i * 7919 % 251) as u8).collect();
         let labels = (0..count).map(|i| (i % classes) as u16).collect();
-        let set = Arc::new(ImageSet::new(side, side, CHANNELS, pixels, labels));
+        let set = ImageSet::new(side, side, CHANNELS, pixels, labels);
+        let set = Arc::new(if photos { set.with_photos(vec![Some(photo(side)); count]) } else { set });
         let batch = batches(&set, batch_size).next().ok_or("an empty batch")?;
         let optimiser = Optimiser::of_kind("sgd").ok_or("no SGD")?.build();
         let images = tensor(&batch, &set, &device);
+        let prepared = (kind == Kind::Infer).then(|| network.prepare());
         let network = Some(network);
-        Ok(Self { kind, network, optimiser, device, set, batch, batch_size, epoch: None, images })
+        Ok(Self { kind, network, optimiser, device, set, batch, batch_size, epoch: None, images, prepared })
     }
 
     /// Seconds, and the parts of them that the mode shows.
     fn step(&mut self) -> Result<String, Box<dyn Error>> {
         let begun = Instant::now();
-        let network = self.network.take().ok_or("a step failed")?;
-        if self.kind == Kind::Infer {
-            network.forward(self.images.clone(), Mode::Eval).into_data();
-            self.network = Some(network);
+        if let Some(prepared) = &self.prepared {
+            std::hint::black_box(prepared.logits(&self.batch.pixels));
             return Ok(begun.elapsed().as_secs_f64().to_string());
         }
+        let network = self.network.take().ok_or("a step failed")?;
         if self.kind == Kind::Data {
             self.batch = self.next_batch();
             self.images = tensor(&self.batch, &self.set, &self.device);
@@ -190,7 +203,16 @@ impl Bench {
 fn batches(set: &Arc<ImageSet>, batch_size: usize) -> EpochBatches {
     let normalisation = Normalisation { mean: vec![0.5; CHANNELS], std: vec![0.25; CHANNELS] };
     let epoch = Epoch { seed: 0, epoch: 0, batch_size, start_batch: 0 };
-    epoch_batches(set.clone(), &normalisation, &Augmentation::cifar(), epoch)
+    let augmentation = if set.height > LARGEST_ICON { Augmentation::photos() } else { Augmentation::cifar() };
+    epoch_batches(set.clone(), &normalisation, &augmentation, epoch)
+}
+
+/// A picture of 4:3 around an image of this side, as `data.side` with the usual margin makes them: 256 pixels for 224.
+fn photo(side: usize) -> Photo {
+    let height = side * 8 / 7;
+    let width = height * 4 / 3;
+    let pixels = (0..height * width * CHANNELS).map(|i| (i * 7919 % 251) as u8).collect();
+    Photo { height, width, pixels }
 }
 
 fn tensor(batch: &Batch, set: &ImageSet, device: &Device) -> Tensor<4> {

@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Version of all batteries.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Weight of the answers against the labels where a grid has no other.
 const ALPHA: f64 = 0.9;
@@ -41,6 +41,17 @@ pub struct Effort {
     pub steps: usize,
     /// Whether a student as large as the victim is tried too.
     pub large_student: bool,
+    /// Whether students other than the small one are tried on the last rung of the ladder only.
+    pub others_on_last_rung: bool,
+}
+
+/// Which student a thief trains. One as large as the victim takes many times as long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Student {
+    /// The small one, which every thief is tried with.
+    Small,
+    /// Any other.
+    Other,
 }
 
 /// A thief of a battery with one of its settings.
@@ -81,29 +92,47 @@ impl Battery {
     /// How hard it tries.
     pub fn effort(self) -> Effort {
         match self {
-            Self::Quick => Effort { rungs: &[500, 2_000], shares: &[], steps: 600, large_student: false },
-            Self::Standard => {
-                Effort { rungs: &[500, 2_000, 10_000], shares: &[1.0], steps: 2_000, large_student: true }
-            }
+            Self::Quick => Effort {
+                rungs: &[500, 2_000],
+                shares: &[],
+                steps: 600,
+                large_student: false,
+                others_on_last_rung: false,
+            },
+            Self::Standard => Effort {
+                rungs: &[500, 2_000, 10_000],
+                shares: &[1.0],
+                steps: 2_000,
+                large_student: true,
+                others_on_last_rung: true,
+            },
             Self::Full => Effort {
                 rungs: &[500, 2_000, 10_000],
                 shares: &[0.1, 0.3, 1.0],
                 steps: 5_000,
                 large_student: true,
+                others_on_last_rung: false,
             },
         }
     }
 
     /// The floors that need no victim.
-    pub(super) fn floors(self) -> Vec<Member> {
-        let smoothings: &[f64] = if self == Self::Quick { &[0.1] } else { &[0.05, 0.1, 0.2, 0.4] };
+    pub(super) fn floors(self, student: Student) -> Vec<Member> {
+        let smoothings: &[f64] = match (self, student) {
+            (Self::Quick, _) | (Self::Standard, Student::Other) => &[0.1],
+            (Self::Standard, Student::Small) => &[0.1, 0.3],
+            (Self::Full, _) => &[0.05, 0.1, 0.2, 0.4],
+        };
         let smoothed = |&smoothing: &f64| Thief::LabelSmoothing(LabelSmoothing { smoothing });
         let all = std::iter::once(Thief::Alone(Alone {})).chain(smoothings.iter().map(smoothed));
         all.map(|thief| Member { thief, in_verdict: true }).collect()
     }
 
-    /// The thieves that ask, of profile `profile`.
-    pub(super) fn thieves(self, profile: Profile, at: Circumstances<'_>) -> Vec<Member> {
+    /// The thieves that ask, of profile `profile`, with `student`.
+    pub(super) fn thieves(self, profile: Profile, at: Circumstances<'_>, student: Student) -> Vec<Member> {
+        if self == Self::Standard && student == Student::Other {
+            return Self::few(at);
+        }
         let mut members = vec![Thief::HardLabel(HardLabel {})];
         members.extend(self.kd());
         let alpha = ALPHA;
@@ -137,17 +166,33 @@ impl Battery {
         all
     }
 
+    /// The thieves that a student as large as the victim is worth the time for: how the copy of each kind of answer fares.
+    fn few(at: Circumstances<'_>) -> Vec<Member> {
+        let (temperature, alpha) = (1.0, ALPHA);
+        let mut members = vec![Thief::HardLabel(HardLabel {})];
+        members.extend([1.0, 4.0, 10.0].map(|temperature| Thief::Kd(Kd { temperature, alpha, floor: 0.0 })));
+        if !at.defences.layers().is_empty() {
+            let defence = at.defences.clone();
+            members.push(Thief::TableRecovery(TableRecovery { defence, temperature, alpha }));
+        }
+        if at.random {
+            members.push(Thief::QueryAveraging(QueryAveraging { temperature, alpha }));
+        }
+        members.into_iter().map(|thief| Member { thief, in_verdict: true }).collect()
+    }
+
     /// Distillation with all settings that this battery tries.
     fn kd(self) -> Vec<Thief> {
         let kd = |temperature, alpha, floor| Thief::Kd(Kd { temperature, alpha, floor });
         let temperatures: &[f64] = match self {
             Self::Quick => &[0.5, 1.0, 4.0, 10.0],
-            Self::Standard | Self::Full => &[0.5, 1.0, 2.0, 4.0, 10.0, 20.0],
+            Self::Standard => &[1.0, 2.0, 4.0, 10.0, 20.0],
+            Self::Full => &[0.5, 1.0, 2.0, 4.0, 10.0, 20.0],
         };
         let mut all: Vec<Thief> = temperatures.iter().map(|&t| kd(t, ALPHA, 0.0)).collect();
         match self {
             Self::Quick => {}
-            Self::Standard => all.extend([kd(1.0, 0.5, 0.0), kd(1.0, 1.0, 0.0), kd(4.0, 1.0, 0.0)]),
+            Self::Standard => all.push(kd(4.0, 1.0, 0.0)),
             Self::Full => {
                 for &temperature in temperatures {
                     all.extend([0.5, 1.0].map(|alpha| kd(temperature, alpha, 0.0)));
@@ -196,7 +241,7 @@ mod tests {
         let defences =
             if defences.is_empty() { Stack::default() } else { defences.parse().expect("a stack") };
         let at = Circumstances { defences: &defences, random };
-        battery.thieves(Profile::B, at).iter().map(|member| member.thief.name()).collect()
+        battery.thieves(Profile::B, at, Student::Small).iter().map(|member| member.thief.name()).collect()
     }
 
     #[test]
@@ -210,13 +255,27 @@ mod tests {
     }
 
     #[test]
+    fn the_standard_battery_spends_little_on_large_students() {
+        let defences: Stack = "rounding:decimals=1".parse().expect("a stack");
+        let at = Circumstances { defences: &defences, random: false };
+        let of = |battery: Battery, student| battery.thieves(Profile::B, at, student);
+        let (small, other) = (of(Battery::Standard, Student::Small), of(Battery::Standard, Student::Other));
+        assert!(other.len() < small.len() / 2, "{} of {}", other.len(), small.len());
+        assert!(other.iter().any(|member| member.thief == Thief::HardLabel(HardLabel {})));
+        assert!(Battery::Standard.effort().others_on_last_rung);
+        assert_eq!(of(Battery::Full, Student::Other), of(Battery::Full, Student::Small));
+    }
+
+    #[test]
     fn every_thief_can_steal_and_no_setting_is_there_twice() {
         let defences: Stack = "rounding:decimals=1".parse().expect("a stack");
         for battery in Battery::ALL {
-            for profile in [Profile::A, Profile::B, Profile::C] {
+            let students = [Student::Small, Student::Other];
+            let cases = [Profile::A, Profile::B, Profile::C].map(|profile| students.map(|s| (profile, s)));
+            for (profile, student) in cases.into_iter().flatten() {
                 let at = Circumstances { defences: &defences, random: true };
-                let mut all = battery.thieves(profile, at);
-                all.extend(battery.floors());
+                let mut all = battery.thieves(profile, at, student);
+                all.extend(battery.floors(student));
                 for (i, member) in all.iter().enumerate() {
                     assert_eq!(member.thief.problem(), None, "{}", member.thief.name());
                     assert!(!all[..i].contains(member), "{member:?}");

@@ -1,6 +1,6 @@
 //! The tasks of an audit.
 
-use super::battery::{Circumstances, Member, obstacle};
+use super::battery::{Circumstances, Member, Student, obstacle};
 use super::probes;
 use super::report::{Against, Profile};
 use super::subject::Subject;
@@ -82,10 +82,18 @@ impl Schedule {
         )];
         let mut schedule = Self { before, transfer: Vec::new(), after, trials: Vec::new() };
         let effort = subject.effort();
-        for student in subject.students() {
+        for (number, student) in subject.students().into_iter().enumerate() {
+            let which = if number == 0 { Student::Small } else { Student::Other };
+            let rungs = |images: usize| {
+                let mut rungs = subject.rungs(images);
+                if which == Student::Other && effort.others_on_last_rung {
+                    rungs.drain(..rungs.len() - 1);
+                }
+                rungs
+            };
             for seed in 0..subject.request.seeds {
-                for rung in subject.rungs(subject.fresh.count) {
-                    let of = Of { subject, student, seed, rung, share: 1.0, random };
+                for rung in rungs(subject.fresh.count) {
+                    let of = Of { subject, student, which, seed, rung, share: 1.0, random };
                     let images = Images { count: rung, ..subject.fresh.clone() };
                     schedule.floors(&of, &images);
                     schedule.thieves(&of, &images, Profile::B);
@@ -93,14 +101,14 @@ impl Schedule {
                 let labelled = subject.labelled.count.min(subject.request.budget);
                 for &share in effort.shares {
                     let count = ((share * labelled as f64).round() as usize).max(2);
-                    let of = Of { subject, student, seed, rung: count, share, random };
+                    let of = Of { subject, student, which, seed, rung: count, share, random };
                     let images = Images { count, ..subject.labelled.clone() };
                     schedule.floors(&of, &images);
                     schedule.thieves(&of, &images, Profile::A);
                 }
                 if let Some(pool) = &subject.pool {
-                    for rung in subject.rungs(pool.count) {
-                        let of = Of { subject, student, seed, rung, share: 1.0, random };
+                    for rung in rungs(pool.count) {
+                        let of = Of { subject, student, which, seed, rung, share: 1.0, random };
                         let images = Images { count: rung, ..pool.clone() };
                         schedule.thieves(&of, &images, Profile::C);
                     }
@@ -111,7 +119,7 @@ impl Schedule {
     }
 
     fn floors(&mut self, of: &Of<'_>, images: &Images) {
-        for member in of.subject.request.battery.floors() {
+        for member in of.subject.request.battery.floors(of.which) {
             let mut recipe = of.recipe(&member, images.clone(), Labels::True);
             // It asks nobody, and chooses by nothing but its own labels.
             (recipe.asked, recipe.served, recipe.clean) = (None, None, None);
@@ -130,7 +138,8 @@ impl Schedule {
         let [served, undefended] = about_test(subject).map(|ask| ask.map(|ask| NetworkRef(ask.hash())));
         for (reach, against, defences, random) in whom {
             let Some(reach) = reach else { continue };
-            let members = subject.request.battery.thieves(profile, Circumstances { defences, random });
+            let at = Circumstances { defences, random };
+            let members = subject.request.battery.thieves(profile, at, of.which);
             let mut prior = None;
             for member in members {
                 let answers = member.thief.answers();
@@ -237,6 +246,7 @@ impl Trial {
 struct Of<'a> {
     subject: &'a Subject,
     student: Architecture,
+    which: Student,
     seed: u64,
     rung: usize,
     share: f64,

@@ -5,7 +5,7 @@ use crate::attacks::{Images, Part, TestData, Trained};
 use crate::data::{DataName, DataSet, Framing};
 use crate::defences::Stack;
 use crate::lab::ask::whose;
-use crate::lab::{AskOptions, JobError, Opened, Reach, Task, Workplace, fit_victim, open_victim, side_for};
+use crate::lab::{AskOptions, JobError, Opened, Reach, Task, Workplace, fit_victim, open_victim};
 use crate::nets::Architecture;
 use crate::victim::Interface;
 use std::path::Path;
@@ -81,7 +81,7 @@ impl Subject {
     /// [`JobError`] if the victim cannot be opened or does not fit the data, or the data cannot be read.
     pub fn open(request: Request, workplace: &Workplace) -> Result<Self, JobError> {
         let opened = open_victim(&request.victim, &request.how, workplace)?;
-        let side = side_for(&*opened.victim, &request.data);
+        let side = opened.framing_for(&request.data);
         let (data, digest) = workplace.data_and_digest(&request.data, side)?;
         let of = TestData { name: request.data.clone(), digest, side };
         let mut notes = opened.notes.clone();
@@ -117,7 +117,8 @@ impl Subject {
         let pool = match &request.pool {
             None => None,
             Some(name) => {
-                let side = matches!(name, DataName::Folder(_)).then(|| Framing::square(data.test.height));
+                let square = || Framing::square(data.test.height);
+                let side = matches!(name, DataName::Folder(_)).then(|| side.unwrap_or_else(square));
                 let (set, digest) = workplace.data_and_digest(name, side)?;
                 if (set.train.channels, set.train.height) != (data.test.channels, data.test.height) {
                     let shape =
@@ -170,15 +171,17 @@ impl Subject {
         rungs
     }
 
-    /// The clones' architectures: small, and as large as the victim if the battery says so and the victim is known.
+    /// The clones' architectures: small, and if the battery says so as large as the victim: its own architecture, or a usual one
+    /// for the data if that is not known.
     pub fn students(&self) -> Vec<Architecture> {
-        let small = match (self.data.test.channels, self.data.test.height) {
-            (1, _) => 4,
-            (_, side) if side < 64 => 16,
-            _ => 32,
+        let (small, usual) = match (self.data.test.channels, self.data.test.height) {
+            (1, _) => (4, "preresnet20"),
+            (_, side) if side < 64 => (16, "preresnet20"),
+            _ => (32, "tv-resnet18"),
         };
         let mut all = vec![Architecture::Cnn { width: small }];
-        let large = self.architecture.filter(|_| self.effort().large_student);
+        let usual = || usual.parse().expect("a network's name");
+        let large = self.effort().large_student.then(|| self.architecture.unwrap_or_else(usual));
         for student in large.into_iter().chain(self.request.students.iter().copied()) {
             if !all.contains(&student) {
                 all.push(student);

@@ -78,7 +78,7 @@ pub use news::NewsFiles;
 pub use open_error::OpenError;
 pub use open_victim::{
     FittedVictim, Opened, RECORDED_SET, class_tails, fit_victim, is_address, is_onnx, open_victim,
-    open_victim_once, side_for,
+    open_victim_once,
 };
 pub use outcome::Outcome;
 pub use overrides::{OverrideError, apply};

@@ -91,7 +91,7 @@ fn open(
         match need {
             Need::ClassTails => {
                 let data = how.owner_data.as_ref().ok_or(OpenError::NoOwnerData)?;
-                owner.class_tails = Some(Arc::new(class_tails(&inner.victim, data, workplace)?));
+                owner.class_tails = Some(Arc::new(class_tails(&inner, data, workplace)?));
             }
             Need::WrongRow => owner.wrong = other(&how.wrong)?,
             Need::ProxyLogits => owner.proxy = other(&how.proxy)?,
@@ -258,8 +258,8 @@ impl Opened {
 
     /// How the images of `data` are fitted to it: those of a folder only.
     pub fn framing_for(&self, data: &DataName) -> Option<Framing> {
-        let own = self.framing.filter(|_| matches!(data, DataName::Folder(_)));
-        own.or_else(|| side_for(&*self.victim, data))
+        let square = || self.victim.input().map(|input| Framing::square(input.side));
+        self.framing.or_else(square).filter(|_| matches!(data, DataName::Folder(_)))
     }
 }
 
@@ -268,11 +268,12 @@ impl Opened {
 /// # Errors
 /// [`OpenError`] if the images cannot be read or do not fit, or the victim does not answer.
 pub fn class_tails(
-    victim: &Arc<dyn Victim>,
+    opened: &Opened,
     data: &DataName,
     workplace: &Workplace,
 ) -> Result<crate::defences::ClassTails, OpenError> {
-    let set = workplace.data(data, side_for(&**victim, data))?;
+    let victim = &opened.victim;
+    let set = workplace.data(data, opened.framing_for(data))?;
     let takes = victim.input();
     let (train, input) = (&set.train, Input { channels: set.train.channels, side: set.train.height });
     if takes.is_some_and(|takes| takes != input) {
@@ -284,11 +285,6 @@ pub fn class_tails(
     let chosen: Vec<usize> = (0..train.len()).step_by(step).collect();
     let images = train.subset(&chosen);
     Ok(Defended::class_tails(&**victim, &Request::unchanged(&images))?)
-}
-
-/// The side that the images of `data` are resized to for `victim`: those of a folder only.
-pub fn side_for(victim: &dyn Victim, data: &DataName) -> Option<Framing> {
-    victim.input().map(|input| Framing::square(input.side)).filter(|_| matches!(data, DataName::Folder(_)))
 }
 
 /// The secret in the file at `path`: its bytes, without white space at the end, which editors add.

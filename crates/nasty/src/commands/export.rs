@@ -88,8 +88,8 @@ pub fn run(args: &ExportArgs) -> Result<End> {
             )
         })?;
         let how = AskOptions { asking: asking.clone(), ..AskOptions::default() };
-        let victim = open_victim(&args.network, &how, &workplace)?.victim;
-        Ok::<_, crate::failure::CommandError>(Some(class_tails(&victim, data, &workplace)?))
+        let opened = open_victim(&args.network, &how, &workplace)?;
+        Ok::<_, crate::failure::CommandError>(Some(class_tails(&opened, data, &workplace)?))
     };
     if is_onnx(&args.network) {
         if args.card.is_wanted() {

@@ -102,6 +102,9 @@ pub fn run(args: &ImportArgs) -> Result<End> {
     }
     ui::data(&describe(&imported, &origin, &named))?;
     ui::data(&format!("mean {:?}, std {:?}", config.mean, config.std))?;
+    if let Some((framing, place)) = &imported.known.framing {
+        ui::data(&format!("pictures of another size: {} (from {place})", framing.in_words()))?;
+    }
     ui::data(&confirmation(checked.as_ref()))?;
     for warning in &imported.report.warnings {
         ui::data(&format!("warning: {warning}"))?;

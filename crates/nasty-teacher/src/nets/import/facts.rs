@@ -10,12 +10,23 @@ pub(super) struct Facts {
     pub(super) normalisations: Vec<Said<Figures>>,
     pub(super) labels: Vec<Said<Vec<String>>>,
     pub(super) sides: Vec<usize>,
+    pub(super) margins: Vec<Said<Margin>>,
+    pub(super) interpolations: Vec<Said<String>>,
     pub(super) architectures: Vec<String>,
     pub(super) classes: Vec<usize>,
 }
 
 /// Mean and standard deviation of each channel.
 pub(super) type Figures = (Vec<f32>, Vec<f32>);
+
+/// What is left around the image when it is cut from the middle of a resized picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Margin {
+    /// The image's side, as a share of the picture's shorter side (timm's `crop_pct`).
+    Share(f32),
+    /// Pixels of the picture's shorter side.
+    Shorter(usize),
+}
 
 /// A fact, and the place that says it.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +90,36 @@ impl Facts {
             };
             self.sides.extend(side.filter(|side| (1.0..=4096.0).contains(side)).map(|side| side as usize));
         }
+        if let Some([side]) = dictionary.numbers("crop_size").as_deref() {
+            self.sides
+                .extend(Some(*side).filter(|side| (1.0..=4096.0).contains(side)).map(|side| side as usize));
+        }
+        let centred = dictionary.texts("crop_mode").is_none_or(|mode| mode == ["center"]);
+        if let Some([share]) = dictionary.numbers("crop_pct").as_deref()
+            && centred
+            && (0.25..=1.0).contains(share)
+        {
+            self.margins.push(Said { what: Margin::Share(*share), place: placed("`crop_pct`".into()) });
+        }
+        for key in ["shorter_side", "shortest_edge"] {
+            if let Some([shorter]) = dictionary.numbers(key).as_deref()
+                && (1.0..=16_384.0).contains(shorter)
+            {
+                let what = Margin::Shorter(*shorter as usize);
+                self.margins.push(Said { what, place: placed(format!("`{key}`")) });
+            }
+        }
+        let interpolation = dictionary.texts("interpolation").and_then(|names| names.into_iter().next());
+        // Pillow's numbers, as preprocessor_config.json has them.
+        let numbered = || match dictionary.numbers("resample").as_deref() {
+            Some([number]) => {
+                ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"].get(*number as usize).copied()
+            }
+            _ => None,
+        };
+        if let Some(what) = interpolation.or_else(|| numbered().map(str::to_owned)) {
+            self.interpolations.push(Said { what, place: placed("interpolation".into()) });
+        }
         if let Some([count]) = dictionary.numbers("num_classes").as_deref() {
             self.classes.push(*count as usize);
         }
@@ -141,6 +182,8 @@ impl Facts {
         self.normalisations.extend(other.normalisations);
         self.labels.extend(other.labels);
         self.sides.extend(other.sides);
+        self.margins.extend(other.margins);
+        self.interpolations.extend(other.interpolations);
         self.architectures.extend(other.architectures);
         self.classes.extend(other.classes);
     }
@@ -258,6 +301,25 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn how_pictures_become_images() {
+        let margins = |json: Json| {
+            let facts = Facts::of_json(&json, "x");
+            let margins: Vec<Margin> = facts.margins.iter().map(|said| said.what).collect();
+            let names: Vec<String> = facts.interpolations.into_iter().map(|said| said.what).collect();
+            (margins, facts.sides, names)
+        };
+        let timm = json!({"pretrained_cfg": {"input_size": [3, 224, 224], "crop_pct": 0.875, "crop_mode": "center",
+                                             "interpolation": "bicubic"}});
+        assert_eq!(margins(timm), (vec![Margin::Share(0.875)], vec![224], vec!["bicubic".into()]));
+        let squashed = json!({"crop_pct": 0.9, "crop_mode": "squash"});
+        assert_eq!(margins(squashed).0, []);
+        let hugging = json!({"size": {"shortest_edge": 256}, "crop_size": 224, "resample": 2});
+        assert_eq!(margins(hugging), (vec![Margin::Shorter(256)], vec![224], vec!["bilinear".into()]));
+        let stretched = json!({"size": {"height": 224, "width": 224}, "crop_pct": 7, "resample": 99});
+        assert_eq!(margins(stretched), (vec![], vec![], vec![]));
+    }
+
+    #[test]
     fn the_ways_in_which_json_files_describe_networks() {
         let timm = json!({
             "architecture": "resnet18", "num_classes": 2,
@@ -273,6 +335,7 @@ mod tests {
             (vec![32], vec![2], vec!["resnet18".into()])
         );
         assert_eq!(facts.labels[0].what, ["cat", "dog"]);
+        assert_eq!((facts.margins, facts.interpolations), (vec![], vec![]));
         let hugging = json!({"id2label": {"1": "dog", "0": "cat", "10": "x"}});
         assert_eq!(Facts::of_json(&hugging, "x").labels, []);
         let hugging = json!({"id2label": {"1": "dog", "0": "cat"}, "image_mean": [127.5], "image_std": [51]});

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::facts::{Facts, Said};
+use super::facts::{Facts, Margin, Said};
+use crate::data::Framing;
 use crate::nets::Input;
 
 /// What a file, or the description beside it, says of its network.
@@ -12,6 +13,8 @@ pub struct Known {
     pub normalisation: Option<(Vec<f32>, Vec<f32>, String)>,
     /// Names of the classes in the order of the logits, and where that is said.
     pub labels: Option<(Vec<String>, String)>,
+    /// How pictures become images, and where that is said.
+    pub framing: Option<(Framing, String)>,
 }
 
 impl Known {
@@ -20,6 +23,7 @@ impl Known {
         Self {
             normalisation: normalisation(sources, input.channels, warnings),
             labels: labels(sources, classes, warnings),
+            framing: framing(sources, input.side, warnings),
         }
     }
 }
@@ -70,6 +74,31 @@ fn told((mean, std, place): &(Vec<f32>, Vec<f32>, String)) -> String {
 
 fn near(a: &[f32], b: &[f32]) -> bool {
     a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4)
+}
+
+fn framing(sources: &[Facts], side: usize, warnings: &mut Vec<String>) -> Option<(Framing, String)> {
+    let other = sources.iter().flat_map(|source| &source.interpolations).find(|said| said.what != "bilinear");
+    if let Some(Said { what, place }) = other {
+        warnings.push(format!(
+            "{place}: pictures are resized by {what} interpolation for this network, but bilinearly (with antialiasing) here; \
+             its answers to pictures of another size may differ a little"
+        ));
+    }
+    let margins = || sources.iter().flat_map(|source| &source.margins);
+    // Where both are said, the share is of the picture that the other one speaks of.
+    let share = margins().find(|said| matches!(said.what, Margin::Share(_)));
+    let Said { what, place } = share.or_else(|| margins().next())?;
+    let shorter = match what {
+        Margin::Share(share) => (side as f32 / share).floor() as usize,
+        Margin::Shorter(shorter) => *shorter,
+    };
+    match Framing::new(shorter, side) {
+        Ok(framing) => Some((framing, place.clone())),
+        Err(error) => {
+            warnings.push(format!("{place}: {error}; not used"));
+            None
+        }
+    }
 }
 
 fn labels(sources: &[Facts], classes: usize, warnings: &mut Vec<String>) -> Option<(Vec<String>, String)> {

@@ -315,7 +315,8 @@ impl Imported {
                 help: "give one name a line, in the order of the logits",
             });
         }
-        Ok(NetworkConfig::new(&self.network, mean, std, labels))
+        let framing = self.known.framing.as_ref().map(|(framing, _)| *framing);
+        Ok(NetworkConfig::new(&self.network, mean, std, labels).framed(framing))
     }
 
     /// Writes the network as a folder of its own, whole or not at all. `labels` are the classes' names; their numbers

@@ -16,10 +16,17 @@ pub(super) struct Watch {
     start: f64,
     /// Whether a batch's answers were away from the adversary's.
     left: bool,
-    /// ω's factor after what had to be undone.
+    /// ω's factor after what had to be undone when the kept weights had left.
     eased: f64,
+    /// The boost's factor after what had to be undone before.
+    #[serde(default = "whole")]
+    boost_eased: f64,
     /// τ²·KL of the kept weights, on the held-out images; none while they are the start's.
     kept: Option<f64>,
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 /// What to do with an epoch.
@@ -36,7 +43,7 @@ pub(super) enum Judged {
 impl Watch {
     /// At a start with this held-out accuracy.
     pub(super) fn new(start: f64) -> Self {
-        Self { start, left: false, eased: 1.0, kept: None }
+        Self { start, left: false, eased: 1.0, boost_eased: 1.0, kept: None }
     }
 
     /// Notes a batch's distance.
@@ -46,7 +53,8 @@ impl Watch {
 
     /// What ω is multiplied by.
     pub(super) fn factor(&self, guard: Guard) -> f64 {
-        self.eased * if self.left { 1.0 } else { guard.boost }
+        let boosted = guard.boost * self.boost_eased;
+        if self.left { self.eased.min(boosted) } else { boosted }
     }
 
     /// Whether the start's own weights are still the kept ones.
@@ -59,9 +67,10 @@ impl Watch {
     pub(super) fn judge(&mut self, guard: Guard, accuracy: f64, scaled_kl: f64) -> Judged {
         let lost = self.start - accuracy - 1e-9;
         if lost > UNDONE * guard.tolerance {
-            self.eased *= 0.5;
-            // What is kept may still be near the adversary.
+            // What is kept may still be near the adversary: then it was the boost that broke the epoch.
             self.left = self.kept.is_some_and(|kept| kept >= LEFT);
+            let eased = if self.left { &mut self.eased } else { &mut self.boost_eased };
+            *eased *= 0.5;
             return Judged::Broken;
         }
         if lost <= guard.tolerance && self.kept.is_none_or(|kept| scaled_kl > kept) {
@@ -85,7 +94,7 @@ mod tests {
         assert_eq!(watch.judge(guard, 0.80, 2.0), Judged::Broken);
         assert_eq!((watch.factor(guard), watch.keeps_start()), (4.0, true));
         watch.see(5.0);
-        assert_eq!(watch.factor(guard), 0.5);
+        assert_eq!(watch.factor(guard), 1.0, "only the boost was too much");
         assert_eq!(watch.judge(guard, 0.89, 6.0), Judged::Best);
         assert_eq!(watch.judge(guard, 0.95, 5.0), Judged::Fine);
         assert_eq!(
@@ -94,8 +103,20 @@ mod tests {
             "too much lost to be kept, too little to be undone"
         );
         assert_eq!(watch.judge(guard, 0.86, 50.0), Judged::Broken);
-        assert_eq!(watch.factor(guard), 0.25, "what is kept has left");
+        assert_eq!(watch.factor(guard), 0.5, "what is kept has left");
         assert_eq!(watch.judge(guard, 0.90, 7.0), Judged::Best);
         assert!(!watch.keeps_start());
+    }
+
+    #[test]
+    fn a_boost_that_breaks_again_and_again_ends_below_the_published_omega() {
+        let guard = Guard { boost: 2.0, tolerance: 0.01 };
+        let mut watch = Watch::new(0.90);
+        let factors = [1.0, 0.5, 0.25].map(|expected| {
+            watch.see(5.0);
+            assert_eq!(watch.judge(guard, 0.5, 9.0), Judged::Broken);
+            (watch.factor(guard), expected)
+        });
+        assert!(factors.iter().all(|(factor, expected)| factor == expected), "{factors:?}");
     }
 }

@@ -78,7 +78,8 @@ pub struct Guard {
     /// ω is this many times larger until the answers have left the adversary's: τ²·KL of a batch above 4.
     pub boost: f64,
     /// How much held-out accuracy, as a share, the kept weights may have lost against the start. An epoch that loses more than
-    /// three times as much is undone: training goes on from the kept weights with ω halved.
+    /// three times as much is undone: training goes on from the kept weights with the boost halved, or with ω halved if they have
+    /// left the adversary's answers.
     pub tolerance: f64,
 }
 

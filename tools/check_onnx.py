@@ -38,10 +38,10 @@ def run(path, batch):
     return np.array([session.run(None, {name: one[None]})[0].reshape(-1) for one in batch])
 
 
-def ours(path, pixels):
+def ours(path, pixels, *runtime):
     """Our rows for images of bytes, which the model gets from 0 to 1; or why it is refused."""
     (work / "noise").write_bytes(pixels.tobytes())
-    command = [target / "examples/ask_onnx", path, str(pixels.shape[1]), work / "noise"]
+    command = [target / "examples/ask_onnx", path, str(pixels.shape[1]), work / "noise", *runtime]
     said = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
     return said if isinstance(said, str) else np.array(said)
 
@@ -109,23 +109,39 @@ def compare_models():
             name = path.stem.removeprefix("light_") + kind
             whole, part = work / "whole.onnx", work / "part.onnx"
             onnx.save(model, whole)
+            expected = run(whole, batch)
+            off = off_of_largest(ours(whole, noise, target / "nasty", library), expected)
+            verdict(name, f"by onnxruntime off by {off:.1e} of the largest", off <= 1e-6)
             found = ours(whole, noise)
             if isinstance(found, str):
                 verdict(name, "refused: " + found.split(": ", 1)[1], True)
                 continue
             cut = before_softmax(model)
             if cut is None:
-                off = off_of_largest(found, run(whole, batch))
+                off = off_of_largest(found, expected)
                 verdict(name, f"off by {off:.1e} of the largest", off <= 1e-5)
                 continue
             # A softmax of huge logits is decided by their rounding: the logits are compared, and each runtime's own softmax of them.
             onnx.save(cut, part)
+            rows = np.abs(found - expected).max()
             logits, expected = ours(part, noise), run(part, batch)
             off, own = off_of_largest(logits, expected), np.abs(found - softmax(logits)).max()
-            most, rows = np.abs(expected).max(), np.abs(found - run(whole, batch)).max()
+            most = np.abs(expected).max()
             # The rounding of the logits, 1e-6 of the largest, is what probabilities may differ by.
             fine = off <= 1e-5 and own <= 1e-5 and rows <= max(1e-5, 1e-6 * most)
             verdict(name, f"logits up to {most:.3g} off by {off:.1e} of that, softmax {own:.1e}, probabilities {rows:.1e}", fine)
+
+
+def count_by_onnxruntime():
+    """The victim's known count of right answers, as the program computes it by onnxruntime."""
+    command = [target / "nasty", "evaluate", victim, "--data", "cifar10", "--scale", "255", "--channels", "rgb", "--output", "logits"]
+    done = subprocess.run([*command, "--onnx-runtime", f"ort:{library}", "--json"], cwd=work, capture_output=True, text=True)
+    if done.returncode == 3 and "cifar-10" in done.stderr:
+        print("CIFAR-10 is not here: not counted")
+        return
+    print(done.stderr, end="")
+    correct = json.loads(done.stdout)["correct"] if done.returncode == 0 else None
+    verdict("right answers, by onnxruntime", f"{correct} of 10000", correct == 8014)
 
 
 def compare_defended_nodes():
@@ -169,6 +185,8 @@ def compare_defended_victim(name, model, asked, batch):
         verdict(f"{name}: {defence}", f"off by {off:.1e}", off <= 1e-5)
 
 
+(library,) = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so*")
+count_by_onnxruntime()
 compare_models()
 compare_defended_nodes()
 

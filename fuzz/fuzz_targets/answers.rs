@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use nasty_fuzz::{Folder, panics_may_be_caught, told};
 use nasty_teacher::audit::Report;
-use nasty_teacher::nets::defend_onnx;
+use nasty_teacher::export::{GraphInputs, defend_onnx};
 use nasty_teacher::victim::Recorded;
 use std::sync::LazyLock;
 
@@ -18,7 +18,8 @@ fuzz_target!(init: panics_may_be_caught(), |bytes: &[u8]| {
         _ => {
             let model = FOLDER.file("model.onnx", body);
             let stack = "rounding:decimals=1".parse().expect("a defence");
-            told(defend_onnx(&model, first > 127, &stack, None, &FOLDER.path().join("out.onnx")));
+            let defended = FOLDER.path().join("out.onnx");
+            told(defend_onnx(&model, first > 127, &stack, GraphInputs::default(), &defended));
         }
     }
 });

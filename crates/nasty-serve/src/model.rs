@@ -33,6 +33,12 @@ pub enum Fault {
     /// The model failed.
     #[error("the model cannot answer: {0}")]
     Model(String),
+    /// The process that computes the model ended; it is started again when it is asked again.
+    #[error("the model's process ended and is started again; this server's messages say why")]
+    Restarting {
+        /// Seconds after which the model can be asked again.
+        retry_after: u64,
+    },
     /// The model is behind another server, which cannot be reached, or whose answers are none.
     #[error("the server that has the model does not answer; this server's messages say why")]
     Gateway,

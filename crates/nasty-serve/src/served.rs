@@ -107,6 +107,7 @@ impl Served {
             Err(error) => {
                 tracing::error!("the victim does not answer: {error}");
                 Err(match error {
+                    VictimError::Ended { retry_after, .. } => Fault::Restarting { retry_after },
                     VictimError::Unavailable { outage: Outage::Busy { retry_after }, .. } => {
                         Fault::Busy { retry_after }
                     }

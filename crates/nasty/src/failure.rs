@@ -131,13 +131,14 @@ fn harmless(message: &str) -> String {
     }
 }
 
-/// `text` without the control characters that a file may bring into it, which a terminal would obey.
+/// `text` without the control characters that a file may bring into it, which a terminal would obey. They are written as in JSON, so
+/// that JSON stays the same JSON.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             '\n' | '\t' => shown.push(character),
-            _ if character.is_control() => shown.extend(character.escape_default()),
+            _ if character.is_control() => shown += &format!("\\u{:04x}", u32::from(character)),
             _ => shown.push(character),
         }
     }
@@ -153,10 +154,18 @@ mod tests {
         let told = |message: String| CommandError::from(Trouble::data(message, None)).text();
         assert_eq!(
             told("unknown field `\u{1b}[2J`,\n\texpected é".into()),
-            "error: unknown field `\\u{1b}[2J`,\n\texpected é"
+            "error: unknown field `\\u001b[2J`,\n\texpected é"
         );
         let long = told("x".repeat(1_000_000));
         assert_eq!(long.chars().count(), "error: ".len() + LONGEST + 1);
         assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn json_stays_the_same_json() {
+        let names = serde_json::json!(["\u{1b}[2J", "\u{7f}", "\u{9b}2J\r", "é"]);
+        let shown = visible(&serde_json::to_string_pretty(&names).expect("plain data"));
+        assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), names);
     }
 }

@@ -9,10 +9,10 @@ use nasty_teacher::training::{EpochRow, Observer, Selection};
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Prints a line of data. A closed pipe (`| head`) is not an error, a full disk is.
+/// Prints a line of data, or several. A closed pipe (`| head`) is not an error, a full disk is.
 pub fn data(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+    match writeln!(out, "{}", visible(line)).and_then(|()| out.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Trouble::refused("standard output", &e).into()),
         _ => Ok(()),
     }
@@ -77,7 +77,7 @@ impl Watcher {
             "{prefix:28!} {bar:24} {percent:>3} %  {elapsed_precise} left {eta}  {wide_msg}",
         );
         bar.set_style(style.expect("the template is a valid one"));
-        bar.set_prefix(name.to_owned());
+        bar.set_prefix(visible(name));
         Self { bar, name: name.to_owned(), epochs, selection: String::new(), lines, stop }
     }
 
@@ -191,7 +191,7 @@ impl Watch<JobError> for PlanWatcher<'_> {
         if self.bars.is_hidden() {
             say(self.quiet, &line);
         } else {
-            let _ = self.bars.println(line);
+            let _ = self.bars.println(visible(&line));
         }
     }
 
@@ -227,7 +227,7 @@ impl Progress for Transfer {
             }
         };
         self.bar.set_style(ProgressStyle::with_template(template).expect("the template is a valid one"));
-        self.bar.set_prefix(what.to_owned());
+        self.bar.set_prefix(visible(what));
         self.bar.set_length(total);
         self.bar.set_position(0);
         self.bar.reset();

@@ -80,6 +80,19 @@ fn a_network_is_evaluated_by_the_names_of_its_classes() {
     assert!(by_position == expected && said.contains("does not know the names"), "{said}");
     let (_, said) = succeeds(here, &["evaluate", "unnamed", "--data", "folder:ordered", "--quiet"]);
     assert!(said.contains("every figure is wrong"), "{said}");
+    // It stands once, though training begins with the network, is undermined against it and is judged by it.
+    let rest = ["--data", "folder:ordered", "epochs=1", "batch=8", "data.validation=3", "--quiet"];
+    let (_, said) = succeeds(here, &[&["undermine", "--from", "unnamed"][..], &rest].concat());
+    assert_eq!(said.matches("every figure is wrong").count(), 1, "{said}");
+
+    // Names come from files, and a terminal must not obey them.
+    small::pictures(here, "hostile", ["\u{1b}[2Ja", "b\u{9b}c", "d\u{7f}"]);
+    let (table, said) = succeeds(here, &["evaluate", "unnamed", "--data", "folder:hostile"]);
+    assert!(table.contains("\\u001b[2Ja") && table.contains("b\\u009bc"), "{table:?}");
+    assert!((table + &said).chars().all(|c| c == '\n' || !c.is_control()));
+    let (json, _) = succeeds(here, &["evaluate", "unnamed", "--data", "folder:hostile", "--json", "--quiet"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert!(json.to_string().contains("d\u{7f}"), "{json}");
 
     // Other names, or another number of them, are refused, also as teacher and as adversary.
     let message = refused(here, &["evaluate", "ordered-net", "--data", "folder:numbered"], 2);

@@ -181,7 +181,7 @@ fn hostile_and_broken_files_are_one_error() {
         (
             "memory",
             model(&[node("Expand", &["input", "shape"], "output")], &[("shape", &[huge, 64, 28, 28])]),
-            "of memory, or crashes the runtime",
+            "of memory or crashes the runtime",
         ),
         (
             "constant",
@@ -189,7 +189,7 @@ fn hostile_and_broken_files_are_one_error() {
                 &[node("ConstantOfShape", &["shape"], "a"), node("Add", &["a", "input"], "output")],
                 &[("shape", &[1 << 14, 1 << 14, 1 << 10])],
             ),
-            "of memory, or crashes the runtime",
+            "of memory or crashes the runtime",
         ),
         ("shape", model(&[node("Relu", &["input"], "output")], &[]), "expected answers [1, classes]"),
         ("unknown", model(&[node("Conjure", &["input"], "output")], &[]), "Conjure"),
@@ -430,6 +430,59 @@ fn changed_models_are_answers_or_one_error_and_never_end_the_program() {
     }
     println_figures(cases, answered, ended);
     assert!(answered > 0 && answered < cases);
+}
+
+#[test]
+fn a_model_whose_process_ends_is_an_error_once_and_then_answers_again() {
+    use nasty_teacher::data::ImageSet;
+    use nasty_teacher::victim::onnx::{Runtime, worker::Worker};
+    use nasty_teacher::victim::{Asking, Onnx, Request, Victim, VictimError};
+    let axis = bytes(5, &[bytes(1, b"axis"), number(3, 1), vec![0xa0, 0x01, 2]].concat());
+    let concat = bytes(1, &[node("Concat", &["a", "a"], "output").split_off(2), axis].concat());
+    let nodes = [node("GlobalAveragePool", &["input"], "a"), concat];
+    let worker = Arc::new(Worker::new(&cargo_bin("nasty")).limited(8 << 30, Duration::from_secs(2)));
+    let runtime = Runtime::Shared(worker.clone());
+    let victim = Onnx::from_bytes(Path::new("m.onnx"), &model(&nodes, &[]), &Asking::default(), &runtime)
+        .expect("a classifier");
+    let images = ImageSet::new(28, 28, 1, (0..3 * 784).map(|i: u32| (i % 251) as u8).collect(), vec![0; 3]);
+    let ask = || victim.ask(&Request::unchanged(&images)).map(|answers| answers.rows);
+    let rows = ask().expect("it answers");
+    let signal = |name: &str| {
+        let id = worker.process_id().expect("a process");
+        assert!(Command::new("kill").args([name, &id.to_string()]).status().expect("kill runs").success());
+        id
+    };
+
+    // It ended while nobody waited: nobody notices.
+    let first = signal("-KILL");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(ask().expect("a new process answers"), rows);
+    assert_ne!(worker.process_id(), Some(first));
+    assert_eq!(victim.queries(), 6);
+
+    // It does not answer in time.
+    signal("-STOP");
+    let error = ask().expect_err("no answer");
+    let text = error.to_string();
+    assert!(text.contains("m.onnx does not answer: it takes more than 2 s"), "{text}");
+    assert!(matches!(error, VictimError::Ended { retry_after: 1, .. }), "{error:?}");
+    assert_eq!((worker.process_id(), victim.queries()), (None, 6), "what was not answered is not counted");
+    assert_eq!(ask().expect("a new process answers"), rows);
+
+    // A model that ends each of its processes is let alone for a while.
+    signal("-KILL");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(ask().expect("the third new process answers"), rows);
+    signal("-KILL");
+    std::thread::sleep(Duration::from_millis(300));
+    let error = ask().expect_err("too often");
+    let VictimError::Ended { retry_after, problem, .. } = &error else { panic!("{error:?}") };
+    assert!((1..=60).contains(retry_after), "{retry_after}");
+    assert_eq!(
+        *problem,
+        format!("its process ended 3 times within a minute, and is started again in {retry_after} s")
+    );
+    assert_eq!(victim.queries(), 12);
 }
 
 /// With `--nocapture`, what the run found.

@@ -208,12 +208,14 @@ fn refusal(fault: &Fault) -> Refusal {
     let status = match fault {
         Fault::Model(_) => 500,
         Fault::Gateway => 502,
-        Fault::Busy { .. } => 503,
+        Fault::Busy { .. } | Fault::Restarting { .. } => 503,
         Fault::Slow => 504,
     };
     let refusal = Refusal::new(status, fault.to_string());
     match fault {
-        Fault::Busy { retry_after: Some(seconds) } => refusal.after(*seconds),
+        Fault::Busy { retry_after: Some(seconds) } | Fault::Restarting { retry_after: seconds } => {
+            refusal.after(*seconds)
+        }
         _ => refusal,
     }
 }

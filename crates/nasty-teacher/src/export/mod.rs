@@ -14,6 +14,8 @@ use onnx::to_onnx;
 
 use crate::defences::{ClassTails, DefenceError, Stack};
 use crate::nets::{CONFIG_FILE, NetError, Network, NetworkConfig, config_text, to_safetensors, write_whole};
+use crate::victim::VictimError;
+use crate::victim::onnx::whole_file;
 
 /// Why a network was not exported. Nothing has been written then.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -102,9 +104,6 @@ pub fn export_defended(
     Ok(vec![path.to_owned()])
 }
 
-/// Protobuf messages are no larger.
-const MAX_MODEL_BYTES: u64 = 1 << 31;
-
 /// Writes the foreign ONNX model `model` behind the defences of `stack` to `path`. Its one output `[batch, classes]`, which is
 /// `probabilities` or else logits, stays inside; `inputs` is what some defences need. Gives the files written.
 ///
@@ -118,11 +117,12 @@ pub fn defend_onnx(
     path: &Path,
 ) -> Result<Vec<PathBuf>, ExportError> {
     let expected = "an ONNX model that can carry a defence";
-    let bytes = std::fs::metadata(model).map_err(|e| NetError::read(model, e))?.len();
-    if bytes > MAX_MODEL_BYTES {
-        return Err(NetError::format(model, expected, format!("{bytes} bytes, more than 2 GiB")).into());
-    }
-    let bytes = std::fs::read(model).map_err(|e| NetError::read(model, e))?;
+    // Weights beside the model are put into it: it goes to another folder.
+    let bytes = whole_file(model).map_err(|why| match why {
+        VictimError::Io { source, .. } => NetError::read(model, source),
+        VictimError::Model { problem, .. } => NetError::format(model, expected, problem),
+        other => NetError::format(model, expected, other),
+    })?;
     let defended = defend_model(&bytes, stack, probabilities, inputs)
         .map_err(|reason| NetError::format(model, expected, reason))?;
     write_whole(path, &defended)?;

@@ -15,6 +15,7 @@ use crate::numerics::Provenance;
 use crate::training::{EpochRow, NetworkRef, Observer, RunContext};
 use crate::victim::Victim;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub struct Context<'a> {
     pub run: &'a Run,
     made_with: Provenance,
     owner: Owner<'a>,
+    /// What a person was told already of the networks and victims.
+    told: BTreeSet<String>,
 }
 
 /// Watches on behalf of the owner of a run, who stops once another process has taken the run over.
@@ -76,7 +79,7 @@ impl<'a> Context<'a> {
         observer: &'a mut dyn Observer,
     ) -> Self {
         let made_with = Provenance { numerics: vec![workplace.numerics()], weights: Vec::new() };
-        Self { workplace, run, made_with, owner: Owner { observer, claim } }
+        Self { workplace, run, made_with, owner: Owner { observer, claim }, told: BTreeSet::new() }
     }
 
     /// The error that the task cannot run because of `problem`.
@@ -110,11 +113,18 @@ impl<'a> Context<'a> {
         let Loaded { network, config, digest } = self.known_network(reference)?;
         let fitted = fit(network, config, data, &self.workplace.device)
             .map_err(|e| self.refuse(format!("its network {}: {e}", reference.0)))?;
-        if let Some(note) = &fitted.note {
-            tracing::warn!("{}: {note}", reference.0);
-        }
+        fitted.note.iter().for_each(|note| self.tell(reference, note));
         let digest = fitted.known_as(&digest);
         Ok(Loaded { network: fitted.network, config: fitted.config, digest })
+    }
+
+    /// Tells a person what to know of `reference`, once: a task may use the same network several times.
+    pub(super) fn tell(&mut self, reference: &NetworkRef, note: &str) {
+        let text = format!("{}: {note}", reference.0);
+        if !self.told.contains(&text) {
+            tracing::warn!("{text}");
+            self.told.insert(text);
+        }
     }
 
     /// A foreign victim that takes the images of `data` and tells its classes apart, its answers in the data's order. The result
@@ -126,9 +136,7 @@ impl<'a> Context<'a> {
         let opened = self.workplace.known_victim(reference, &|| self.owner.stop())?;
         let fitted = fit_victim(&opened.victim, data)
             .map_err(|e| self.refuse(format!("its victim {}: {e}", reference.0)))?;
-        for note in opened.notes.iter().chain(&fitted.note) {
-            tracing::warn!("{}: {note}", reference.0);
-        }
+        opened.notes.iter().chain(&fitted.note).for_each(|note| self.tell(reference, note));
         if self.made_with.weights.iter().all(|(known, _)| *known != reference.0) {
             self.made_with.weights.push((reference.0.clone(), fitted.victim.identity().to_owned()));
         }

@@ -10,6 +10,7 @@ use super::store_error::{StoreError, io_error};
 use super::workplace::Workplace;
 use crate::files::write_whole;
 use crate::training::NetworkRef;
+use crate::victim::onnx::whole_file;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
@@ -51,20 +52,20 @@ impl Workplace {
         Ok((name, opened.notes))
     }
 
-    fn keep(&self, name: &NetworkRef, reference: &str, how: &AskOptions) -> Result<(), StoreError> {
+    fn keep(&self, name: &NetworkRef, reference: &str, how: &AskOptions) -> Result<(), JobError> {
         let folder = self.store.network(name);
         fs::create_dir_all(&folder).map_err(io_error(&folder))?;
         let mut victim = reference.to_owned();
         if is_onnx(reference) {
             MODEL.clone_into(&mut victim);
             let path = folder.join(MODEL);
-            let bytes = fs::read(reference).map_err(io_error(Path::new(reference)))?;
+            let bytes = whole_file(Path::new(reference))?;
             write_whole(&path, &bytes).map_err(io_error(&path))?;
         }
         let kept = Kept { format: FORMAT, victim, how: how.clone() };
         let path = folder.join(FILE);
         let text = serde_json::to_string_pretty(&kept).expect("plain data has a JSON form") + "\n";
-        write_whole(&path, text.as_bytes()).map_err(io_error(&path))
+        Ok(write_whole(&path, text.as_bytes()).map_err(io_error(&path))?)
     }
 
     /// The foreign victim that recipes call `name`; a server's answers are kept. `stop` ends the wait for another process.
@@ -89,7 +90,9 @@ impl Workplace {
         let opened = open_victim_once(victim, &kept.how, self, stop)?;
         let found = opened.victim.identity();
         if name.0.strip_prefix(NetworkRef::VICTIM) != Some(found) {
-            return Err(damaged(format!("the victim {found}")).into());
+            let of_file = "; that covers what computes its file: --onnx-runtime must be as when it was kept";
+            let more = if kept.victim == MODEL { of_file } else { "" };
+            return Err(damaged(format!("the victim {found}{more}")).into());
         }
         Ok(opened)
     }

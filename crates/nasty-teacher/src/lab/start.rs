@@ -63,7 +63,7 @@ pub(super) fn begin(
             if let (ClassMap::ByPosition { .. }, Some(note)) =
                 (&map, map.note(&config.label_names, &data.classes))
             {
-                tracing::warn!("{of}: {note}");
+                context.tell(&start.network, &note);
             }
             let names = match map {
                 ClassMap::ByPosition { unnamed: Unnamed::Data } => config.label_names.clone(),

@@ -65,6 +65,17 @@ pub enum VictimError {
         /// What is wrong.
         problem: String,
     },
+    /// A model whose process ended.
+    #[error("{victim} does not answer: {problem}")]
+    #[diagnostic(help("its process is started again when it is asked again: try the same command again"))]
+    Ended {
+        /// The model's file.
+        victim: String,
+        /// How its process ended.
+        problem: String,
+        /// Seconds after which it can be asked again.
+        retry_after: u64,
+    },
     /// A server that does not answer.
     #[error("{address} does not answer: {problem}")]
     #[diagnostic(help("answers so far are kept: the same command goes on"))]
@@ -144,6 +155,7 @@ impl Classified for VictimError {
             | Self::Model { .. }
             | Self::Endpoint { .. }
             | Self::Answer { .. }
+            | Self::Ended { .. }
             | Self::Missing { .. }
             | Self::Io { .. }
             | Self::Format { .. } => ErrorClass::Data,

@@ -14,6 +14,9 @@ pub struct HttpSettings {
     /// The file with the template of requests, for servers that speak no known protocol.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<PathBuf>,
+    /// The file with the certificates (PEM) that the server's must be signed by, in place of those of the public authorities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
     /// How tensors are sent.
     #[serde(skip_serializing_if = "is_auto")]
     pub tensors: Tensors,
@@ -34,10 +37,11 @@ pub struct HttpSettings {
 impl HttpSettings {
     /// In words, what is not as by default.
     pub fn said(&self) -> Vec<&'static str> {
-        let Self { headers, template, tensors, batch, requests, timeout, tries } = self;
+        let Self { headers, template, ca, tensors, batch, requests, timeout, tries } = self;
         let said = [
             (!headers.is_empty(), "header"),
             (template.is_some(), "template"),
+            (ca.is_some(), "certificates of authorities"),
             (!is_auto(tensors), "tensors"),
             (batch.is_some(), "images a request"),
             (requests.is_some(), "requests at once"),

@@ -69,6 +69,9 @@ pub struct AskingArgs {
     /// Template of requests, for servers that speak no known protocol
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
+    /// Certificates (PEM) that an https server's must be signed by, such as its own; else those of the public authorities
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// How tensors are sent: auto (as bytes where the server takes them) or json
     #[arg(long, value_name = "FORM", default_value = "auto")]
     tensors: Tensors,
@@ -101,6 +104,7 @@ impl AskingArgs {
         let http = HttpSettings {
             headers: self.headers.clone(),
             template: self.template.clone(),
+            ca: self.ca.clone(),
             tensors: self.tensors,
             batch: self.request_images,
             requests: self.requests,

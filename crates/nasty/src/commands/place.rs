@@ -7,7 +7,7 @@ use nasty_teacher::data::DataRoots;
 use nasty_teacher::device::device;
 use nasty_teacher::lab::{Calibration, Store, Task, Workplace};
 use nasty_teacher::victim::Interface;
-use nasty_teacher::victim::onnx::Runtime;
+use nasty_teacher::victim::onnx::Engine;
 use std::path::{Path, PathBuf};
 
 /// Where to work.
@@ -32,6 +32,9 @@ pub struct MachineArgs {
     /// Threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
+    /// What computes ONNX files: auto, rten (built in) or ort:PATH (onnxruntime, in the library at PATH)
+    #[arg(long, value_name = "RUNTIME", default_value = "auto")]
+    pub onnx_runtime: Engine,
     /// Show no progress and no messages
     #[arg(long, short)]
     pub quiet: bool,
@@ -68,7 +71,7 @@ impl MachineArgs {
         let roots = DataRoots::resolve(self.data_dir.clone())?;
         let mut workplace = Workplace::new(store, roots, device(&self.device)?, &self.device);
         if let Ok(program) = std::env::current_exe() {
-            workplace.onnx = Runtime::Worker(program);
+            workplace.onnx = self.onnx_runtime.runtime(program)?;
         }
         Ok(workplace)
     }

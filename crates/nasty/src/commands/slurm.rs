@@ -9,6 +9,7 @@ use nasty_teacher::data::DataName;
 use nasty_teacher::device::gpu_kind;
 use nasty_teacher::lab::experiment::Experiment;
 use nasty_teacher::lab::{Array, Calibration, Plan, Record, TimeLimit, Workplace, price, quoted};
+use nasty_teacher::victim::onnx::Engine;
 use nasty_teacher::write_whole;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -155,6 +156,13 @@ fn worker(args: &SlurmArgs, store: &Path, record: &Record, device: &str) -> Resu
     }
     if device != "flex" {
         add(&["--device", device]);
+    }
+    match &args.place.machine.onnx_runtime {
+        Engine::Auto => {}
+        Engine::Rten => add(&["--onnx-runtime", "rten"]),
+        Engine::Onnxruntime(library) => {
+            add(&["--onnx-runtime", &format!("ort:{}", text(&absolute(library)?))]);
+        }
     }
     // Where data sets are looked for must not depend on the environment of the worker.
     let data =

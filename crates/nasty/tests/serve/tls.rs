@@ -1,7 +1,7 @@
 //! HTTPS.
 
 use crate::client::{Client, json_request};
-use crate::server::{INFER, Server, folder, images};
+use crate::server::{INFER, Server, folder, images, nasty};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -69,4 +69,35 @@ fn https_with_a_certificate_that_can_be_replaced() {
     server.signal("-TERM");
     drop(kept);
     assert_eq!(server.wait().0.code(), Some(0));
+}
+
+#[test]
+fn a_victim_behind_https_is_asked_if_its_certificate_is_trusted() {
+    let folder = folder();
+    let here = folder.path();
+    write(here, ONE);
+    fs::write(here.join("two.pem"), TWO[0]).expect("writable");
+    let keys = ["--tls-certificate", "cert.pem", "--tls-key", "key.pem"];
+    let inner = Server::start(here, &[&["--pixels"], &keys[..]].concat());
+    let plain = Server::start(here, &["--pixels"]);
+    let refused = |url: &str, more: &[&str], words: &str| {
+        let arguments = [&["serve", url, "--port", "0", "--pixels"], more].concat();
+        let ended = nasty(here, &arguments).output().expect("the program starts");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(ended.status.code() == Some(3) && said.contains(words), "{arguments:?}: {said}");
+    };
+    let unknown = "its certificate is signed by an authority that is not known here: --ca FILE";
+    refused(&inner.url, &[], unknown);
+    refused(&inner.url, &["--ca", "two.pem"], unknown);
+    refused(&inner.url, &["--ca", "key.pem"], "key.pem: expected certificates in PEM: there are none");
+    refused(&inner.url, &["--ca", "none.pem"], "none.pem: expected certificates in PEM: No such file");
+    refused(&plain.url, &["--ca", "cert.pem"], "only an https:// address has");
+    refused(&plain.url.replace("http://", "https://"), &["--ca", "cert.pem"], "expected TLS");
+
+    let outer = Server::of(here, &inner.url, &["--pixels", "--ca", "cert.pem"]);
+    let pixels: Vec<f32> = images(0, 3).iter().map(|v| ((v + 2.0) * 60.0).floor() / 255.0).collect();
+    let request = json_request(&pixels).to_string();
+    let answer = outer.client().send("POST", INFER, &[], request.as_bytes()).expect("an answer").numbers();
+    let own = connect(&inner.address, ONE[0]).send("POST", INFER, &[], request.as_bytes());
+    assert_eq!(answer, own.expect("an answer").numbers());
 }

@@ -1,7 +1,7 @@
 //! Victims of others behind `nasty serve`: ONNX files, and other servers, which may be absent.
 
 use crate::client::{Response, json_request};
-use crate::server::{INFER, MEAN, STD, Server, assert_same, folder, images, logits, nasty};
+use crate::server::{INFER, MEAN, STD, Server, assert_same, bearer, folder, images, key, logits, nasty};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -67,6 +67,92 @@ fn a_file_and_a_server_behind_a_server_answer_as_the_network_does() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.status.code() == Some(2) && said.contains("--pixels"), "{said}");
     assert_same(&ask(&file, &pixels).numbers(), &of_file, "the same image again");
+}
+
+/// The process that computes the model of `server`, its only child, if it runs.
+fn worker(server: &Server) -> Option<String> {
+    let parent = server.pid().to_string();
+    std::fs::read_dir("/proc").expect("Linux").flatten().find_map(|entry| {
+        let name =
+            entry.file_name().into_string().ok().filter(|name| name.bytes().all(|b| b.is_ascii_digit()))?;
+        let status = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // `pid (name) state parent …`
+        let mut rest = status.rsplit_once(") ")?.1.split(' ');
+        let (state, of) = (rest.next()?, rest.next()?);
+        (of == parent && state != "Z").then_some(name)
+    })
+}
+
+fn signal(name: &str, process: &str) {
+    let sent = std::process::Command::new("kill").args([name, process]).status();
+    assert!(sent.expect("kill runs").success());
+}
+
+#[test]
+fn a_model_whose_process_ends_answers_again_and_what_is_not_answered_costs_nothing() {
+    let folder = folder();
+    export(folder.path());
+    std::fs::write(folder.path().join("keys.toml"), key("alice", "budget = 100")).expect("writable");
+    let server = Server::of(folder.path(), "net.onnx", &["--pixels", "--keys", "keys.toml"]);
+    let (pixels, _) = pictures(5);
+    let (body, owner) = (json_request(&pixels).to_string(), bearer("alice"));
+    let send = |method, path, body: &str| {
+        let headers = [("Authorization", owner.as_str())];
+        server.client().send(method, path, &headers, body.as_bytes()).expect("an answer")
+    };
+    let ask = || send("POST", INFER, &body);
+    let left = |answer: &Response| answer.header("ratelimit").map(str::to_owned);
+    let end = || {
+        signal("-KILL", &worker(&server).expect("a process"));
+        let begun = Instant::now();
+        while worker(&server).is_some() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let rows = ask().numbers();
+
+    end();
+    assert_same(&ask().numbers(), &rows, "it ended while nobody waited");
+
+    // One that ends with a request under way: this one is told to come again.
+    let process = worker(&server).expect("a process");
+    let batches = || {
+        let metrics = send("GET", "/metrics", "");
+        let text = String::from_utf8(metrics.body).expect("text");
+        let line = text.lines().find(|line| line.starts_with("nasty_batches_total"));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).unwrap_or_else(|| panic!("{text}"))
+    };
+    let before = batches();
+    signal("-STOP", &process);
+    let met = std::thread::scope(|scope| {
+        let asked = scope.spawn(ask);
+        while batches() == before {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // From its batch to the process is no way.
+        std::thread::sleep(Duration::from_millis(500));
+        signal("-KILL", &process);
+        asked.join().expect("no panic")
+    });
+    assert_eq!((met.status, met.header("retry-after")), (503, Some("1")), "{}", met.error());
+    assert_eq!(left(&met).as_deref(), Some("\"budget\";r=90"), "what was not answered costs nothing");
+    let told = met.error();
+    assert!(told.contains("started again") && !told.contains("net.onnx"), "words for clients: {told}");
+    server.until_it_says("the runtime's process ended (signal: 9");
+    let answer = ask();
+    assert_eq!(left(&answer).as_deref(), Some("\"budget\";r=85"));
+    assert_same(&answer.numbers(), &rows, "the next request");
+
+    // A model that ends each of its processes is let alone for a while.
+    end();
+    assert_same(&ask().numbers(), &rows, "the third new process");
+    end();
+    let rests = ask();
+    let wait = rests.header("retry-after").and_then(|wait| wait.parse().ok()).unwrap_or(0);
+    assert!(rests.status == 503 && (1..=60).contains(&wait), "{} {wait}", rests.status);
+    assert_eq!(left(&rests).as_deref(), Some("\"budget\";r=80"));
+    assert_eq!(send("GET", "/v2/health/live", "").status, 200);
 }
 
 /// A server that describes the model `net`, and answers requests with the status and headers that are set.

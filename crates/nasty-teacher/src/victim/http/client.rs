@@ -3,7 +3,9 @@
 use crate::victim::{HttpSettings, Outage};
 use serde_json::Value;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Seconds for an answer, unless said otherwise.
 const TIMEOUT: u64 = 60;
@@ -54,7 +56,7 @@ pub(super) enum Trouble {
 
 impl Client {
     /// # Errors
-    /// A header whose variable is not set.
+    /// A header whose variable is not set, or a file that has no certificates.
     pub(super) fn new(address: &str, settings: &HttpSettings) -> Result<Self, String> {
         let headers = settings.headers.iter().map(|header| {
             let value = std::env::var(&header.variable).ok().filter(|value| !value.is_empty());
@@ -80,6 +82,16 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_response_header_size(64 << 10);
+        if let Some(file) = &settings.ca {
+            if !address.starts_with("https://") {
+                return Err(format!(
+                    "{} has certificates, which only an https:// address has",
+                    file.display()
+                ));
+            }
+            let roots = RootCerts::new_with_certs(&certificates(file)?);
+            config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+        }
         let host = address.split("://").nth(1).unwrap_or_default();
         if ["127.", "localhost", "[::1]"].iter().any(|here| host.starts_with(here)) {
             config = config.proxy(None);
@@ -203,8 +215,40 @@ fn answer(mut response: ureq::http::Response<ureq::Body>, limit: u64) -> Result<
     }
 }
 
+/// The certificates in the file at `path`.
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let refused = |found: String| format!("{}: expected certificates in PEM: {found}", path.display());
+    let text = std::fs::read(path).map_err(|e| refused(e.to_string()))?;
+    let mut found = Vec::new();
+    for item in parse_pem(&text) {
+        if let PemItem::Certificate(certificate) = item.map_err(|e| refused(e.to_string()))? {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() { Err(refused("there are none".to_owned())) } else { Ok(found) }
+}
+
+/// Why there is no connection to an https server that answers: its certificate, or no TLS at all.
+fn untrusted(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once("invalid peer certificate: ") {
+        Some((_, "UnknownIssuer")) => {
+            "its certificate is signed by an authority that is not known here: --ca FILE gives the \
+            authority's certificate, or the server's own"
+                .to_owned()
+        }
+        Some((_, why)) => format!("its certificate is not accepted: {}", shown(why)),
+        None => format!("expected TLS, as its address begins with https://: {}", shown(&text)),
+    }
+}
+
 /// What is known of a request that got no answer.
 fn unsent(error: ureq::Error) -> Trouble {
+    if let ureq::Error::Io(e) = &error
+        && e.kind() == ErrorKind::InvalidData
+    {
+        return Trouble::Refused { status: 0, problem: untrusted(e) };
+    }
     let absent = match &error {
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
         ureq::Error::Io(e) => e.kind() == ErrorKind::ConnectionRefused,

@@ -287,11 +287,13 @@ fn dialect(address: &str, settings: &HttpSettings, client: &Client) -> Result<(D
         ([batch], axes) => (side(batch), axes),
         (_, axes) => (None, axes),
     };
-    let normalisation = metadata.numbers("mean").zip(metadata.numbers("std"));
+    // A server that takes bytes normalises them itself, whatever it says of that.
+    let takes_bytes = input.datatype == "UINT8";
+    let normalisation = metadata.numbers("mean").zip(metadata.numbers("std")).filter(|_| !takes_bytes);
     let stated = Stated {
         axes: [side(&axes[0]), side(&axes[1]), side(&axes[2])],
         normalisation,
-        bytes: input.datatype == "UINT8",
+        bytes: takes_bytes,
         batch,
     };
     let scale = match output.name.as_str() {

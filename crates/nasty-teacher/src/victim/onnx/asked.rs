@@ -1,6 +1,6 @@
 //! A graph with how it is asked: images in, answers out.
 
-use super::session::{Numbers, Session};
+use super::session::{Failure, Numbers, Session};
 use crate::victim::asking::Encoding;
 
 /// Pixels of one call, at most: what bounds a call's time and memory for a given graph.
@@ -24,7 +24,7 @@ impl Graph {
     }
 
     /// The answers `[images, classes]` to the images `pixels`, no more than one call takes.
-    pub(super) fn rows(&self, pixels: &[Vec<u8>], side: usize) -> Result<Vec<f32>, String> {
+    pub(super) fn rows(&self, pixels: &[Vec<u8>], side: usize) -> Result<Vec<f32>, Failure> {
         let count = self.batch.unwrap_or(pixels.len());
         let mut values = Vec::with_capacity(count * side * side * self.encoding.channel_count());
         // A batch of a fixed size is filled up with its first image.
@@ -39,7 +39,8 @@ impl Graph {
             [] => false,
         };
         if !of_images || values.is_empty() {
-            return Err(format!("expected answers [{count}, classes], found numbers of shape {shape:?}"));
+            let problem = format!("expected answers [{count}, classes], found numbers of shape {shape:?}");
+            return Err(problem.into());
         }
         values.truncate(values.len() / count * pixels.len());
         Ok(values)

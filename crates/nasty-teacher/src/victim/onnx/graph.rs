@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Nodes, weights and described values of a model, at most, each.
 const MOST: usize = 100_000;
 /// Graphs inside graphs.
-const DEEPEST: usize = 8;
+pub(super) const DEEPEST: usize = 8;
 /// The oldest operator set whose operators have today's shapes of arguments.
 const OLDEST: u64 = 7;
 
@@ -17,12 +17,21 @@ pub(super) const GRAPH: u64 = 7;
 pub(super) const NODES: u64 = 1;
 const OPERATOR_SETS: u64 = 8;
 const PROPERTIES: u64 = 14;
-const INITIALIZERS: u64 = 5;
+pub(super) const INITIALIZERS: u64 = 5;
 const INPUTS: u64 = 11;
 const OUTPUTS: u64 = 12;
-const VALUES: u64 = 13;
+const DESCRIBED: u64 = 13;
+/// Inputs, outputs, and described values between them.
+pub(super) const VALUES: [u64; 3] = [INPUTS, OUTPUTS, DESCRIBED];
 const SPARSE: u64 = 15;
-const ATTRIBUTES: u64 = 5;
+const SPARSE_ATTRIBUTES: [u64; 2] = [22, 23];
+const FUNCTIONS: u64 = 25;
+const FUNCTION_NODES: u64 = 7;
+pub(super) const NODE_ATTRIBUTES: u64 = 5;
+/// Attributes that are a tensor, and a list of them.
+pub(super) const TENSORS: [u64; 2] = [5, 10];
+/// Attributes that are a graph, and a list of them.
+pub(super) const GRAPHS: [u64; 2] = [6, 11];
 
 /// Types of tensors.
 pub(super) const FLOAT: u64 = 1;
@@ -52,18 +61,19 @@ pub(super) struct Value {
 }
 
 /// What was found on the way through graphs.
-#[derive(Default)]
 struct Census {
+    /// Whether what the built-in runtime would compute wrongly is refused.
+    built_in: bool,
     nodes: usize,
     weights: usize,
 }
 
 impl Described {
-    /// Reads the model.
+    /// Reads the model; `built_in` says whether the built-in runtime is to compute it.
     ///
     /// # Errors
     /// What is wrong, as a sentence.
-    pub(super) fn read(model: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(model: &[u8], built_in: bool) -> Result<Self, String> {
         let fields =
             parts(model).ok_or("expected an ONNX model, found bytes that are no protobuf message")?;
         let mut graphs = messages(&fields, GRAPH);
@@ -76,10 +86,15 @@ impl Described {
         if opset < OLDEST {
             return Err(format!("expected operator set {OLDEST} or later, found {opset}"));
         }
-        let mut census = Census::default();
+        let mut census = Census { built_in, nodes: 0, weights: 0 };
         census.graph(bytes, 0)?;
+        for function in messages(&fields, FUNCTIONS) {
+            let function = parts(function).ok_or_else(damaged)?;
+            census.nodes += messages(&function, FUNCTION_NODES).count();
+            messages(&function, FUNCTION_NODES).try_for_each(|node| census.node(node, 1))?;
+        }
         let graph = parts(bytes).ok_or_else(damaged)?;
-        if messages(&graph, VALUES).count() > MOST {
+        if messages(&graph, DESCRIBED).count() > MOST {
             return Err(format!("expected at most {MOST} described values"));
         }
         let named = |weight: &[u8]| parts(weight).and_then(|weight| text(&weight, 8).map(str::to_owned));
@@ -151,75 +166,81 @@ impl Census {
         }
         let graph = parts(bytes).ok_or_else(damaged)?;
         if messages(&graph, SPARSE).next().is_some() {
-            return Err("it has sparse weights, which the built-in runtime does not read".to_owned());
+            return Err(sparse());
         }
         self.weights += messages(&graph, INITIALIZERS).count();
         self.nodes += messages(&graph, NODES).count();
         if self.nodes > MOST || self.weights > MOST {
             return Err(format!("expected at most {MOST} nodes and as many weights, found more"));
         }
-        messages(&graph, INITIALIZERS).try_for_each(tensor)?;
+        messages(&graph, INITIALIZERS).try_for_each(|weight| self.tensor(weight))?;
         messages(&graph, NODES).try_for_each(|node| self.node(node, depth))
     }
 
     fn node(&mut self, node: &[u8], depth: usize) -> Result<(), String> {
         let node = parts(node).ok_or_else(damaged)?;
         let operator = text(&node, 4).unwrap_or_default();
-        let attributes = messages(&node, ATTRIBUTES).map(|attribute| parts(attribute).ok_or_else(damaged));
+        let attributes =
+            messages(&node, NODE_ATTRIBUTES).map(|attribute| parts(attribute).ok_or_else(damaged));
         let attributes = attributes.collect::<Result<Vec<_>, String>>()?;
-        if let Some(fault) = faults::of_node(operator, &attributes) {
+        if let Some(fault) = faults::of_node(operator, &attributes).filter(|_| self.built_in) {
             return Err(fault);
         }
         for attribute in &attributes {
-            messages(attribute, 5).chain(messages(attribute, 10)).try_for_each(tensor)?;
-            for graph in messages(attribute, 6).chain(messages(attribute, 11)) {
+            let mut tensors = TENSORS.iter().flat_map(|number| messages(attribute, *number));
+            tensors.try_for_each(|tensor| self.tensor(tensor))?;
+            if SPARSE_ATTRIBUTES.iter().any(|number| messages(attribute, *number).next().is_some()) {
+                return Err(sparse());
+            }
+            for graph in GRAPHS.iter().flat_map(|number| messages(attribute, *number)) {
                 self.graph(graph, depth + 1)?;
             }
         }
         Ok(())
     }
-}
 
-/// Checks that a tensor has as many numbers as its shape says.
-fn tensor(bytes: &[u8]) -> Result<(), String> {
-    let tensor = parts(bytes).ok_or_else(damaged)?;
-    let name = text(&tensor, 8).unwrap_or("without a name");
-    if let Some(fault) = faults::of_tensor(name, &tensor) {
-        return Err(fault);
+    /// Checks that a tensor has as many numbers as its shape says.
+    fn tensor(&self, bytes: &[u8]) -> Result<(), String> {
+        let tensor = parts(bytes).ok_or_else(damaged)?;
+        let name = text(&tensor, 8).unwrap_or("without a name");
+        if let Some(fault) = faults::of_tensor(name, &tensor).filter(|_| self.built_in) {
+            return Err(fault);
+        }
+        if int(&tensor, 14) == Some(1) {
+            return Err(format!(
+                "its weight {name} is in another file, which is read for models from files only; save the model with its weights inside \
+                 (`onnx.save_model(onnx.load(path), new_path)`)"
+            ));
+        }
+        let sides = ints(&tensor, 1).ok_or_else(damaged)?;
+        let count =
+            sides.iter().try_fold(1usize, |count, side| count.checked_mul(usize::try_from(*side).ok()?));
+        let count = count.filter(|count| sides.len() <= 16 && *count <= isize::MAX as usize / 8);
+        let count = count.ok_or_else(|| format!("its weight {name} has the impossible shape {sides:?}"))?;
+        let each = match int(&tensor, 2) {
+            Some(1 | 6 | 12) => 4,
+            Some(2 | 3 | 9) => 1,
+            Some(4 | 5 | 10 | 16) => 2,
+            Some(7 | 11 | 13 | 14) => 8,
+            // Types that hardly any runtime reads: they are its business, and no larger than the file.
+            _ => return Ok(()),
+        };
+        let mut raw = messages(&tensor, 9);
+        if let Some(raw) = raw.next()
+            && raw.len() != count * each
+        {
+            return Err(format!(
+                "its weight {name} has {} bytes, expected {} for the shape {sides:?}",
+                raw.len(),
+                count * each
+            ));
+        }
+        // As numbers of their own, each takes a byte at least.
+        if messages(&tensor, 9).next().is_none() && count > bytes.len() {
+            return Err(format!("its weight {name} has fewer numbers than its shape {sides:?} says"));
+        }
+        Ok(())
     }
-    if int(&tensor, 14) == Some(1) {
-        return Err(format!(
-            "its weight {name} is in another file; save the model with its weights inside \
-             (`onnx.save_model(onnx.load(path), new_path)`)"
-        ));
-    }
-    let sides = ints(&tensor, 1).ok_or_else(damaged)?;
-    let count = sides.iter().try_fold(1usize, |count, side| count.checked_mul(usize::try_from(*side).ok()?));
-    let count = count.filter(|count| sides.len() <= 16 && *count <= isize::MAX as usize / 8);
-    let count = count.ok_or_else(|| format!("its weight {name} has the impossible shape {sides:?}"))?;
-    let each = match int(&tensor, 2) {
-        Some(1 | 6 | 12) => 4,
-        Some(2 | 3 | 9) => 1,
-        Some(4 | 5 | 10 | 16) => 2,
-        Some(7 | 11 | 13 | 14) => 8,
-        // Types that hardly any runtime reads: they are its business, and no larger than the file.
-        _ => return Ok(()),
-    };
-    let mut raw = messages(&tensor, 9);
-    if let Some(raw) = raw.next()
-        && raw.len() != count * each
-    {
-        return Err(format!(
-            "its weight {name} has {} bytes, expected {} for the shape {sides:?}",
-            raw.len(),
-            count * each
-        ));
-    }
-    // As numbers of their own, each takes a byte at least.
-    if messages(&tensor, 9).next().is_none() && count > bytes.len() {
-        return Err(format!("its weight {name} has fewer numbers than its shape {sides:?} says"));
-    }
-    Ok(())
 }
 
 /// The version of ONNX's own operators.
@@ -247,6 +268,10 @@ fn value(bytes: &[u8]) -> Result<Value, String> {
 fn names(values: &[Value]) -> String {
     let shown: Vec<&str> = values.iter().take(8).map(|value| value.name.as_str()).collect();
     if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
+}
+
+fn sparse() -> String {
+    "it has sparse weights, which are not read".to_owned()
 }
 
 fn damaged() -> String {

@@ -1,13 +1,19 @@
-//! An ONNX file as a victim, computed by `rten`.
+//! An ONNX file as a victim, computed by the built-in runtime `rten`, or by onnxruntime (cargo feature `ort`).
 //!
-//! The file is described and bounded before a runtime sees it ([`graph`]), rewritten where the runtime would silently compute
-//! other numbers ([`rewrite`]), or refused where that is not possible ([`faults`]), and then tried on test patterns: answers must
-//! be finite, and the same for an image alone and in company.
+//! The file is described and bounded before a runtime sees it ([`graph`]). For the built-in runtime it is rewritten where that would
+//! silently compute other numbers ([`rewrite`]), or refused where that is not possible ([`faults`]). It is then tried on test
+//! patterns: answers must be finite, and the same for an image alone and in company.
 
 mod asked;
+mod engine;
+mod external;
 mod faults;
+mod frames;
 mod graph;
+#[cfg(feature = "ort")]
+mod onnxruntime;
 mod probe;
+mod ranks;
 mod rewrite;
 mod session;
 #[cfg(test)]
@@ -19,20 +25,19 @@ pub mod worker;
 use super::asking::{Encoding, Stated};
 use super::{Answers, Asking, Front, Guess, Interface, Request, Scale, Victim, VictimError};
 use asked::{CALL_IMAGES, Graph};
+pub use engine::{Engine, EngineError, LIBRARY};
+use external::Unreadable;
 use graph::{Described, FLOAT, UINT8};
-use session::{Here, Load, Session};
+use session::{BUILT_IN, Failure, Here, Load, Session};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use worker::{Limits, Worker};
 
-/// Protobuf messages are no larger.
-const MOST_BYTES: u64 = 1 << 31;
-
 /// Where a graph is computed.
 #[derive(Clone, Default)]
 pub enum Runtime {
-    /// In this process, whose memory the graph can exhaust: for files that are trusted.
+    /// By the built-in runtime in this process, whose memory the graph can exhaust: for files that are trusted.
     #[default]
     Here,
     /// In a process of its own with bounded memory and time: this program, which calls [`worker::serve`] when it is started with
@@ -40,6 +45,37 @@ pub enum Runtime {
     Worker(PathBuf),
     /// The same, in a worker that others use too, one model at a time: opening the next model ends this one.
     Shared(Arc<Worker>),
+    /// By onnxruntime, in a process as for [`Self::Worker`]. It needs the cargo feature `ort`.
+    Onnxruntime {
+        /// This program.
+        program: PathBuf,
+        /// The library of onnxruntime.
+        library: PathBuf,
+    },
+}
+
+impl Runtime {
+    /// Whether the built-in runtime computes the graphs.
+    fn is_built_in(&self) -> bool {
+        match self {
+            Self::Here | Self::Worker(_) => true,
+            Self::Shared(worker) => worker.is_built_in(),
+            Self::Onnxruntime { .. } => false,
+        }
+    }
+}
+
+/// The bytes of the model in the file at `path`, with its weights in the files beside it.
+///
+/// # Errors
+/// [`VictimError::Io`]; [`VictimError::Model`] for one that is too large, or whose other files cannot be read.
+pub(crate) fn whole_file(path: &Path) -> Result<Vec<u8>, VictimError> {
+    external::read(path).map_err(|why| match why {
+        Unreadable::Io(source) => VictimError::Io { path: path.to_owned(), source },
+        Unreadable::Problem(problem) => {
+            VictimError::Model { path: path.to_owned(), problem: shown(&problem) }
+        }
+    })
 }
 
 /// A classifier in an ONNX file.
@@ -58,17 +94,10 @@ impl Onnx {
     /// [`VictimError::Io`]; [`VictimError::Model`] for a file that is not a classifier of square images, or that the runtime
     /// does not read.
     pub fn open(path: &Path, asking: &Asking, runtime: &Runtime) -> Result<Self, VictimError> {
-        let io = |source| VictimError::Io { path: path.to_owned(), source };
-        let size = std::fs::metadata(path).map_err(io)?.len();
-        if size > MOST_BYTES {
-            let problem = format!("expected at most {MOST_BYTES} bytes, found {size}");
-            return Err(VictimError::Model { path: path.to_owned(), problem });
-        }
-        let bytes = std::fs::read(path).map_err(io)?;
-        Self::from_bytes(path, &bytes, asking, runtime)
+        Self::from_bytes(path, &whole_file(path)?, asking, runtime)
     }
 
-    /// The classifier that the bytes of a file are, which errors call `path`.
+    /// The classifier that the bytes of a file are, which errors call `path`; its weights must be inside.
     ///
     /// # Errors
     /// [`VictimError::Model`], as [`Self::open`].
@@ -83,7 +112,8 @@ impl Onnx {
     }
 
     fn of(path: &Path, bytes: &[u8], asking: &Asking, runtime: &Runtime) -> Result<Self, String> {
-        let described = Described::read(bytes)?;
+        let built_in = runtime.is_built_in();
+        let described = Described::read(bytes, built_in)?;
         let answer = described.answer()?;
         let input = &described.input;
         let takes_bytes = match input.kind {
@@ -105,15 +135,18 @@ impl Onnx {
             ));
         }
 
-        let rewritten = rewrite::rewritten(bytes, described.opset);
+        let rewritten = if built_in { rewrite::rewritten(bytes, described.opset) } else { None };
         let model = rewritten.as_deref().unwrap_or(bytes);
-        let load = Load { input: &input.name, bytes: takes_bytes, output: &answer.name, model };
+        let load =
+            Load { input: &input.name, bytes: takes_bytes, output: &answer.name, library: None, model };
+        let limits = Limits::of(bytes.len());
         let session: Box<dyn Session> = match runtime {
             Runtime::Here => Box::new(Here::load(&load)?),
-            Runtime::Worker(program) => {
-                Box::new(Arc::new(Worker::new(program)).load(&load, Limits::of(bytes.len()))?)
+            Runtime::Worker(program) => Box::new(Arc::new(Worker::new(program)).load(&load, limits)?),
+            Runtime::Shared(worker) => Box::new(worker.load(&load, limits)?),
+            Runtime::Onnxruntime { program, library } => {
+                Box::new(Arc::new(Worker::new(program).with_onnxruntime(library)).load(&load, limits)?)
             }
-            Runtime::Shared(worker) => Box::new(worker.load(&load, Limits::of(bytes.len()))?),
         };
         let mut graph = Graph { encoding, session, batch };
         let tried = probe::try_out(&mut graph)?;
@@ -139,7 +172,8 @@ impl Onnx {
         if !names.is_empty() && names.len() != tried.classes {
             return Err(format!("{} names of classes for {} classes", names.len(), tried.classes));
         }
-        let mut front = Front::new(identity(bytes, &graph.encoding, scale), tried.classes, scale);
+        let by = graph.session.runtime();
+        let mut front = Front::new(identity(bytes, &graph.encoding, scale, by), tried.classes, scale);
         if !names.is_empty() {
             front = front.named(names);
         }
@@ -147,6 +181,9 @@ impl Onnx {
             front = front.taking(input);
         }
         let mut notes = vec![format!("{}: {}, answers are {}", path.display(), graph.encoding, words(scale))];
+        if by != BUILT_IN {
+            notes.push(format!("computed by {by}"));
+        }
         notes.extend(tried.notes);
         if let Some(defence) = described.metadata.get("defence") {
             notes.push(format!("the file carries the defence {defence}"));
@@ -193,22 +230,25 @@ impl Victim for Onnx {
         let per_call = self.graph.images_per_call(side);
         for items in request.items.chunks(per_call) {
             let part = Request { items: items.to_vec(), ..request.clone() };
-            let failed = |problem: String| VictimError::Answer {
-                victim: self.path.display().to_string(),
-                problem: shown(&problem),
+            let failed = |failure: Failure| {
+                let victim = self.path.display().to_string();
+                match failure {
+                    Failure::Refused(problem) => VictimError::Answer { victim, problem: shown(&problem) },
+                    Failure::Ended { problem, retry_after } => {
+                        VictimError::Ended { victim, problem: shown(&problem), retry_after }
+                    }
+                }
             };
             let found = self.graph.rows(&part.pixels(), side).map_err(failed)?;
             if found.len() != items.len() * classes {
                 let problem =
                     format!("expected {classes} numbers an image, found {}", found.len() / items.len());
-                return Err(failed(problem));
+                return Err(failed(problem.into()));
             }
             if let Some(at) = found.iter().position(|v| !v.is_finite()) {
                 let image = rows.len() / classes + at / classes;
-                return Err(failed(format!(
-                    "found {} in the answer to image {image} of the request",
-                    found[at]
-                )));
+                let problem = format!("found {} in the answer to image {image} of the request", found[at]);
+                return Err(failed(problem.into()));
             }
             rows.extend(found);
         }
@@ -225,10 +265,13 @@ fn words(scale: Scale) -> &'static str {
     if scale == Scale::Logits { "logits" } else { "probabilities" }
 }
 
-/// A digest of all that decides the answers.
-fn identity(model: &[u8], encoding: &Encoding, scale: Scale) -> String {
+/// A digest of all that decides the answers, to the last bit: also of what computes them, where that is not the built-in runtime.
+fn identity(model: &[u8], encoding: &Encoding, scale: Scale, runtime: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(Sha256::digest(model));
     hash.update(format!("{encoding} {scale:?}"));
+    if runtime != BUILT_IN {
+        hash.update(runtime);
+    }
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

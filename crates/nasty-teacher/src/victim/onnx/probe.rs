@@ -1,6 +1,7 @@
 //! A graph's answers to test patterns, before anybody relies on it.
 
 use super::asked::Graph;
+use super::session::Failure;
 use crate::random::{Purpose, Stream};
 
 /// Classes, at most.
@@ -34,7 +35,7 @@ pub(super) fn try_out(graph: &mut Graph) -> Result<Tried, String> {
         return Err(format!("expected 2 to {MOST_CLASSES} classes, found {classes}"));
     }
     let patterns = patterns(side, graph.encoding.channel_count());
-    let alone = |graph: &Graph| -> Result<Vec<Vec<f32>>, String> {
+    let alone = |graph: &Graph| -> Result<Vec<Vec<f32>>, Failure> {
         patterns.iter().map(|image| graph.rows(std::slice::from_ref(image), side)).collect()
     };
     let rows = alone(graph)?;
@@ -48,7 +49,7 @@ pub(super) fn try_out(graph: &mut Graph) -> Result<Tried, String> {
         };
         if !together.as_ref().is_ok_and(same) {
             graph.batch = Some(1);
-            let why = together.map_or_else(|e| e, |_| "several at once get other answers".to_owned());
+            let why = together.map_or_else(String::from, |_| "several at once get other answers".to_owned());
             notes.push(format!("it is asked about one image at a time: {why}"));
         }
     }
@@ -80,7 +81,13 @@ fn first(graph: &Graph) -> Result<(usize, Vec<f32>), String> {
         let pattern = patterns(side, graph.encoding.channel_count()).remove(0);
         match graph.rows(&[pattern], side) {
             Ok(row) => return Ok((side, row)),
-            Err(why) => refused = format!("the runtime cannot compute it for an image of side {side}: {why}"),
+            Err(why) => {
+                refused = format!("the runtime cannot compute it for an image of side {side}: {why}");
+                // Each larger image would take as much time or memory again.
+                if matches!(why, Failure::Ended { .. }) {
+                    break;
+                }
+            }
         }
     }
     Err(refused)

@@ -9,25 +9,22 @@
 //! - Of equal numbers, ArgMax and ArgMin take the last, and the standard the first, as TopK does.
 //! - The Sign of 0 is 1 or −1 there. It becomes the difference of two comparisons.
 //! - The product of more than two axes with a vector keeps the axis that is summed over. The vector becomes a matrix of one
-//!   column, and that axis goes afterwards.
+//!   column, and that axis goes afterwards. Where the file does not say how many axes the second factor has, that is decided while the
+//!   graph is computed.
+//! - Pools without `strides`, and convolutions without `kernel_shape`, have to be given what the standard takes for them.
 
-use super::graph::{GRAPH, NODES};
+use super::graph::{GRAPH, GRAPHS, NODE_ATTRIBUTES, NODES};
+use super::ranks::Ranks;
 use crate::protobuf::{Message, Part, Wire, int, ints, messages, parts, text};
-use std::collections::BTreeSet;
 
 /// Since this operator set the three operators are what the runtime computes.
 const SINCE: u64 = 13;
 const OPERATORS: [&str; 3] = ["Softmax", "LogSoftmax", "Hardmax"];
 
-const ATTRIBUTES: u64 = 5;
-const WEIGHTS: u64 = 5;
-/// Inputs, outputs, and described values between them.
-const VALUES: [u64; 3] = [11, 12, 13];
-/// Attributes that are a graph, and a list of them.
-const GRAPHS: [u64; 2] = [6, 11];
 /// Types of attributes.
 const INTEGER: u64 = 2;
 const TENSOR: u64 = 4;
+const INTEGERS: u64 = 7;
 /// Types of tensors.
 const FLOAT: u64 = 1;
 const INT64: u64 = 7;
@@ -37,8 +34,7 @@ const BOOL: u64 = 9;
 pub(super) fn rewritten(model: &[u8], opset: u64) -> Option<Vec<u8>> {
     let fields = parts(model)?;
     let graph = messages(&fields, GRAPH).next()?;
-    let mut rewriter = Rewriter { opset, number: 0, vectors: BTreeSet::new() };
-    rewriter.find_vectors(graph);
+    let mut rewriter = Rewriter { opset, number: 0, ranks: Ranks::of(graph) };
     let new = rewriter.graph(graph)?;
     let rest = fields.iter().filter(|part| part.number != GRAPH);
     let model = rest.fold(Message::default(), |model, part| model.raw(part.raw));
@@ -49,38 +45,11 @@ struct Rewriter {
     opset: u64,
     /// Nodes that were replaced so far: part of the new ones' names.
     number: usize,
-    /// Values with one axis, as far as the file says so.
-    vectors: BTreeSet<String>,
+    /// The number of axes of values, as far as the file says so.
+    ranks: Ranks,
 }
 
 impl Rewriter {
-    /// Notes the vectors among a graph's weights and values, and those of the graphs in it.
-    fn find_vectors(&mut self, graph: &[u8]) {
-        let graph = parts(graph).unwrap_or_default();
-        let of_tensor = |tensor: &[u8]| {
-            let tensor = parts(tensor)?;
-            (ints(&tensor, 1)?.len() == 1).then(|| text(&tensor, 8).unwrap_or_default().to_owned())
-        };
-        self.vectors.extend(messages(&graph, WEIGHTS).filter_map(of_tensor));
-        for value in VALUES.iter().flat_map(|number| messages(&graph, *number)).filter_map(parts) {
-            let kind = within(&value, 2).and_then(|kind| within(&kind, 1));
-            let shape = kind.and_then(|tensor| within(&tensor, 2).map(|shape| messages(&shape, 1).count()));
-            if shape == Some(1) {
-                self.vectors.extend(text(&value, 1).map(str::to_owned));
-            }
-        }
-        for node in messages(&graph, NODES).filter_map(parts) {
-            for attribute in messages(&node, ATTRIBUTES).filter_map(parts) {
-                let constant = text(&node, 4) == Some("Constant")
-                    && messages(&attribute, 5).any(|tensor| of_tensor(tensor).is_some());
-                self.vectors.extend(text(&node, 2).filter(|_| constant).map(str::to_owned));
-                for graph in GRAPHS.iter().flat_map(|number| messages(&attribute, *number)) {
-                    self.find_vectors(graph);
-                }
-            }
-        }
-    }
-
     /// The graph in its new form; none if nothing changes.
     fn graph(&mut self, graph: &[u8]) -> Option<Message> {
         let mut changed = false;
@@ -107,7 +76,7 @@ impl Rewriter {
             return self.along_one_axis(&fields);
         }
         let integer = |name: &str| {
-            let named = messages(&fields, ATTRIBUTES).filter_map(parts);
+            let named = messages(&fields, NODE_ATTRIBUTES).filter_map(parts);
             named.filter(|attribute| text(attribute, 1) == Some(name)).find_map(|a| int(&a, 3))
         };
         match operator {
@@ -117,13 +86,10 @@ impl Rewriter {
                 let (axis, keep) = (integer("axis").unwrap_or(0), integer("keepdims") != Some(0));
                 self.place(&fields, operator == "ArgMax", axis, keep)
             }
-            "MatMul" if messages(&fields, 1).nth(1).is_some_and(|name| self.is_vector(name)) => {
-                self.product(&fields)
-            }
-            "QuantizeLinear" if integer("axis").is_none() => {
-                let whole = Message::default().raw(node);
-                Some(vec![whole.message(ATTRIBUTES, &attribute("axis", 1))])
-            }
+            "MatMul" => self.product(&fields),
+            "MaxPool" | "AveragePool" | "LpPool" => Self::pool(node, &fields),
+            "Conv" | "ConvInteger" | "ConvTranspose" => self.convolution(node, &fields),
+            "QuantizeLinear" if integer("axis").is_none() => Some(vec![with(node, &[attribute("axis", 1)])]),
             _ => self.within(&fields),
         }
     }
@@ -134,12 +100,12 @@ impl Rewriter {
         let mut node = Message::default();
         for part in fields {
             let attribute = match part.value {
-                Wire::Bytes(attribute) if part.number == ATTRIBUTES => self.attribute(attribute),
+                Wire::Bytes(attribute) if part.number == NODE_ATTRIBUTES => self.attribute(attribute),
                 _ => None,
             };
             changed |= attribute.is_some();
             node = match attribute {
-                Some(attribute) => node.message(ATTRIBUTES, &attribute),
+                Some(attribute) => node.message(NODE_ATTRIBUTES, &attribute),
                 None => node.raw(part.raw),
             };
         }
@@ -165,20 +131,16 @@ impl Rewriter {
 
     fn along_one_axis(&mut self, node: &[Part<'_>]) -> Option<Vec<Message>> {
         let (input, output, operator) = (text(node, 1)?, text(node, 2)?, text(node, 4)?);
-        let axis = messages(node, ATTRIBUTES).filter_map(parts).find(|a| text(a, 1) == Some("axis"));
+        let axis = messages(node, NODE_ATTRIBUTES).filter_map(parts).find(|a| text(a, 1) == Some("axis"));
         let axis = axis.and_then(|attribute| int(&attribute, 3)).unwrap_or(1);
         let [shape, flat, shares] = ["shape", "flat", "shares"].map(|of| self.made(operator, of));
         self.number += 1;
         Some(vec![
             call("Shape", &[input], &shape),
-            call("Flatten", &[input], &flat).message(ATTRIBUTES, &attribute("axis", axis)),
-            call(operator, &[&flat], &shares).message(ATTRIBUTES, &attribute("axis", 1)),
+            call("Flatten", &[input], &flat).message(NODE_ATTRIBUTES, &attribute("axis", axis)),
+            call(operator, &[&flat], &shares).message(NODE_ATTRIBUTES, &attribute("axis", 1)),
             call("Reshape", &[&shares, &shape], output),
         ])
-    }
-
-    fn is_vector(&self, name: &[u8]) -> bool {
-        std::str::from_utf8(name).is_ok_and(|name| self.vectors.contains(name))
     }
 
     /// Whether numbers are not 0.
@@ -219,7 +181,7 @@ impl Rewriter {
         let top = call("TopK", &[input, &one], &values).text(2, &places);
         let top = [("axis", axis), ("largest", u64::from(largest)), ("sorted", 1)]
             .iter()
-            .fold(top, |top, (name, value)| top.message(ATTRIBUTES, &attribute(name, *value)));
+            .fold(top, |top, (name, value)| top.message(NODE_ATTRIBUTES, &attribute(name, *value)));
         let mut nodes = vec![integers(&one, 1), top];
         if !keep {
             nodes.push(integers(&axes, axis));
@@ -228,11 +190,19 @@ impl Rewriter {
         Some(nodes)
     }
 
-    /// The product with a vector.
+    /// The product, whose second factor may be a vector.
     fn product(&mut self, node: &[Part<'_>]) -> Option<Vec<Message>> {
         let inputs: Vec<&[u8]> = messages(node, 1).collect();
         let [left, right] = inputs[..] else { return None };
         let (left, right) = (std::str::from_utf8(left).ok()?, std::str::from_utf8(right).ok()?);
+        match (self.ranks.get(left), self.ranks.get(right)) {
+            (Some(0..=2), _) | (_, Some(2..)) => None,
+            (_, Some(_)) => self.product_with_vector(node, left, right),
+            (_, None) => self.product_with_anything(node, left, right),
+        }
+    }
+
+    fn product_with_vector(&mut self, node: &[Part<'_>], left: &str, right: &str) -> Option<Vec<Message>> {
         let [behind, column, last, kept] =
             ["behind", "column", "last", "kept"].map(|of| self.made("MatMul", of));
         self.number += 1;
@@ -245,14 +215,81 @@ impl Rewriter {
         ])
     }
 
+    /// As with a vector, if it is one: a vector of length k takes the shape `[k, 1]`, and the last axis of the product goes.
+    fn product_with_anything(&mut self, node: &[Part<'_>], left: &str, right: &str) -> Option<Vec<Message>> {
+        let names = [
+            "nought", "one", "two", "shape", "rank", "least", "longer", "wanted", "factor", "kept", "whole",
+            "axes",
+        ];
+        let [nought, one, two, shape, rank, least, longer, wanted, factor, kept, whole, axes] =
+            names.map(|of| self.made("MatMul", of));
+        let [surplus, end, cut] = ["surplus", "end", "cut"].map(|of| self.made("MatMul", of));
+        self.number += 1;
+        Some(vec![
+            integers(&nought, 0),
+            integers(&one, 1),
+            integers(&two, 2),
+            call("Shape", &[right], &shape),
+            call("Shape", &[&shape], &rank),
+            call("Max", &[&rank, &two], &least),
+            call("Concat", &[&shape, &one], &longer).message(NODE_ATTRIBUTES, &attribute("axis", 0)),
+            call("Slice", &[&longer, &nought, &least], &wanted),
+            call("Reshape", &[right, &wanted], &factor),
+            call("MatMul", &[left, &factor], &kept),
+            call("Shape", &[&kept], &whole),
+            call("Shape", &[&whole], &axes),
+            call("Sub", &[&least, &rank], &surplus),
+            call("Sub", &[&axes, &surplus], &end),
+            call("Slice", &[&whole, &nought, &end], &cut),
+            call("Reshape", &[&kept, &cut], text(node, 2)?),
+        ])
+    }
+
+    /// The pool with steps of 1, where it says none.
+    fn pool(node: &[u8], fields: &[Part<'_>]) -> Option<Vec<Message>> {
+        let axes = numbers(fields, "kernel_shape")?.len();
+        numbers(fields, "strides").is_none().then(|| vec![with(node, &[list("strides", &vec![1; axes])])])
+    }
+
+    /// The convolution with what the standard takes where it says nothing. Of `kernel_shape` the runtime reads the number of axes
+    /// only, to know how many of these there are.
+    fn convolution(&self, node: &[u8], fields: &[Part<'_>]) -> Option<Vec<Message>> {
+        if numbers(fields, "kernel_shape").is_some() {
+            return None;
+        }
+        let said = ["strides", "dilations"].into_iter().find_map(|name| Some(numbers(fields, name)?.len()));
+        let padded = || Some(numbers(fields, "pads")?.len() / 2);
+        let inputs: Vec<&str> =
+            messages(fields, 1).filter_map(|name| std::str::from_utf8(name).ok()).collect();
+        // Images and kernels have two axes more.
+        let seen = || [1, 0].into_iter().find_map(|nth| self.ranks.get(inputs.get(nth)?)?.checked_sub(2));
+        let axes = said.or_else(padded).or_else(seen)?;
+        let defaults = [("strides", 1, axes), ("dilations", 1, axes), ("pads", 0, 2 * axes)];
+        let missing = defaults.iter().filter(|(name, _, _)| numbers(fields, name).is_none());
+        let missing: Vec<Message> =
+            missing.map(|(name, value, count)| list(name, &vec![*value; *count])).collect();
+        (!missing.is_empty()).then(|| vec![with(node, &missing)])
+    }
+
     fn made(&self, operator: &str, of: &str) -> String {
         format!("nasty.{operator}.{}.{of}", self.number)
     }
 }
 
-/// The message in a field of a message.
-fn within<'a>(message: &[Part<'a>], number: u64) -> Option<Vec<Part<'a>>> {
-    messages(message, number).last().and_then(parts)
+/// The integers of the attribute `name`; none if it is not there.
+fn numbers(node: &[Part<'_>], name: &str) -> Option<Vec<u64>> {
+    let named = messages(node, NODE_ATTRIBUTES).filter_map(parts);
+    named.filter(|attribute| text(attribute, 1) == Some(name)).find_map(|attribute| ints(&attribute, 8))
+}
+
+/// The node with more attributes.
+fn with(node: &[u8], attributes: &[Message]) -> Message {
+    let node = Message::default().raw(node);
+    attributes.iter().fold(node, |node, attribute| node.message(NODE_ATTRIBUTES, attribute))
+}
+
+fn list(name: &str, values: &[u64]) -> Message {
+    values.iter().fold(Message::default().text(1, name), |list, value| list.int(8, *value)).int(20, INTEGERS)
 }
 
 fn attribute(name: &str, value: u64) -> Message {
@@ -260,7 +297,7 @@ fn attribute(name: &str, value: u64) -> Message {
 }
 
 fn cast(input: &str, output: &str) -> Message {
-    call("Cast", &[input], output).message(ATTRIBUTES, &attribute("to", FLOAT))
+    call("Cast", &[input], output).message(NODE_ATTRIBUTES, &attribute("to", FLOAT))
 }
 
 /// The number 0.
@@ -275,7 +312,7 @@ fn integers(name: &str, value: u64) -> Message {
 
 fn constant(name: &str, tensor: &Message) -> Message {
     let value = Message::default().text(1, "value").message(5, tensor).int(20, TENSOR);
-    call("Constant", &[], name).message(ATTRIBUTES, &value)
+    call("Constant", &[], name).message(NODE_ATTRIBUTES, &value)
 }
 
 fn call(operator: &str, inputs: &[&str], output: &str) -> Message {

@@ -11,23 +11,59 @@ pub(super) struct Numbers {
 }
 
 /// What is loaded: the bytes of a model, and the names of what goes in and comes out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Load<'a> {
     pub(super) input: &'a str,
     /// Whether the input is bytes, not floating-point numbers.
     pub(super) bytes: bool,
     pub(super) output: &'a str,
+    /// The library of onnxruntime that is to compute it; none for the built-in runtime.
+    pub(super) library: Option<&'a str>,
     pub(super) model: &'a [u8],
+}
+
+/// Why nothing came out of a graph.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Failure {
+    /// What the runtime says, as a sentence.
+    #[error("{0}")]
+    Refused(String),
+    /// The process that computes the graph ended.
+    #[error("{problem}")]
+    Ended {
+        /// How, as a sentence.
+        problem: String,
+        /// Seconds after which the graph can be asked again.
+        retry_after: u64,
+    },
+}
+
+impl From<String> for Failure {
+    fn from(problem: String) -> Self {
+        Self::Refused(problem)
+    }
+}
+
+impl From<Failure> for String {
+    fn from(failure: Failure) -> Self {
+        failure.to_string()
+    }
 }
 
 /// Something that runs a graph.
 pub(super) trait Session: Send + Sync {
+    /// The name of what computes the graph.
+    fn runtime(&self) -> &str;
+
     /// What comes out for `input`.
     ///
     /// # Errors
-    /// Why nothing came out, as a sentence.
-    fn run(&self, input: &Numbers) -> Result<Numbers, String>;
+    /// Why nothing came out.
+    fn run(&self, input: &Numbers) -> Result<Numbers, Failure>;
 }
+
+/// The name of the built-in runtime.
+pub(super) const BUILT_IN: &str = "rten";
 
 /// The built-in runtime in this process.
 pub(super) struct Here {
@@ -57,8 +93,12 @@ impl Here {
 }
 
 impl Session for Here {
-    fn run(&self, input: &Numbers) -> Result<Numbers, String> {
-        guarded(|| {
+    fn runtime(&self) -> &str {
+        BUILT_IN
+    }
+
+    fn run(&self, input: &Numbers) -> Result<Numbers, Failure> {
+        Ok(guarded(|| {
             let output = if self.bytes {
                 let bytes: Vec<u8> = input.values.iter().map(|v| *v as u8).collect();
                 let view = ValueView::from_shape(&input.shape, &bytes).map_err(|e| e.to_string())?;
@@ -74,7 +114,7 @@ impl Session for Here {
                     output.dtype()
                 )
             })
-        })
+        })?)
     }
 }
 
@@ -92,6 +132,6 @@ pub(super) fn numbers(value: &Value) -> Option<Numbers> {
 }
 
 /// What `work` gives; a panic of the runtime becomes an error.
-fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     caught(work).unwrap_or_else(|panic| Err(format!("the runtime gave up: {panic}")))
 }

@@ -132,6 +132,58 @@ fn cases() -> Vec<Case> {
             expected: (&[2, 1], &[21.0, 43.0]),
         },
         Case {
+            what: "also if the file does not say that it is one",
+            opset: 13,
+            nodes: vec![node("Squeeze", &["w", "last"], "v"), node("MatMul", &["input", "v"], "output")],
+            weights: vec![floats("w", &[2, 1], &[1.0, 10.0]), integers("last", &[1])],
+            input: (&[2, 1, 2], &[1.0, 2.0, 3.0, 4.0]),
+            expected: (&[2, 1], &[21.0, 43.0]),
+        },
+        Case {
+            what: "a pool steps by 1 where it does not say how far",
+            opset: 13,
+            nodes: vec![with(node("MaxPool", &["input"], "output"), vec![list("kernel_shape", &[1, 2])])],
+            weights: vec![],
+            input: (&[1, 1, 1, 3], &[1.0, 3.0, 2.0]),
+            expected: (&[1, 1, 1, 2], &[3.0, 3.0]),
+        },
+        Case {
+            what: "so does one that averages",
+            opset: 9,
+            nodes: vec![with(node("AveragePool", &["input"], "output"), vec![list("kernel_shape", &[1, 2])])],
+            weights: vec![],
+            input: (&[1, 1, 1, 3], &[1.0, 3.0, 2.0]),
+            expected: (&[1, 1, 1, 2], &[2.0, 2.5]),
+        },
+        Case {
+            what: "a convolution's kernel has the shape of its weights",
+            opset: 13,
+            nodes: vec![node("Conv", &["input", "w"], "output")],
+            weights: vec![floats("w", &[1, 1, 1, 2], &[1.0, 10.0])],
+            input: (&[1, 1, 1, 3], &[1.0, 2.0, 3.0]),
+            expected: (&[1, 1, 1, 2], &[21.0, 32.0]),
+        },
+        Case {
+            what: "also where only the padding is said, of weights that are computed",
+            opset: 13,
+            nodes: vec![
+                node("Mul", &["w", "ten"], "k"),
+                node("Mul", &["input", "ten"], "a"),
+                with(node("Conv", &["a", "k"], "output"), vec![list("pads", &[0, 1, 0, 0])]),
+            ],
+            weights: vec![floats("w", &[1, 1, 1, 2], &[1.0, 10.0]), floats("ten", &[1, 1, 1, 1], &[10.0])],
+            input: (&[1, 1, 1, 2], &[1.0, 2.0]),
+            expected: (&[1, 1, 1, 2], &[1000.0, 2100.0]),
+        },
+        Case {
+            what: "and the other way round",
+            opset: 13,
+            nodes: vec![node("ConvTranspose", &["input", "w"], "output")],
+            weights: vec![floats("w", &[1, 1, 1, 2], &[1.0, 10.0])],
+            input: (&[1, 1, 1, 2], &[1.0, 2.0]),
+            expected: (&[1, 1, 1, 3], &[1.0, 12.0, 20.0]),
+        },
+        Case {
             what: "numbers are quantised along axis 1 where no axis is said",
             opset: 13,
             nodes: vec![
@@ -184,11 +236,56 @@ fn graphs_are_computed_as_the_standard_says_where_the_runtime_alone_does_not() {
         assert_ne!(found, Some(right.clone()), "{what}: the runtime needs no help any more");
 
         let model = rewrite::rewritten(&bytes, opset).unwrap_or(bytes);
-        let load = Load { input: "input", bytes: false, output: "output", model: &model };
+        let load = Load { input: "input", bytes: false, output: "output", library: None, model: &model };
         let numbers = Numbers { shape, values: input.1.to_vec() };
-        let found =
-            Here::load(&load).and_then(|graph| graph.run(&numbers)).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let found = Here::load(&load)
+            .and_then(|graph| Ok(graph.run(&numbers)?))
+            .unwrap_or_else(|e| panic!("{what}: {e}"));
         assert_eq!(found, right, "{what}");
+    }
+}
+
+#[test]
+fn a_product_whose_factors_may_have_any_number_of_axes_is_right_for_each() {
+    let axes = |name: &str| integers(name, &[0]);
+    for (what, input, left, right, expected) in [
+        (
+            "a matrix",
+            (&[2, 1, 2][..], vec![1.0f32, 2.0, 3.0, 4.0]),
+            node("Identity", &["input"], "l"),
+            floats("w", &[1, 2, 2], &[1.0, 0.0, 10.0, 1.0]),
+            (vec![2, 1, 2], vec![21.0f32, 2.0, 43.0, 4.0]),
+        ),
+        (
+            "matrices, one for each of the left ones",
+            (&[2, 1, 2], vec![1.0, 2.0, 3.0, 4.0]),
+            node("Identity", &["input"], "l"),
+            floats("w", &[1, 2, 2, 1], &[1.0, 10.0, 100.0, 1000.0]),
+            (vec![2, 1, 1], vec![21.0, 4300.0]),
+        ),
+        (
+            "two vectors",
+            (&[1, 2], vec![1.0, 2.0]),
+            node("Squeeze", &["input", "first"], "l"),
+            floats("w", &[1, 2], &[1.0, 10.0]),
+            (vec![1], vec![21.0]),
+        ),
+    ] {
+        let nodes = [
+            left,
+            node("Squeeze", &["w", "first"], "r"),
+            node("MatMul", &["l", "r"], "p"),
+            node("Reshape", &["p", "shape"], "output"),
+        ];
+        let shape: Vec<i64> = expected.0.iter().map(|side: &usize| *side as i64).collect();
+        let weights = [right, axes("first"), integers("shape", &shape)];
+        let sides: Vec<u64> = input.0.iter().map(|side: &usize| *side as u64).collect();
+        let bytes = rewrite::rewritten(&model(13, &nodes, &weights, &sides, &[]), 13);
+        let model = bytes.expect("the rank of the right factor is not said");
+        let load = Load { input: "input", bytes: false, output: "output", library: None, model: &model };
+        let numbers = Numbers { shape: input.0.to_vec(), values: input.1 };
+        let found = Here::load(&load).and_then(|graph| Ok(graph.run(&numbers)?));
+        assert_eq!(found, Ok(Numbers { shape: expected.0, values: expected.1 }), "{what}");
     }
 }
 

@@ -1,4 +1,4 @@
-use super::session::Numbers;
+use super::session::{Here, Numbers};
 use super::*;
 use crate::data::ImageSet;
 use crate::device::device;
@@ -151,7 +151,7 @@ fn old_softmax_is_rewritten() {
         model(opset, &nodes, &[], &[0, 3, 2, 2], &[0, 3, 1, 1])
     };
     // The runtime alone takes the last axis of [n, 3, 1, 1]: 1 everywhere.
-    let load = Load { input: "input", bytes: false, output: "output", model: &bytes(9) };
+    let load = Load { input: "input", bytes: false, output: "output", library: None, model: &bytes(9) };
     let alone = Here::load(&load).expect("it loads");
     let input = Numbers { shape: vec![1, 3, 2, 2], values: (0..12).map(|v| v as f32).collect() };
     assert_eq!(alone.run(&input).expect("it runs").values, [1.0; 3]);
@@ -266,7 +266,8 @@ fn files_cut_or_changed_anywhere_never_panic() {
 
 #[test]
 fn a_worker_speaks_of_what_it_does() {
-    use super::worker::{serve, tests::conversation};
+    use super::frames::tests::conversation;
+    use super::worker::serve;
     let model = channel_means(13, 0);
     let (load, run, junk) = conversation(&model);
     let mut said = Vec::new();

@@ -146,7 +146,8 @@ mod tests {
             turn(&mut back, 2, 1, (4 - quarters as usize) % 4);
             let first = back[0].round() as usize;
             assert!(
-                first % 4 == 0 && back.iter().enumerate().all(|(i, v)| v.round() as usize == first + i),
+                first.is_multiple_of(4)
+                    && back.iter().enumerate().all(|(i, v)| v.round() as usize == first + i),
                 "{back:?}"
             );
         }

@@ -5,7 +5,7 @@ use super::course::{EpochRow, Selection};
 use super::error::TrainError;
 use super::evaluate::{all_logits, ask_all, evaluate, mean_scaled_kl};
 use super::heads::{Heads, Layers, turned};
-use super::objective::{HeadLogits, Loss, LossInput};
+use super::objective::{HeadLogits, Loss, LossInput, Turned};
 use super::optimiser::clip_global_norm;
 use super::recipe::{Keep, Parity, Recipe};
 use super::state_file::{Parts, Saved};
@@ -204,7 +204,10 @@ impl Trainer<'_> {
                 let turns = Tensor::from_data(TensorData::new(turns, [count]), &device);
                 // Before the images that the answers belong to, which the running statistics then weigh more.
                 let logits = head.forward(&network, pixels, dropping);
-                (network.forward_dropping(images, dropping), HeadLogits::Turned { logits, turns })
+                (
+                    network.forward_dropping(images, dropping),
+                    HeadLogits::Turned(Box::new(Turned { logits, turns })),
+                )
             }
         };
         let seen = host(logits.clone());

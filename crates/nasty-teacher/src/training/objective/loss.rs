@@ -40,13 +40,17 @@ pub enum HeadLogits {
     None,
     /// Logits `[batch, classes]` after stages 1, 2 and 3.
     Exits(Box<[Tensor<2>; 3]>),
-    /// Other images, turned.
-    Turned {
-        /// `[images, 4]`.
-        logits: Tensor<2>,
-        /// Quarters that each was turned by, `[images]`, 0 to 3.
-        turns: Tensor<1, Int>,
-    },
+    /// Of other images, turned.
+    Turned(Box<Turned>),
+}
+
+/// Images that were turned.
+#[derive(Clone, Debug)]
+pub struct Turned {
+    /// `[images, 4]`.
+    pub logits: Tensor<2>,
+    /// Quarters that each was turned by, `[images]`, 0 to 3.
+    pub turns: Tensor<1, Int>,
 }
 
 impl LossInput {

@@ -17,7 +17,7 @@ mod skeptical;
 
 use super::network_ref::NetworkRef;
 use burn::tensor::Tensor;
-pub use loss::{Guard, HeadKind, HeadLogits, Loss, LossInput};
+pub use loss::{Guard, HeadKind, HeadLogits, Loss, LossInput, Turned};
 use serde::{Deserialize, Serialize};
 
 /// The closed set of objectives: `Name` is the struct of that name, called in kebab case in recipes.

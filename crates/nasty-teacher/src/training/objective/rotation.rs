@@ -1,7 +1,7 @@
 //! Distillation with rotation as a second task.
 
 use super::loss::{
-    HeadKind, HeadLogits, Loss, LossInput, share_problem, temperature_problem, weight_problem,
+    HeadKind, HeadLogits, Loss, LossInput, Turned, share_problem, temperature_problem, weight_problem,
 };
 use crate::losses;
 use crate::training::NetworkRef;
@@ -54,9 +54,10 @@ impl Loss for Rotation {
 
     fn loss(&self, batch: LossInput) -> Tensor<1> {
         let teacher = batch.answers();
-        let HeadLogits::Turned { logits, turns } = batch.heads else {
+        let HeadLogits::Turned(turned) = batch.heads else {
             unreachable!("the trainer provides what `heads` asks for")
         };
+        let Turned { logits, turns } = *turned;
         let imitation =
             losses::distillation(batch.logits, teacher, batch.labels, self.temperature, self.alpha);
         imitation + losses::cross_entropy(logits, turns, 0.0).mul_scalar(self.rotation)

@@ -156,10 +156,10 @@ mod tests {
                 let heads = match thief.heads() {
                     None => HeadLogits::None,
                     Some(HeadKind::Exits) => HeadLogits::Exits(Box::new([(); 3].map(|()| logits.clone()))),
-                    Some(HeadKind::Turns) => HeadLogits::Turned {
-                        logits: answers.clone(),
-                        turns: Tensor::from_data([0, 3], &device),
-                    },
+                    Some(HeadKind::Turns) => {
+                        let turns = Tensor::from_data([0, 3], &device);
+                        HeadLogits::Turned(Box::new(Turned { logits: answers.clone(), turns }))
+                    }
                 };
                 let batch = LossInput {
                     logits: logits.clone(),

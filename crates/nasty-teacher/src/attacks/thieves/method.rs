@@ -56,11 +56,6 @@ pub trait Method {
         None
     }
 
-    /// Images that pass through its student for each one of a step.
-    fn passes(&self) -> f64 {
-        1.0
-    }
-
     /// What is impossible about its settings; `None` if it can steal.
     fn problem(&self) -> Option<String> {
         // Its own settings are the objective's; any identity will do for the question.

@@ -6,7 +6,7 @@ use crate::attacks::{Images, TestData};
 use crate::data::Augmentation;
 use crate::nets::{Architecture, Precision};
 use crate::training::{
-    DataRecipe, Keep, NetworkRef, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule, identity,
+    DataRecipe, Keep, Loss, NetworkRef, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule, identity,
 };
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,8 @@ impl ThiefRecipe {
     /// Images, by how often each passes forward and backward through the student or a clone before it: what training costs.
     pub fn passes(&self) -> f64 {
         let trained = self.trained();
-        let last = (trained * self.epochs(trained)) as f64 * self.thief.passes();
+        let each = self.training(trained).objective.passes();
+        let last = (trained * self.epochs(trained)) as f64 * each;
         let Some(maker) = self.thief.maker() else { return last };
         let begun = self.images.count - self.held();
         let before = maker.rounds() * self.steps.div_ceil(ROUND) * self.batch;

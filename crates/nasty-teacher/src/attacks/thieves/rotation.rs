@@ -37,10 +37,6 @@ impl Method for Rotation {
         true
     }
 
-    fn passes(&self) -> f64 {
-        2.0
-    }
-
     fn objective(&self, answers: NetworkRef) -> Objective {
         let Self { temperature, alpha } = *self;
         Objective::Rotation(training::Rotation { teacher: answers, temperature, alpha, rotation: WEIGHT })

@@ -54,7 +54,8 @@ impl TaskKind for Recipe {
     fn cost(&self, estimate: &mut Estimate<'_>) -> Result<(), NetError> {
         let facts = estimate.facts;
         let left = facts.train.saturating_sub(self.data.validation);
-        let trained = (self.data.subset.unwrap_or(left) * self.epochs) as f64;
+        let seen = (self.data.subset.unwrap_or(left) * self.epochs) as f64;
+        let trained = seen * self.objective.passes();
         let forward = (self.data.validation * self.epochs + facts.test) as f64;
         let shape = Shape { precision: self.precision, ..estimate.shape(self.architecture) };
         estimate.add(shape, Passes { trained, forward })?;
@@ -62,7 +63,7 @@ impl TaskKind for Recipe {
             && let Some(shape) = estimate.network(victim)
             && estimate.is_first_to_ask(victim, self.seed)
         {
-            estimate.add(shape, Passes { trained: 0.0, forward: trained })?;
+            estimate.add(shape, Passes { trained: 0.0, forward: seen })?;
         }
         Ok(())
     }

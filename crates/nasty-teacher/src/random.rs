@@ -24,6 +24,12 @@ pub enum Purpose {
     Dropout = 6,
     /// Rectangles of the numbered crops; counters: the crop's number, 0.
     Crop = 7,
+    /// Quarter turns of images, and which images are turned; counters: step, place in the batch.
+    Turn = 8,
+    /// Initial weights of heads beside a network's own; counters: tensor number, 0.
+    Heads = 9,
+    /// Classes that a thief moves images to; counters: step, image.
+    Target = 10,
 }
 
 /// A stream of random numbers, fixed by (seed, purpose, a, b).

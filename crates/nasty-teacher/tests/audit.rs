@@ -1,61 +1,17 @@
 //! A whole audit on tiny images: a victim that trains for a second, clones that take three steps.
 
+mod bench;
+
+use bench::{Patience, workplace};
 use nasty_teacher::audit::report::{Against, Outcome, Profile};
 use nasty_teacher::audit::{AuditEnd, Battery, Report, Request, Subject, carry_out, verdict};
-use nasty_teacher::data::{DataName, DataRoots};
+use nasty_teacher::data::DataName;
 use nasty_teacher::defences::Stack;
-use nasty_teacher::device::device;
-use nasty_teacher::lab::defaults::{Kind, recipe};
-use nasty_teacher::lab::{
-    AskOptions, Executor, JobError, Local, Plan, Planned, Store, Task, TaskEnd, Watch, Workplace, apply,
-    digest,
-};
-use nasty_teacher::training::{EpochRow, Observer, Recipe};
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Stops after a number of batches, over all tasks.
-struct Patience(AtomicUsize);
-
-struct One<'a>(&'a Patience);
-
-impl Observer for One<'_> {
-    fn batch(&mut self, _: usize, _: usize, _: usize, _: f64) {
-        let _ = self.0.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_sub(1)));
-    }
-    fn epoch(&mut self, _: &EpochRow, _: usize) {}
-    fn stop(&self) -> bool {
-        self.0.0.load(Ordering::Relaxed) == 0
-    }
-}
-
-impl Watch<JobError> for Patience {
-    fn begin(&self, _: &Planned) -> Box<dyn Observer + '_> {
-        Box::new(One(self))
-    }
-    fn end(&self, _: &Planned, _: &TaskEnd<JobError>) {}
-    fn stop(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
-}
-
-fn workplace(store: &Path) -> Workplace {
-    let roots = DataRoots::resolve(Some(store.to_owned())).expect("a folder was given");
-    Workplace::new(Store::open(store).expect("writable"), roots, device("flex").expect("flex"), "flex")
-}
+use nasty_teacher::lab::{AskOptions, Executor, Local, Plan, Workplace};
 
 /// A victim that is better than chance, and its hash.
 fn victim(here: &Workplace) -> String {
-    let data = here.data(&DataName::Quickstart, None).expect("embedded");
-    let recipe: Recipe =
-        recipe(DataName::Quickstart, digest(&data), "cnn4".parse().expect("a name"), Kind::Train);
-    let small = ["epochs=3", "data.subset=400", "data.validation=50", "batch=32"].map(str::to_owned);
-    let recipe = apply(recipe, &small).expect("it can run");
-    let hash = recipe.hash();
-    let plan = Plan::new([("victim".to_owned(), Task::Train(recipe))]);
-    let ends = Local { worker: here, jobs: 1 }.execute(&plan, &Patience(AtomicUsize::new(usize::MAX)));
-    assert!(matches!(ends[..], [TaskEnd::Done]));
-    hash
+    bench::victim(here, &["epochs=3", "data.subset=400", "data.validation=50", "batch=32"])
 }
 
 fn request(victim: &str, budget: usize, defence: &str) -> Request {
@@ -80,7 +36,7 @@ fn request(victim: &str, budget: usize, defence: &str) -> Request {
 
 fn audit(here: &Workplace, request: Request, batches: usize) -> AuditEnd {
     let subject = Subject::open(request, here).expect("it opens");
-    let patience = Patience(AtomicUsize::new(batches));
+    let patience = Patience::new(batches);
     let mut execute = |plan: &Plan| Local { worker: here, jobs: 2 }.execute(plan, &patience);
     carry_out(&subject, here, "nasty audit", false, &mut execute).expect("it can be asked")
 }

@@ -7,7 +7,7 @@ use super::report::{
 };
 use super::schedule::{Schedule, Trial, about_test, probe_images, training_line};
 use super::subject::Subject;
-use crate::attacks::thieves::{Labels, Signal};
+use crate::attacks::thieves::Labels;
 use crate::data::ImageSet;
 use crate::lab::ask::{hashes, rows};
 use crate::lab::{AnswerLog, AskRecipe, AskResult, JobError, State, ThiefResult, Workplace};
@@ -210,9 +210,8 @@ fn row(
     test_images: usize,
 ) -> Result<Option<(Row, Option<Bits>)>, JobError> {
     let first = group[0];
-    let of = |trial: &Trial, outcome: Outcome| {
+    let of = |trial: &Trial, made: Option<usize>, outcome: Outcome| {
         let thief = &trial.recipe.thief;
-        let asks = thief.signal() != Signal::Nothing;
         Row {
             run: trial.recipe.hash(),
             thief: thief.name().to_owned(),
@@ -223,14 +222,14 @@ fn row(
             profile: trial.profile,
             student: trial.recipe.student.to_string(),
             budget: trial.rung as u64,
-            queries: if asks { (trial.recipe.images.count * thief.answers()) as u64 } else { 0 },
+            queries: made.map_or(trial.recipe.queries(), |made| trial.recipe.images.count + made) as u64,
             share: trial.share,
             seed: trial.recipe.seed,
             outcome,
         }
     };
     if let Some(reason) = &first.obstacle {
-        return Ok(Some((of(first, Outcome::Skipped { reason: reason.clone() }), None)));
+        return Ok(Some((of(first, None, Outcome::Skipped { reason: reason.clone() }), None)));
     }
     let mut done: Vec<(&Trial, ThiefResult)> = Vec::new();
     let mut reasons = Vec::new();
@@ -259,12 +258,12 @@ fn row(
     }
     let Some((trial, result)) = best else {
         let reason = reasons.into_iter().next().unwrap_or_else(|| "nothing was trained".into());
-        return Ok(Some((of(first, Outcome::NoEvidence { reason }), None)));
+        return Ok(Some((of(first, None, Outcome::NoEvidence { reason }), None)));
     };
     let accuracy = result.test.accuracy;
     if wilson(result.test.correct, test_images).low <= probes.chance {
         let reason = format!("its clone is {:.1} % accurate, no better than guessing", 100.0 * accuracy);
-        return Ok(Some((of(trial, Outcome::NoEvidence { reason }), None)));
+        return Ok(Some((of(trial, result.made, Outcome::NoEvidence { reason }), None)));
     }
     let by = match trial.recipe.labels {
         Labels::True => ChosenBy::Labels,
@@ -279,7 +278,7 @@ fn row(
         settings: settings(trial, group),
         seconds,
     };
-    Ok(Some((of(trial, Outcome::Ok(measured)), Some(result.right.clone()))))
+    Ok(Some((of(trial, result.made, Outcome::Ok(measured)), Some(result.right.clone()))))
 }
 
 /// The settings that were chosen, and which of them are at an end of their grid that could go on.

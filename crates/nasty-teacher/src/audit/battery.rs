@@ -3,8 +3,8 @@
 
 use super::report::{self, Profile};
 use crate::attacks::thieves::{
-    Alone, ClassMean, Dist, Dkd, HardLabel, Htc, Kd, LabelSmoothing, LinearRecovery, QueryAveraging, Signal,
-    TableRecovery, Thief,
+    Alone, ClassMean, Dist, Dkd, HardLabel, Htc, HtcSymmetric, JbdaTr, Kd, LabelSmoothing, LinearRecovery,
+    QueryAveraging, Rotation, Signal, Skeptical, TableRecovery, Thief,
 };
 use crate::defences::Stack;
 use serde::{Deserialize, Serialize};
@@ -154,16 +154,32 @@ impl Battery {
         if self != Self::Quick || profile == Profile::A {
             members.extend([1.0, 4.0].map(|temperature| Thief::Dist(Dist { temperature })));
             members.push(Thief::Htc(Htc { temperature: 50.0, alpha }));
+            members.extend(self.skeptical());
         }
         let mut all: Vec<Member> =
             members.into_iter().map(|thief| Member { thief, in_verdict: true }).collect();
         if self == Self::Full {
-            all.extend([2.0, 8.0].map(|others| Member {
-                thief: Thief::Dkd(Dkd { temperature: 4.0, others }),
-                in_verdict: false,
-            }));
+            let mut extras: Vec<Thief> =
+                [2.0, 8.0].map(|others| Thief::Dkd(Dkd { temperature: 4.0, others })).into();
+            extras.push(Thief::HtcSymmetric(HtcSymmetric { temperature: 4.0, alpha }));
+            extras.extend([1.0, 4.0].map(|temperature| Thief::Rotation(Rotation { temperature, alpha })));
+            // It has no labels of the images that it makes.
+            if profile != Profile::A {
+                extras.push(Thief::JbdaTr(JbdaTr { temperature: 1.0, alpha }));
+            }
+            all.extend(extras.into_iter().map(|thief| Member { thief, in_verdict: false }));
         }
         all
+    }
+
+    /// Skeptical students with all settings that this battery tries.
+    fn skeptical(self) -> Vec<Thief> {
+        let settings: &[(usize, f64)] = match self {
+            Self::Quick | Self::Standard => &[(2, 4.0)],
+            Self::Full => &[(1, 4.0), (2, 4.0), (1, 20.0), (2, 20.0)],
+        };
+        let skeptical = |&(stage, temperature)| Thief::Skeptical(Skeptical { stage, temperature });
+        settings.iter().map(skeptical).collect()
     }
 
     /// The thieves that a student as large as the victim is worth the time for: how the copy of each kind of answer fares.

@@ -5,12 +5,13 @@ use super::probes;
 use super::report::{Against, Profile};
 use super::subject::Subject;
 use crate::attacks::Images;
-use crate::attacks::thieves::{Labels, Signal, THIEF_FORMAT, ThiefRecipe};
+use crate::attacks::thieves::{Labels, Maker, Signal, THIEF_FORMAT, ThiefRecipe, seeds};
 use crate::defences::Stack;
 use crate::lab::defaults::{self, Kind};
 use crate::lab::{ASK_FORMAT, AskRecipe, Calibration, JobError, Passes, Plan, Reach, Shape, Task};
 use crate::nets::{Architecture, Input, Precision};
-use crate::training::{NetworkRef, Optimiser};
+use crate::training::{HeadKind, Loss, NetworkRef, Optimiser};
+use burn::tensor::Device;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -142,11 +143,17 @@ impl Schedule {
             let members = subject.request.battery.thieves(profile, at, of.which);
             let mut prior = None;
             for member in members {
-                let answers = member.thief.answers();
-                let images = Images { count: (images.count / answers).max(2), ..images.clone() };
+                let (answers, budget) = (member.thief.answers(), images.count);
+                let begins = |maker: &dyn Maker| seeds(maker, budget, HELD_OUT);
+                let count = member.thief.maker().map_or(budget / answers, begins).max(2);
+                let images = Images { count, ..images.clone() };
                 let question = ask(reach, &images, 0..answers as u32);
                 let mut recipe = of.recipe(&member, images.clone(), labels);
                 recipe.asked = Some(NetworkRef(question.hash()));
+                if member.thief.wants_unlabelled() {
+                    recipe.unlabelled = Some(of.pool(profile).max(images.count));
+                }
+                recipe.budget = member.thief.maker().map(|_| budget);
                 (recipe.served, recipe.clean) = match against {
                     Against::Undefended => (undefended.clone(), undefended.clone()),
                     // A victim of which no defences are known is itself the one without.
@@ -156,7 +163,8 @@ impl Schedule {
                 };
                 recipe.prior = prior.clone().filter(|_| member.thief.needs_prior());
                 let mut trial = of.trial(recipe, against, profile, member.in_verdict);
-                trial.obstacle = obstacle(&member.thief, subject.label_only());
+                trial.obstacle =
+                    obstacle(&member.thief, subject.label_only()).or_else(|| of.misfit(&trial.recipe));
                 if member.thief.signal() == Signal::PredictedClass {
                     prior = Some(NetworkRef(trial.recipe.hash()));
                 }
@@ -200,7 +208,23 @@ impl Schedule {
                 *count = (*count).max(ask.images.count);
             }
         }
-        most.values().map(|count| *count as u64).sum()
+        let asked: u64 = most.values().map(|count| *count as u64).sum();
+        asked + self.made(&subject.served)
+    }
+
+    /// Images that thieves make themselves and ask the victim of `reach` about.
+    fn made(&self, reach: &Reach) -> u64 {
+        let whom: HashSet<String> = self
+            .transfer
+            .iter()
+            .filter(|(_, ask)| ask.reach.whose == reach.whose)
+            .map(|(_, ask)| ask.hash())
+            .collect();
+        let mut seen = HashSet::new();
+        let tried = self.trials.iter().filter(|trial| trial.obstacle.is_none()).map(|trial| &trial.recipe);
+        let of_victim = tried.filter(|recipe| recipe.asked.as_ref().is_some_and(|a| whom.contains(&a.0)));
+        let makers = of_victim.filter(|recipe| recipe.budget.is_some() && seen.insert(recipe.hash()));
+        makers.map(|recipe| (recipe.queries() - recipe.images.count) as u64).sum()
     }
 
     /// Estimated seconds of training all clones, given a machine's speed.
@@ -219,8 +243,7 @@ impl Schedule {
             let shape = Shape { architecture, input, classes, precision: Precision::F32 };
             let Passes { trained, forward } = speed.rate(shape)?;
             let held = recipe.validation(recipe.images.count);
-            let train = recipe.images.count - held;
-            sum += trained * (train * recipe.epochs(train)) as f64;
+            sum += trained * recipe.passes();
             sum += forward * (held + recipe.test.count) as f64;
         }
         Ok(sum)
@@ -262,6 +285,8 @@ impl Of<'_> {
             thief: member.thief.clone(),
             student: self.student,
             images,
+            unlabelled: None,
+            budget: None,
             labels,
             asked: None,
             served: None,
@@ -276,6 +301,28 @@ impl Of<'_> {
             augmentation: usual.augmentation,
             seed: self.seed,
         }
+    }
+
+    /// Images that a thief of `profile` has, asked about or not.
+    fn pool(&self, profile: Profile) -> usize {
+        let Self { subject, rung, .. } = *self;
+        match profile {
+            // Its share of the labelled images is what it has.
+            Profile::A | Profile::D => rung,
+            Profile::B => subject.fresh.count,
+            Profile::C => subject.pool.as_ref().map_or(rung, |pool| pool.count),
+        }
+    }
+
+    /// Why the student cannot do what the thief wants of it, if so.
+    fn misfit(&self, recipe: &ThiefRecipe) -> Option<String> {
+        let objective = recipe.thief.objective(recipe.asked.clone()?);
+        (objective.heads() == Some(HeadKind::Exits)).then_some(())?;
+        let data = &self.subject.data;
+        let input = Input { channels: data.test.channels, side: data.test.height };
+        let student = recipe.student.build(data.classes.len(), input, 0, &Device::flex());
+        // A student that cannot be built is reported when it is trained.
+        student.ok()?.exit_stages().err().map(|error| error.to_string())
     }
 
     fn trial(&self, recipe: ThiefRecipe, against: Against, profile: Profile, in_verdict: bool) -> Trial {

@@ -16,6 +16,7 @@ use crate::training::{EpochRow, NetworkRef, Observer, RunContext};
 use crate::victim::Victim;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A task under way.
@@ -51,6 +52,22 @@ impl Observer for Owner<'_> {
     }
     fn may_write(&self) -> bool {
         self.claim.is_held()
+    }
+}
+
+/// Sees batches only: its epochs are not the task's.
+struct Aside<'a>(&'a mut dyn Observer);
+
+impl Observer for Aside<'_> {
+    fn batch(&mut self, epoch: usize, batch: usize, batches: usize, loss: f64) {
+        self.0.batch(epoch, batch, batches, loss);
+    }
+    fn epoch(&mut self, _: &EpochRow, _: usize) {}
+    fn stop(&self) -> bool {
+        self.0.stop()
+    }
+    fn may_write(&self) -> bool {
+        self.0.may_write()
     }
 }
 
@@ -149,6 +166,12 @@ impl<'a> Context<'a> {
             provenance,
             observer: &mut Recorder::new(self.run, &mut self.owner),
         })
+    }
+
+    /// Does `work` that is only a part of the task: its state is kept in `state_file`, and its course is not recorded.
+    pub fn keeping_part<R>(&mut self, state_file: &Path, work: impl FnOnce(RunContext<'_>) -> R) -> R {
+        let provenance = self.made_with.clone();
+        work(RunContext { state_file, provenance, observer: &mut Aside(&mut self.owner) })
     }
 
     /// Whether to stop: it was asked for, or the run is another process's by now.

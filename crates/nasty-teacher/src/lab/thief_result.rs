@@ -24,6 +24,9 @@ pub struct ThiefResult {
     pub served: Option<Alike>,
     /// Against what the victim without defences serves for them; none where that was not asked.
     pub clean: Option<Alike>,
+    /// Different images that it made and asked about, where it makes some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<usize>,
     /// Optimiser steps.
     pub steps: usize,
     /// Seconds of training.

@@ -109,8 +109,14 @@ impl Generator {
         let [n, latent] = noise.dims();
         assert_eq!(latent, self.about.latent, "the noise does not have the generator's latent size");
         let Layers { linear, norm0, conv1, norm1, conv2, norm2, conv3, norm3 } = &self.layers;
-        let pass =
-            Rc::new(Pass { mode, precision: Precision::F32, statistics: None, dropping: None, frozen: 0 });
+        let pass = Rc::new(Pass {
+            mode,
+            precision: Precision::F32,
+            statistics: None,
+            stages: None,
+            dropping: None,
+            frozen: 0,
+        });
         let norm = |norm: &BatchNorm, x| norm.forward(x, None, super::layers::Activation::None);
         let x = linear.forward(Maps::new(noise.reshape([n, 1, 1, latent]), pass));
         let x = norm(norm0, x.unflatten(self.about.input.side / 4));
@@ -242,6 +248,7 @@ mod tests {
                 mode: Mode::Eval,
                 precision: Precision::F32,
                 statistics: None,
+                stages: None,
                 dropping: None,
                 frozen: 0,
             })

@@ -155,6 +155,20 @@ impl Graph {
         self.logits
     }
 
+    /// Shapes `[height, width, channels]` of the maps that stages end in, in the order of computation. A stage ends where the side
+    /// becomes smaller: it is the last value of its side that something with a smaller side is made of. The input is none.
+    pub fn stages(&self) -> Vec<[usize; 3]> {
+        let mut stages: Vec<[usize; 3]> = Vec::new();
+        for node in self.nodes.iter().filter(|node| node.inputs[0] != 0) {
+            let from = self.shape(node.inputs[0]);
+            if node.shape[0] < from[0] {
+                stages.retain(|known| known[0] != from[0]);
+                stages.push(from);
+            }
+        }
+        stages
+    }
+
     /// Multiply-accumulates of a node for one image (convolutions and linear layers; the rest is left out, as is usual).
     pub(crate) fn macs(&self, node: &Node) -> u64 {
         let [h, w, c] = node.shape;

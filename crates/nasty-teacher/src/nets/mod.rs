@@ -13,6 +13,7 @@ mod distillation;
 mod error;
 mod generator;
 mod graph;
+mod heads;
 mod host;
 mod imagenet;
 mod import;
@@ -39,6 +40,7 @@ pub use distillation::Distillation;
 pub use error::NetError;
 pub use generator::Generator;
 pub use graph::{Graph, LayerSummary, Node, Op};
+pub use heads::{Exits, Turns};
 pub use host::host;
 pub use imagenet::ImageNet;
 pub use import::{

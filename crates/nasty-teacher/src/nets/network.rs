@@ -128,12 +128,36 @@ impl Network {
     /// Logits `[batch, classes]` in training mode, with dropout where the network has it: `dropping` decides what is dropped.
     /// ([`Self::forward`] drops nothing.)
     pub fn forward_dropping(&self, images: Tensor<4>, dropping: Dropping) -> Tensor<2> {
+        self.outputs_dropping(images, dropping).logits
+    }
+
+    /// Features and logits as [`Self::forward_dropping`] has them.
+    pub fn outputs_dropping(&self, images: Tensor<4>, dropping: Dropping) -> Output {
         let pass = Pass { dropping: Some(dropping), ..self.pass(Mode::Train) };
-        self.run(images, Rc::new(pass)).logits
+        self.run(images, Rc::new(pass))
+    }
+
+    /// Logits as [`Self::forward_dropping`] has them, and the maps of `sides` that stages end in, `[batch, side, side, channels]`
+    /// each.
+    ///
+    /// # Panics
+    /// If no stage ends at one of the sides; see [`Graph::stages`].
+    pub(super) fn with_stages<const N: usize>(
+        &self,
+        images: Tensor<4>,
+        dropping: Dropping,
+        sides: [usize; N],
+    ) -> (Tensor<2>, [Tensor<4>; N]) {
+        let stages = Some(RefCell::default());
+        let pass = Rc::new(Pass { dropping: Some(dropping), stages, ..self.pass(Mode::Train) });
+        let logits = self.run(images, pass.clone()).logits;
+        let stages = pass.stages.as_ref().map(RefCell::take).unwrap_or_default();
+        (logits, sides.map(|side| stages.of_side(side).expect("a stage ends at this side").clone()))
     }
 
     fn pass(&self, mode: Mode) -> Pass {
-        Pass { mode, precision: self.precision, statistics: None, dropping: None, frozen: self.frozen }
+        let (precision, frozen) = (self.precision, self.frozen);
+        Pass { mode, precision, statistics: None, stages: None, dropping: None, frozen }
     }
 
     /// Evaluation-mode output, and the statistics of what entered each batch-norm, in forward order.

@@ -6,6 +6,7 @@ mod course;
 mod device_check;
 mod error;
 mod evaluate;
+mod heads;
 mod network_ref;
 mod objective;
 mod optimiser;

@@ -4,7 +4,8 @@ use super::context::{At, Ended, Fault, Finish, RunContext, RunEnd, Work, finite,
 use super::course::{EpochRow, Selection};
 use super::error::TrainError;
 use super::evaluate::{all_logits, ask_all, evaluate, mean_scaled_kl};
-use super::objective::{Loss, LossInput};
+use super::heads::{Heads, Layers, turned};
+use super::objective::{HeadLogits, Loss, LossInput, Turned};
 use super::optimiser::clip_global_norm;
 use super::recipe::{Keep, Parity, Recipe};
 use super::state_file::{Parts, Saved};
@@ -28,6 +29,8 @@ pub struct Trainer<'a> {
     pub train: Arc<ImageSet>,
     /// Where they come from, as the victim knows them.
     pub origin: Option<Origin<'a>>,
+    /// Images without labels and answers, for an objective that learns from how they are turned; `train`, if there are none.
+    pub unlabelled: Option<&'a ImageSet>,
     /// Images that every epoch is tried on, to keep the best; the last epoch is kept if there are none.
     pub selection: Option<&'a ImageSet>,
     /// Of the pixels.
@@ -98,6 +101,7 @@ struct Position {
 struct Progress {
     network: Network,
     optimiser: ModuleOptimizer,
+    heads: Option<Heads>,
     /// Weights of the best epoch so far.
     best: Option<Vec<NamedTensor>>,
     position: Position,
@@ -169,7 +173,7 @@ impl Trainer<'_> {
     }
 
     fn train_on(&self, progress: Progress, batch: Batch, at: At) -> Result<Progress, Fault> {
-        let Progress { network, mut optimiser, best, mut position } = progress;
+        let Progress { network, mut optimiser, heads, best, mut position } = progress;
         let recipe = self.recipe;
         let device = self.device.clone().autodiff();
         let count = batch.labels.len();
@@ -185,7 +189,27 @@ impl Trainer<'_> {
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [count]), &device);
 
         let step = at.epoch * self.batches() + at.step;
-        let logits = network.forward_dropping(images, Dropping::new(recipe.seed, step as u64));
+        let dropping = Dropping::new(recipe.seed, step as u64);
+        let (logits, said) = match heads.as_ref().map(|heads| &heads.layers) {
+            None => (network.forward_dropping(images, dropping), HeadLogits::None),
+            Some(Layers::Exits(exits)) => {
+                let (logits, exits) = exits.forward(&network, images, dropping);
+                (logits, HeadLogits::Exits(Box::new(exits)))
+            }
+            Some(Layers::Turns(head)) => {
+                let pool = self.unlabelled.unwrap_or(&self.train);
+                let address = (recipe.seed, step as u64);
+                let (pixels, turns) = turned(pool, self.normalisation, &recipe.augmentation, address, count);
+                let pixels = Tensor::from_data(TensorData::new(pixels, shape), &device);
+                let turns = Tensor::from_data(TensorData::new(turns, [count]), &device);
+                // Before the images that the answers belong to, which the running statistics then weigh more.
+                let logits = head.forward(&network, pixels, dropping);
+                (
+                    network.forward_dropping(images, dropping),
+                    HeadLogits::Turned(Box::new(Turned { logits, turns })),
+                )
+            }
+        };
         let seen = host(logits.clone());
         if let (Some(watch), Some(rows), Some(temperature)) =
             (&mut position.watch, &rows, recipe.objective.temperature())
@@ -196,15 +220,19 @@ impl Trainer<'_> {
             (Some(guard), Some(watch)) => watch.factor(guard),
             _ => 1.0,
         };
-        let loss = recipe.objective.loss(LossInput { logits, answers, labels, epoch: at.epoch, undermining });
+        let (epoch, epochs) = (at.epoch, recipe.epochs);
+        let input = LossInput { logits, answers, labels, epoch, epochs, undermining, heads: said };
+        let loss = recipe.objective.loss(input);
         let value = f64::from(loss.clone().into_scalar::<f32>());
         finite("loss", value, || advice(recipe))?;
-        let mut gradients = GradientsParams::from_grads(loss.backward(), &network);
+        let mut all = loss.backward();
+        let mut gradients = GradientsParams::from_module(&mut all, &network);
         if let Some(limit) = recipe.clip_norm {
             clip_global_norm(&network, &mut gradients, limit);
         }
         let rate = self.rate(step);
         let network = optimiser.step(rate, network, gradients);
+        let heads = heads.map(|heads| heads.step(rate, &mut all));
 
         position.partial.loss += value * count as f64;
         position.partial.seen += count;
@@ -212,7 +240,7 @@ impl Trainer<'_> {
         let classes = seen.len() / count;
         position.partial.correct +=
             seen.chunks_exact(classes).zip(&batch.labels).filter(|p| right(*p)).count();
-        Ok(Progress { network, optimiser, best, position })
+        Ok(Progress { network, optimiser, heads, best, position })
     }
 
     /// How the network does on the images that choose the epoch, whose answers by the adversary are `adversary` where
@@ -245,7 +273,11 @@ impl Work for Training<'_> {
     fn fresh(&mut self) -> Result<Progress, TrainError> {
         let network = self.network.take().expect("work begins once");
         let optimiser = self.trainer.recipe.optimiser.build();
-        let mut fresh = Progress { network, optimiser, best: None, position: Position::default() };
+        let Trainer { recipe, device, .. } = self.trainer;
+        let head =
+            |kind| Heads::new(kind, &network, recipe.seed, &recipe.optimiser, &device.clone().autodiff());
+        let heads = recipe.objective.heads().map(head).transpose()?;
+        let mut fresh = Progress { network, optimiser, heads, best: None, position: Position::default() };
         if self.adversary.is_some()
             && let Some(start) = self.trainer.select(&fresh.network, self.adversary.as_deref())
         {
@@ -256,11 +288,12 @@ impl Work for Training<'_> {
     }
 
     fn resume(&mut self, saved: &Saved<Position>) -> Result<Progress, TrainError> {
-        let Progress { network, optimiser, .. } = self.fresh()?;
+        let Progress { network, optimiser, heads, .. } = self.fresh()?;
         let like = network.state_dict();
         Ok(Progress {
             network: network.load_state_dict(&saved.group("network", &like)?)?,
             optimiser: restore(optimiser, saved, "optimiser")?,
+            heads: heads.map(|heads| heads.resume(saved)).transpose()?,
             best: (saved.position.best.is_some() || saved.position.watch.is_some())
                 .then(|| saved.group("best", &like))
                 .transpose()?,
@@ -272,7 +305,11 @@ impl Work for Training<'_> {
         let mut groups = vec![("network", progress.network.state_dict())];
         groups.extend(progress.best.clone().map(|best| ("best", best)));
         let records = vec![("optimiser", record(&progress.optimiser))];
-        Parts { position: progress.position.clone(), groups, records }
+        let mut parts = Parts { position: progress.position.clone(), groups, records };
+        if let Some(heads) = &progress.heads {
+            heads.add_to(&mut parts);
+        }
+        parts
     }
 
     fn step(&mut self, mut progress: Progress, at: At) -> Result<(Progress, f64), Fault> {
@@ -298,7 +335,7 @@ impl Work for Training<'_> {
     /// Evaluates the epoch and keeps its weights if they are the best so far.
     fn end_epoch(&mut self, progress: &mut Progress, epoch: usize) -> Result<EpochRow, Fault> {
         self.batches = None;
-        let Progress { network, optimiser, best, position } = progress;
+        let Progress { network, optimiser, best, position, .. } = progress;
         let recipe = self.trainer.recipe;
         let mut selection = self.trainer.select(network, self.adversary.as_deref());
         if let Some(now) = &mut selection {

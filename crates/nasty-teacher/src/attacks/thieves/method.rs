@@ -1,6 +1,7 @@
 //! What a thief is.
 
 use super::loot::Loot;
+use super::maker::Maker;
 use crate::training::{Loss, NetworkRef, Objective};
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,21 @@ pub trait Method {
     /// Whether it first needs a clone that learnt the victim's predicted classes.
     fn needs_prior(&self) -> bool {
         false
+    }
+
+    /// Whether it also learns from images that nobody is asked about.
+    fn wants_unlabelled(&self) -> bool {
+        false
+    }
+
+    /// How it makes images of its own, if it does.
+    fn maker(&self) -> Option<&dyn Maker> {
+        None
+    }
+
+    /// Images that pass through its student for each one of a step.
+    fn passes(&self) -> f64 {
+        1.0
     }
 
     /// What is impossible about its settings; `None` if it can steal.

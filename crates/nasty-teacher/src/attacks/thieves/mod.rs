@@ -11,18 +11,24 @@ mod dist;
 mod dkd;
 mod hard_label;
 mod htc;
+mod htc_symmetric;
+mod jbda_tr;
 mod kd;
 mod label_smoothing;
 mod linear_recovery;
 mod loot;
+mod maker;
 mod method;
 mod query_averaging;
 mod recipe;
+mod rotation;
+mod skeptical;
 mod table_recovery;
 #[cfg(test)]
 mod tests;
 
 pub use loot::Loot;
+pub use maker::{Maker, Stage, seeds};
 pub use method::{Method, Signal};
 pub use recipe::{Labels, THIEF_FORMAT, ThiefRecipe};
 
@@ -69,6 +75,14 @@ thieves! {
     dist::Dist,
     /// A high temperature for the answers only.
     htc::Htc,
+    /// Labels, and tempered answers with little weight.
+    htc_symmetric::HtcSymmetric,
+    /// A shallow exit imitates the answers.
+    skeptical::Skeptical,
+    /// Images turned by quarters beside the answers.
+    rotation::Rotation,
+    /// Images made of a few by its own clone.
+    jbda_tr::JbdaTr,
     /// Rows looked up in a table of what the known defence serves.
     table_recovery::TableRecovery,
     /// Rows recovered by a linear regression.

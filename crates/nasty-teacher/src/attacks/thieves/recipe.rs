@@ -1,5 +1,6 @@
 //! The recipe of one clone, as plain data.
 
+use super::maker::grown;
 use super::{Signal, Thief};
 use crate::attacks::{Images, TestData};
 use crate::data::Augmentation;
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 /// Version of the fields of a thief's recipe; part of its hash.
 pub const THIEF_FORMAT: u32 = 1;
+
+/// A clone by which images are made is trained for one in so many of the steps.
+const ROUND: usize = 4;
 
 /// Which labels a thief goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,12 @@ pub struct ThiefRecipe {
     pub student: Architecture,
     /// The images that it has, those held out included.
     pub images: Images,
+    /// Images of the same part that it has, those above first, where it learns from images that nobody is asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlabelled: Option<usize>,
+    /// Images that it asks about in all, where it makes some of its own: those above are what it begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<usize>,
     /// The labels that it goes by.
     pub labels: Labels,
     /// The task that asked the victim about these images; none for a floor without a victim.
@@ -73,9 +83,46 @@ impl ThiefRecipe {
         ((self.held_out * images as f64).round() as usize).min(images.saturating_sub(2))
     }
 
+    /// Images that the victim is asked about, repeats included; 0 for a floor without a victim.
+    pub fn queries(&self) -> usize {
+        match self.thief.signal() {
+            Signal::Nothing => 0,
+            _ => self.held() + self.trained() - self.images.count + self.images.count * self.thief.answers(),
+        }
+    }
+
+    /// Images that the student is trained on in the end.
+    pub fn trained(&self) -> usize {
+        let begun = self.images.count - self.held();
+        match (self.thief.maker(), self.budget) {
+            (Some(maker), Some(budget)) => grown(maker, begun, budget.saturating_sub(self.held())),
+            _ => begun,
+        }
+    }
+
+    /// Images that are held out.
+    fn held(&self) -> usize {
+        self.validation(self.images.count)
+    }
+
+    /// Images, by how often each passes forward and backward through the student or a clone before it: what training costs.
+    pub fn passes(&self) -> f64 {
+        let trained = self.trained();
+        let last = (trained * self.epochs(trained)) as f64 * self.thief.passes();
+        let Some(maker) = self.thief.maker() else { return last };
+        let begun = self.images.count - self.held();
+        let before = maker.rounds() * self.steps.div_ceil(ROUND) * self.batch;
+        last + (before + (trained - begun) * maker.steps()) as f64
+    }
+
     /// Passes over `trained` images that come to the steps wanted, the last one whole.
     pub fn epochs(&self, trained: usize) -> usize {
         self.steps.div_ceil(trained.div_ceil(self.batch).max(1))
+    }
+
+    /// The training, on `trained` images, of a clone by which images are made: a quarter of the steps.
+    pub fn round_training(&self, trained: usize) -> Recipe {
+        Self { steps: self.steps.div_ceil(ROUND), ..self.clone() }.training(trained)
     }
 
     /// The training of the student, on `trained` images.
@@ -118,6 +165,26 @@ impl ThiefRecipe {
             (
                 self.prior.is_some() == self.thief.needs_prior(),
                 format!("{} and `prior` do not fit", self.thief.name()),
+            ),
+            (
+                self.budget.is_some() == self.thief.maker().is_some(),
+                format!("{} and `budget` do not fit", self.thief.name()),
+            ),
+            (
+                self.budget.is_none_or(|budget| budget >= self.images.count),
+                format!("budget is less than the {} images that it begins with", self.images.count),
+            ),
+            (
+                self.budget.is_none() || self.labels == Labels::Served,
+                format!("{} has no labels of the images that it makes", self.thief.name()),
+            ),
+            (
+                self.unlabelled.is_some() == self.thief.wants_unlabelled(),
+                format!("{} and `unlabelled` do not fit", self.thief.name()),
+            ),
+            (
+                self.unlabelled.is_none_or(|count| count >= self.images.count),
+                format!("unlabelled is less than the {} images asked about", self.images.count),
             ),
         ];
         let own = checks.into_iter().find_map(|(fine, what)| (!fine).then_some(what));

@@ -145,6 +145,8 @@ fn a_recipe_that_contradicts_itself_is_refused() {
         thief: Thief::Alone(Alone {}),
         student: "cnn2".parse().expect("a name"),
         images: images(Part::Train, 100),
+        unlabelled: None,
+        budget: None,
         labels: Labels::True,
         asked: None,
         served: None,
@@ -168,10 +170,41 @@ fn a_recipe_that_contradicts_itself_is_refused() {
         (ThiefRecipe { prior: asked.clone(), ..alone.clone() }, "`prior`"),
         (ThiefRecipe { held_out: 1.0, ..alone.clone() }, "held_out"),
         (ThiefRecipe { thief: Thief::HardLabel(HardLabel {}), ..alone.clone() }, "`asked`"),
+        (ThiefRecipe { unlabelled: Some(100), ..alone.clone() }, "`unlabelled`"),
     ];
     for (recipe, word) in wrong {
         assert!(recipe.problem().expect("refused").contains(word), "{:?}", recipe.problem());
     }
+    let rotation = Thief::Rotation(Rotation { temperature: 1.0, alpha: 0.9 });
+    let rotation = |unlabelled| ThiefRecipe {
+        thief: rotation.clone(),
+        asked: asked.clone(),
+        unlabelled,
+        ..alone.clone()
+    };
+    assert_eq!(rotation(Some(100)).problem(), None);
+    assert!(rotation(None).problem().expect("it has none").contains("`unlabelled`"));
+    assert!(rotation(Some(99)).problem().expect("fewer than asked").contains("less than the 100"));
+    // 80 images are trained on; each round adds three of each: 320, then 1280 of the 1380 that the budget leaves.
+    let jbda = ThiefRecipe {
+        thief: Thief::JbdaTr(JbdaTr { temperature: 1.0, alpha: 0.9 }),
+        asked: asked.clone(),
+        labels: Labels::Served,
+        budget: Some(1400),
+        ..alone.clone()
+    };
+    assert_eq!((jbda.problem(), jbda.trained(), jbda.queries()), (None, 1280, 1300));
+    let jbda = |budget| ThiefRecipe { budget, ..jbda.clone() };
+    assert_eq!((jbda(Some(500)).trained(), jbda(Some(500)).queries()), (480, 500));
+    assert!(jbda(None).problem().expect("no budget").contains("`budget`"));
+    assert!(jbda(Some(99)).problem().expect("too small").contains("less than the 100"));
+    assert!(
+        ThiefRecipe { labels: Labels::True, ..jbda(Some(500)) }
+            .problem()
+            .expect("it has none")
+            .contains("labels")
+    );
+    assert_eq!((alone.queries(), rotation(Some(100)).queries()), (0, 100));
     let kd = Thief::Kd(Kd { temperature: 0.0, alpha: 0.9, floor: 0.0 });
     let kd = ThiefRecipe { thief: kd, asked, ..alone };
     assert!(kd.problem().expect("τ is 0").contains("temperature"));

@@ -1,6 +1,6 @@
 //! Asking a victim about images: its answers are kept in the store.
 
-use crate::data::{DataName, DataSet};
+use crate::data::{DataName, DataSet, ImageSet};
 use crate::lab::answer_log::AnswerLog;
 use crate::lab::ask::{Asked, collect, whose};
 use crate::lab::ask_recipe::{AskRecipe, Reach};
@@ -16,6 +16,7 @@ use crate::lab::workplace::Workplace;
 use crate::nets::NetError;
 use crate::training::NetworkRef;
 use crate::victim::Victim;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -49,35 +50,45 @@ impl TaskKind for AskRecipe {
 impl Work for AskRecipe {
     fn run(&self, context: &mut Context<'_>) -> Result<Ended, JobError> {
         let begun = Instant::now();
-        let workplace = context.workplace;
-        let of = &self.reach.classes_of;
-        let fit_to = context.data(&of.name, of.side, &of.digest)?;
         let of = &self.images.data;
         let pool = context.data(&of.name, of.side, &of.digest)?;
         let images = self.images.of(&pool).map_err(|problem| context.refuse(problem))?;
-        let whose = &self.reach.whose;
-        // Two tasks that ask one victim take turns; the second finds what the first has asked.
-        let shared = workplace.store.run(&whose.folder());
-        let claim = shared.claim(&|| context.stop())?;
-        let mut log = AnswerLog::open(&shared.folder, whose)?;
-        let before = log.asked();
-        let victim = open(&self.reach, &fit_to, workplace)?;
-        let mut stop = |done, wanted| {
-            context.progress(done, wanted);
-            context.stop() || !claim.is_held()
-        };
-        let asked = collect(&mut log, &*victim, &images, self.times.clone(), &mut stop)?;
-        if asked == Asked::Stopped || !context.may_write() {
+        let Some(asked) = ask_about(context, &self.reach, &images, self.times.clone())? else {
             return Ok(Ended::Stopped);
-        }
+        };
         context.finish(&AskResult {
             format: RESULT_FORMAT,
             recipe: context.run.hash.clone(),
             answers: images.len() * self.times.len(),
-            asked: log.asked() - before,
+            asked,
             seconds: begun.elapsed().as_secs_f64(),
         })
     }
+}
+
+/// Asks the victim of `reach` about those of `images` whose answers are not in the store yet, for each of `times`. How many images it
+/// was asked about; none if it was stopped before all were answered.
+pub(super) fn ask_about(
+    context: &mut Context<'_>,
+    reach: &Reach,
+    images: &ImageSet,
+    times: Range<u32>,
+) -> Result<Option<u64>, JobError> {
+    let workplace = context.workplace;
+    let of = &reach.classes_of;
+    let fit_to = context.data(&of.name, of.side, &of.digest)?;
+    // Two tasks that ask one victim take turns; the second finds what the first has asked.
+    let shared = workplace.store.run(&reach.whose.folder());
+    let claim = shared.claim(&|| context.stop())?;
+    let mut log = AnswerLog::open(&shared.folder, &reach.whose)?;
+    let before = log.asked();
+    let victim = open(reach, &fit_to, workplace)?;
+    let mut stop = |done, wanted| {
+        context.progress(done, wanted);
+        context.stop() || !claim.is_held()
+    };
+    let asked = collect(&mut log, &*victim, images, times, &mut stop)?;
+    Ok((asked == Asked::All && context.may_write()).then(|| log.asked() - before))
 }
 
 /// Opens the victim, its answers in the order of the classes of `data`, unless it is another one by now.

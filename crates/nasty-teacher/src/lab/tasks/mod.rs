@@ -4,6 +4,8 @@ mod ask;
 mod data_free;
 mod embedding;
 mod inversion;
+mod loot;
+mod making;
 mod responses;
 mod thief;
 mod train;

@@ -1,24 +1,22 @@
 //! Training of a clone on a victim's answers.
 
-use crate::attacks::thieves::{Labels, Loot, ThiefRecipe};
-use crate::data::{DataName, DataSet, ImageSet, Normalisation};
-use crate::lab::ask;
-use crate::lab::ask_recipe::AskRecipe;
+use super::loot::{Taught, answers, predicted, targets};
+use super::making;
+use crate::attacks::Images;
+use crate::attacks::thieves::{Labels, ThiefRecipe};
+use crate::data::{DataName, Normalisation};
 use crate::lab::context::Context;
 use crate::lab::cost::{Estimate, Passes};
 use crate::lab::error::JobError;
 use crate::lab::result::RESULT_FORMAT;
-use crate::lab::task::{Task, TaskKind};
+use crate::lab::task::TaskKind;
 use crate::lab::task_end::Ended;
 use crate::lab::thief_result::{Alike, ThiefResult};
 use crate::lab::work::Work;
-use crate::lab::workplace::normalisation_of;
 use crate::metrics::Bits;
 use crate::nets::{self, Architecture, Input, NetError, NetworkConfig};
 use crate::training::{NetworkRef, Outcome, Trainer, all_logits, evaluate};
-use crate::victim::{
-    Answers, Front, LOG_FLOOR, Request, Scale, Victim, VictimError, argmax, log_probabilities,
-};
+use crate::victim::{Answers, LOG_FLOOR, Victim, argmax, log_probabilities};
 use std::sync::Arc;
 
 impl TaskKind for ThiefRecipe {
@@ -44,7 +42,7 @@ impl TaskKind for ThiefRecipe {
     }
 
     fn length(&self) -> usize {
-        self.epochs(self.images.count - self.validation(self.images.count))
+        self.epochs(self.trained())
     }
 
     fn problem(&self) -> Option<String> {
@@ -53,11 +51,8 @@ impl TaskKind for ThiefRecipe {
 
     fn cost(&self, estimate: &mut Estimate<'_>) -> Result<(), NetError> {
         let held = self.validation(self.images.count);
-        let trained = self.images.count - held;
-        let epochs = self.epochs(trained);
         let prior = if self.prior.is_some() { self.images.count } else { 0 };
-        let passes =
-            Passes { trained: (trained * epochs) as f64, forward: (held + self.test.count + prior) as f64 };
+        let passes = Passes { trained: self.passes(), forward: (held + self.test.count + prior) as f64 };
         estimate.add(estimate.shape(self.student), passes)
     }
 }
@@ -72,13 +67,28 @@ impl Work for ThiefRecipe {
         let refuse = |problem: String| context.refuse(problem);
         let test = self.test.of(&data).map_err(refuse)?;
         let mut images = self.images.of(&pool).map_err(refuse)?;
+        let more = self.unlabelled.map(|count| Images { count, ..self.images.clone() }.of(&pool));
+        let more = more.transpose().map_err(refuse)?;
         let classes = data.classes.len();
         if self.labels == Labels::Served {
             let (rows, _) = answers(context, self.asked.as_ref(), &images, 0)?;
             images.labels = predicted(&rows, classes);
         }
-        let targets = targets(self, context, &images, &data)?;
         let held = self.validation(images.len());
+        let maker = self.thief.maker();
+        let mut asked_about = None;
+        if let Some((maker, budget)) = maker.zip(self.budget) {
+            let cut = images.len() - held;
+            let begun = images.subset(&(0..cut).collect::<Vec<_>>());
+            let Some((all, made)) =
+                making::make(self, maker, begun, budget.saturating_sub(held), context, &data)?
+            else {
+                return Ok(Ended::Stopped);
+            };
+            asked_about = Some(made);
+            images = making::joined(&all, &images.subset(&(cut..images.len()).collect::<Vec<_>>()));
+        }
+        let targets = targets(self, context, &images, &data)?;
         let cut = images.len() - held;
         let train = Arc::new(images.subset(&(0..cut).collect::<Vec<_>>()));
         let validation = images.subset(&(cut..images.len()).collect::<Vec<_>>());
@@ -91,6 +101,7 @@ impl Work for ThiefRecipe {
             recipe: &recipe,
             train,
             origin: None,
+            unlabelled: more.as_ref(),
             selection: None,
             normalisation: &data.normalisation,
             victim: taught.as_ref().map(|taught| taught as &dyn Victim),
@@ -124,7 +135,7 @@ impl Work for ThiefRecipe {
             return Ok(Ended::Stopped);
         }
         nets::save(&context.run.folder, &network, &config)?;
-        context.finish(&ThiefResult {
+        let ended = context.finish(&ThiefResult {
             format: RESULT_FORMAT,
             recipe: context.run.hash.clone(),
             validation: (held > 0).then(|| agreed as f64 / held as f64),
@@ -132,68 +143,17 @@ impl Work for ThiefRecipe {
             test: evaluation,
             served,
             clean,
+            made: asked_about,
             steps: recipe.epochs * cut.div_ceil(self.batch),
             seconds: trained.seconds,
             machine: context.machine(),
             made_with: trained.provenance,
-        })
-    }
-}
-
-/// What the student is taught, as log-rows; none without a victim.
-fn targets(
-    recipe: &ThiefRecipe,
-    context: &mut Context<'_>,
-    images: &ImageSet,
-    data: &DataSet,
-) -> Result<Option<Vec<f32>>, JobError> {
-    let Some(asked) = &recipe.asked else { return Ok(None) };
-    let mut rounds = Vec::new();
-    let mut scale = Scale::Logits;
-    for number in 0..recipe.thief.answers() as u32 {
-        let (rows, of) = answers(context, Some(asked), images, number)?;
-        rounds.push(rows);
-        scale = of;
-    }
-    let prior = match &recipe.prior {
-        None => None,
-        Some(prior) => {
-            let loaded = context.network(prior, data)?;
-            let normalisation = normalisation_of(&loaded.config);
-            Some(all_logits(&loaded.network, &normalisation, images, &context.workplace.device))
+        })?;
+        if let Some(maker) = maker {
+            making::clear(maker, context)?;
         }
-    };
-    let classes = data.classes.len();
-    let loot = Loot { classes, scale, rounds, labels: &images.labels, prior };
-    let rows = recipe.thief.targets(&loot).map_err(|problem| context.refuse(problem))?;
-    if let Some(at) = rows.iter().position(|v| !v.is_finite()) {
-        let problem = format!("the target of image {} has {}", at / classes, rows[at]);
-        return Err(context.refuse(problem));
+        Ok(ended)
     }
-    Ok(Some(rows))
-}
-
-/// The answers number `number` that the task `asked` collected to `images`, and what they are.
-fn answers(
-    context: &Context<'_>,
-    asked: Option<&NetworkRef>,
-    images: &ImageSet,
-    number: u32,
-) -> Result<(Vec<f32>, Scale), JobError> {
-    let store = &context.workplace.store;
-    let Some(NetworkRef(hash)) = asked else {
-        return Err(context.refuse("it goes by served classes, but asks nobody".into()));
-    };
-    let Some(Task::Ask(AskRecipe { reach, .. })) = store.run(hash).task()? else {
-        return Err(context.refuse(format!("its answers {hash} are not in the store")));
-    };
-    let log = store.answers(&reach.whose)?;
-    let rows = ask::rows(&log, images, number).map_err(|problem| context.refuse(problem))?;
-    Ok((rows, log.scale()))
-}
-
-fn predicted(rows: &[f32], classes: usize) -> Vec<u16> {
-    rows.chunks_exact(classes).map(|row| argmax(row) as u16).collect()
 }
 
 /// How alike the answers `victim` and `clone` are, both log-rows.
@@ -207,30 +167,6 @@ fn compare(victim: &[f32], clone: &[f32], classes: usize) -> Alike {
     Alike {
         agreement: pairs().filter(|(p, q)| argmax(p) == argmax(q)).count() as f64 / images,
         kl: pairs().map(kl).sum::<f64>() / images,
-    }
-}
-
-/// What a student is taught about its images, whatever view of them it sees.
-struct Taught {
-    front: Front,
-    rows: Vec<f32>,
-}
-
-impl Taught {
-    fn new(classes: usize, rows: Vec<f32>) -> Self {
-        Self { front: Front::new("targets".into(), classes, Scale::Logits), rows }
-    }
-}
-
-impl Victim for Taught {
-    fn front(&self) -> &Front {
-        &self.front
-    }
-
-    fn ask(&self, request: &Request<'_>) -> Result<Answers, VictimError> {
-        let classes = self.front.classes();
-        let row = |&(image, _): &(usize, usize)| self.rows[image * classes..][..classes].iter().copied();
-        Ok(self.front.serve(request.items.iter().flat_map(row).collect()))
     }
 }
 

@@ -102,6 +102,7 @@ impl Work for Recipe {
             recipe: self,
             train: split.train.clone(),
             origin: Some(Origin { set: &self.data.digest, places: &split.places }),
+            unlabelled: None,
             selection,
             normalisation: &normalisation,
             victim: victim.as_deref(),

@@ -83,8 +83,8 @@ impl Init {
         Self::Uniform { bound: 1.0 / (fan_in as f64).sqrt() }
     }
 
-    fn draw(self, elements: usize, seed: u64, number: u64) -> Vec<f32> {
-        let mut stream = Stream::new(seed, Purpose::Weights, number, 0);
+    fn draw(self, elements: usize, seed: u64, purpose: Purpose, number: u64) -> Vec<f32> {
+        let mut stream = Stream::new(seed, purpose, number, 0);
         match self {
             Self::Constant(value) => vec![value; elements],
             Self::Uniform { bound } => {
@@ -120,6 +120,7 @@ pub(crate) struct Builder {
 struct Shared {
     device: Device,
     seed: u64,
+    purpose: Purpose,
     scheme: Scheme,
     spelling: Spelling,
     entries: RefCell<Vec<TensorEntry>>,
@@ -127,7 +128,17 @@ struct Shared {
 
 impl Builder {
     pub(crate) fn new(seed: u64, scheme: Scheme, spelling: Spelling, device: &Device) -> Self {
-        let shared = Shared { device: device.clone(), seed, scheme, spelling, entries: RefCell::default() };
+        Self::drawing(seed, Purpose::Weights, scheme, spelling, device)
+    }
+
+    /// The builder of heads beside a network's own: their weights are independent of the network's under the same seed.
+    pub(crate) fn of_heads(seed: u64, device: &Device) -> Self {
+        Self::drawing(seed, Purpose::Heads, Scheme::DEFAULT, Spelling::Own, device)
+    }
+
+    fn drawing(seed: u64, purpose: Purpose, scheme: Scheme, spelling: Spelling, device: &Device) -> Self {
+        let (device, entries) = (device.clone(), RefCell::default());
+        let shared = Shared { device, seed, purpose, scheme, spelling, entries };
         Self { prefix: String::new(), shared: Rc::new(shared) }
     }
 
@@ -157,9 +168,9 @@ impl Builder {
         init: Init,
     ) -> Param<Tensor<D>> {
         let number = self.register(name, &shape, true);
-        let seed = self.shared.seed;
+        let Shared { seed, purpose, .. } = *self.shared;
         let draw = move |device: &Device, require_grad: bool| {
-            let values = init.draw(shape.iter().product(), seed, number);
+            let values = init.draw(shape.iter().product(), seed, purpose, number);
             let tensor = Tensor::from_data(TensorData::new(values, shape), device);
             if require_grad { tensor.require_grad() } else { tensor }
         };

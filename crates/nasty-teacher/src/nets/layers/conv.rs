@@ -155,6 +155,7 @@ impl ConvBn {
 
     /// `activation(bn(conv(x)) + residual)` as one operation, unless someone wants to see what enters the batch-norm.
     fn apply(&self, x: Maps, residual: Option<Maps>, activation: Activation) -> Maps {
+        let x = x.leaving(|shape| self.conv.output(shape));
         let Value::Real { x, pass } = x.0 else {
             return self.norm.forward(self.conv.forward(x), residual, activation);
         };

@@ -94,7 +94,7 @@ impl Maps {
     pub(super) fn apply(
         self,
         op: impl FnOnce() -> Op,
-        shape: impl FnOnce([usize; 3]) -> [usize; 3],
+        shape: impl Fn([usize; 3]) -> [usize; 3],
         compute: impl FnOnce(Tensor<4>, &Pass) -> Tensor<4>,
     ) -> Self {
         self.apply_to(op, shape, |x, pass| compute(x.into_tensor(), pass).into())
@@ -104,10 +104,11 @@ impl Maps {
     pub(super) fn apply_to(
         self,
         op: impl FnOnce() -> Op,
-        shape: impl FnOnce([usize; 3]) -> [usize; 3],
+        shape: impl Fn([usize; 3]) -> [usize; 3],
         compute: impl FnOnce(Activations, &Pass) -> Activations,
     ) -> Self {
-        Self(match self.0 {
+        let Self(value) = self.leaving(&shape);
+        Self(match value {
             Value::Real { x, pass } => Value::Real { x: compute(x, &pass), pass },
             Value::Symbol { id, graph } => {
                 let mut nodes = graph.borrow_mut();
@@ -117,6 +118,19 @@ impl Maps {
                 Value::Symbol { id, graph }
             }
         })
+    }
+
+    /// The same maps, left with the pass if it collects [`Stages`](super::pass::Stages) and what is made of them, of the shape `next`, has
+    /// a smaller side.
+    pub(super) fn leaving(self, next: impl Fn([usize; 3]) -> [usize; 3]) -> Self {
+        let Value::Real { x, pass } = self.0 else { return self };
+        let [_, h, w, c] = x.dims();
+        let Some(stages) = pass.stages.as_ref().filter(|_| next([h, w, c])[0] < h) else {
+            return Self(Value::Real { x, pass });
+        };
+        let x = x.into_tensor();
+        stages.borrow_mut().leave(x.clone());
+        Self(Value::Real { x: x.into(), pass })
     }
 
     pub(super) fn join(

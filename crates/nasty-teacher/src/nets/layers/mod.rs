@@ -26,7 +26,7 @@ pub(crate) use maps::Maps;
 pub(crate) use norm::BatchNorm;
 pub(crate) use pass::Pass;
 pub use pass::{Dropping, Mode, NormStatistics};
-pub(crate) use pools::adaptive_shares;
+pub(crate) use pools::{adaptive_shares, bilinear};
 pub(crate) use running::Running;
 pub(crate) use squeeze_excite::SqueezeExcite;
 

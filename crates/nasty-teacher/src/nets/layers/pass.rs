@@ -47,12 +47,33 @@ impl Dropping {
     }
 }
 
+/// The maps `[batch, side, side, channels]` that a network's stages end in. A stage ends where the side becomes smaller: it is the
+/// last map of its side that something with a smaller side is made of. [`Graph::stages`](crate::nets::Graph::stages) tells their
+/// shapes.
+#[derive(Default)]
+pub(crate) struct Stages(Vec<Tensor<4>>);
+
+impl Stages {
+    pub(super) fn leave(&mut self, x: Tensor<4>) {
+        let side = x.dims()[1];
+        self.0.retain(|known| known.dims()[1] != side);
+        self.0.push(x);
+    }
+
+    /// The map of this side.
+    pub(crate) fn of_side(&self, side: usize) -> Option<&Tensor<4>> {
+        self.0.iter().find(|map| map.dims()[1] == side)
+    }
+}
+
 /// What holds for one forward pass through all layers.
 pub(crate) struct Pass {
     pub(crate) mode: Mode,
     pub(crate) precision: Precision,
     /// Where batch-norms leave the statistics of their inputs, if someone wants them.
     pub(crate) statistics: Option<RefCell<Vec<NormStatistics>>>,
+    /// Where the maps that stages end in are left, if someone wants them; see [`Stages`].
+    pub(crate) stages: Option<RefCell<Stages>>,
     /// What training drops, if it does.
     pub(crate) dropping: Option<Dropping>,
     /// So many of the network's first tensors are not trained: batch-norms among them are in evaluation mode.

@@ -80,6 +80,29 @@ impl Maps {
     }
 }
 
+/// Maps `[batch, side, side, channels]` enlarged to `size` × `size` by bilinear interpolation, as PyTorch's `interpolate` does it
+/// without aligned corners.
+pub(crate) fn bilinear(x: Tensor<4>, size: usize) -> Tensor<4> {
+    let [n, side, _, c] = x.dims();
+    let weights = TensorData::new(bilinear_weights(size, side), [1, size, side]);
+    let weights = Tensor::<3>::from_data(weights, &x.device());
+    let rows = weights.clone().matmul(x.reshape([n, side, side * c]));
+    weights.matmul(rows.reshape([n * size, side, c])).reshape([n, size, size, c])
+}
+
+/// The matrix `[size, side]` of bilinear interpolation along one direction.
+fn bilinear_weights(size: usize, side: usize) -> Vec<f32> {
+    let mut weights = vec![0.0; size * side];
+    for (place, row) in weights.chunks_exact_mut(side).enumerate() {
+        let at = ((place as f32 + 0.5) * side as f32 / size as f32 - 0.5).max(0.0);
+        let low = (at as usize).min(side - 1);
+        let share = (at - low as f32).min(1.0);
+        row[low] += 1.0 - share;
+        row[(low + 1).min(side - 1)] += share;
+    }
+    weights
+}
+
 /// `[1, size, side]`: what each position contributes to each part.
 fn shares(size: usize, side: usize, device: &Device) -> Tensor<3> {
     Tensor::from_data(TensorData::new(adaptive_shares(size, side), [1, size, side]), device)
@@ -98,7 +121,8 @@ pub(crate) fn adaptive_shares(size: usize, side: usize) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::adaptive_shares;
+    use super::{adaptive_shares, bilinear, bilinear_weights};
+    use burn::tensor::{Device, Tensor};
 
     #[test]
     fn parts_of_an_adaptive_pool_overlap_where_the_side_does_not_divide() {
@@ -107,5 +131,22 @@ mod tests {
         assert_eq!(adaptive_shares(2, 5), [third, third, third, 0.0, 0.0, 0.0, 0.0, third, third, third]);
         assert_eq!(adaptive_shares(3, 2), [1.0, 0.0, 0.5, 0.5, 0.0, 1.0]);
         assert_eq!(adaptive_shares(4, 1), [1.0; 4]);
+    }
+
+    #[test]
+    fn bilinear_interpolation_is_pytorchs() {
+        assert_eq!(bilinear_weights(4, 2), [1.0, 0.0, 0.75, 0.25, 0.25, 0.75, 0.0, 1.0]);
+        assert_eq!(bilinear_weights(3, 1), [1.0; 3]);
+        // From 2 to 3: positions 1/6 (clamped to 0 below), 0.5 and 5/6.
+        let near = |found: Vec<f32>, expected: &[f32]| {
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+        };
+        near(bilinear_weights(3, 2), &[1.0, 0.0, 0.5, 0.5, 0.0, 1.0]);
+        // torch.nn.functional.interpolate([[0, 1], [2, 3]], scale_factor=2, mode="bilinear")
+        let x = Tensor::<1>::from_data([0.0f32, 1.0, 2.0, 3.0], &Device::flex()).reshape([1, 2, 2, 1]);
+        let found = bilinear(x, 4).into_data().try_to_vec::<f32>().expect("f32");
+        let rows =
+            [[0.0, 0.25, 0.75, 1.0], [0.5, 0.75, 1.25, 1.5], [1.5, 1.75, 2.25, 2.5], [2.0, 2.25, 2.75, 3.0]];
+        near(found, &rows.concat());
     }
 }

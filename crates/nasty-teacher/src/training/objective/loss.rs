@@ -16,8 +16,41 @@ pub struct LossInput {
     pub labels: Tensor<1, Int>,
     /// 0-based.
     pub epoch: usize,
+    /// Of the whole run.
+    pub epochs: usize,
     /// What ω is multiplied by, as a [`Guard`] wants it; else 1.
     pub undermining: f64,
+    /// What the heads say that the objective [wants](Loss::heads).
+    pub heads: HeadLogits,
+}
+
+/// Heads beside a network's own that an objective has trained. They are no part of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadKind {
+    /// Classifiers of the maps after three stages; see [`Exits`](crate::nets::Exits).
+    Exits,
+    /// A classifier of images by the quarters that they were turned by; see [`Turns`](crate::nets::Turns).
+    Turns,
+}
+
+/// What heads say about a batch.
+#[derive(Clone, Debug)]
+pub enum HeadLogits {
+    /// There are none.
+    None,
+    /// Logits `[batch, classes]` after stages 1, 2 and 3.
+    Exits(Box<[Tensor<2>; 3]>),
+    /// Of other images, turned.
+    Turned(Box<Turned>),
+}
+
+/// Images that were turned.
+#[derive(Clone, Debug)]
+pub struct Turned {
+    /// `[images, 4]`.
+    pub logits: Tensor<2>,
+    /// Quarters that each was turned by, `[images]`, 0 to 3.
+    pub turns: Tensor<1, Int>,
 }
 
 impl LossInput {
@@ -55,6 +88,11 @@ pub trait Loss {
 
     /// How undermining is watched, where it is.
     fn guard(&self) -> Option<Guard> {
+        None
+    }
+
+    /// The heads that it has trained beside the network's own, if any.
+    fn heads(&self) -> Option<HeadKind> {
         None
     }
 

@@ -3,8 +3,11 @@
 use super::objective::Guard;
 use serde::{Deserialize, Serialize};
 
-/// τ²·KL of a batch from which on ω is no longer boosted; two networks trained independently are about 1 apart.
+/// τ²·KL from which on ω is no longer boosted; two networks trained independently are about 1 apart.
 const LEFT: f64 = 4.0;
+
+/// What a batch weighs in the running mean of the distance: one batch far away is often followed by near ones.
+const WEIGHT: f64 = 0.1;
 
 /// An epoch that loses so many times the tolerance is undone.
 const UNDONE: f64 = 3.0;
@@ -14,8 +17,11 @@ const UNDONE: f64 = 3.0;
 pub(super) struct Watch {
     /// The start's accuracy on the held-out images.
     start: f64,
-    /// Whether a batch's answers were away from the adversary's.
+    /// Whether the answers are away from the adversary's.
     left: bool,
+    /// Running mean of the batches' τ²·KL.
+    #[serde(default)]
+    distance: f64,
     /// ω's factor after what had to be undone when the kept weights had left.
     eased: f64,
     /// The boost's factor after what had to be undone before.
@@ -43,12 +49,13 @@ pub(super) enum Judged {
 impl Watch {
     /// At a start with this held-out accuracy.
     pub(super) fn new(start: f64) -> Self {
-        Self { start, left: false, eased: 1.0, boost_eased: 1.0, kept: None }
+        Self { start, left: false, distance: 0.0, eased: 1.0, boost_eased: 1.0, kept: None }
     }
 
     /// Notes a batch's distance.
     pub(super) fn see(&mut self, scaled_kl: f64) {
-        self.left |= scaled_kl >= LEFT;
+        self.distance += WEIGHT * (scaled_kl - self.distance);
+        self.left |= self.distance >= LEFT;
     }
 
     /// What ω is multiplied by.
@@ -69,10 +76,14 @@ impl Watch {
         if lost > UNDONE * guard.tolerance {
             // What is kept may still be near the adversary: then it was the boost that broke the epoch.
             self.left = self.kept.is_some_and(|kept| kept >= LEFT);
+            self.distance = self.kept.unwrap_or(0.0);
             let eased = if self.left { &mut self.eased } else { &mut self.boost_eased };
             *eased *= 0.5;
             return Judged::Broken;
         }
+        // Held-out images are answered in evaluation mode, where the answers may be nearer than in training.
+        self.left = scaled_kl >= LEFT;
+        self.distance = scaled_kl;
         if lost <= guard.tolerance && self.kept.is_none_or(|kept| scaled_kl > kept) {
             self.kept = Some(scaled_kl);
             return Judged::Best;
@@ -94,6 +105,8 @@ mod tests {
         assert_eq!(watch.judge(guard, 0.80, 2.0), Judged::Broken);
         assert_eq!((watch.factor(guard), watch.keeps_start()), (4.0, true));
         watch.see(5.0);
+        assert_eq!(watch.factor(guard), 4.0, "one batch is not enough");
+        (0..40).for_each(|_| watch.see(5.0));
         assert_eq!(watch.factor(guard), 1.0, "only the boost was too much");
         assert_eq!(watch.judge(guard, 0.89, 6.0), Judged::Best);
         assert_eq!(watch.judge(guard, 0.95, 5.0), Judged::Fine);
@@ -106,6 +119,8 @@ mod tests {
         assert_eq!(watch.factor(guard), 0.5, "what is kept has left");
         assert_eq!(watch.judge(guard, 0.90, 7.0), Judged::Best);
         assert!(!watch.keeps_start());
+        assert_eq!(watch.judge(guard, 0.90, 3.0), Judged::Fine);
+        assert_eq!(watch.factor(guard), 4.0, "near again");
     }
 
     #[test]
@@ -113,7 +128,7 @@ mod tests {
         let guard = Guard { boost: 2.0, tolerance: 0.01 };
         let mut watch = Watch::new(0.90);
         let factors = [1.0, 0.5, 0.25].map(|expected| {
-            watch.see(5.0);
+            (0..40).for_each(|_| watch.see(5.0));
             assert_eq!(watch.judge(guard, 0.5, 9.0), Judged::Broken);
             (watch.factor(guard), expected)
         });

@@ -113,7 +113,8 @@ pub trait Loss {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Guard {
-    /// ω is this many times larger until the answers have left the adversary's: τ²·KL of a batch above 4.
+    /// ω is this many times larger while the answers are near the adversary's: τ²·KL below 4, as a running mean of the batches and, after an
+    /// epoch, on the held-out images.
     pub boost: f64,
     /// How much held-out accuracy, as a share, the kept weights may have lost against the start. An epoch that loses more than
     /// three times as much is undone: training goes on from the kept weights with the boost halved, or with ω halved if they have

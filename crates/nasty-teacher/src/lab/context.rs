@@ -136,7 +136,9 @@ impl<'a> Context<'a> {
         let opened = self.workplace.known_victim(reference, &|| self.owner.stop())?;
         let fitted = fit_victim(&opened.victim, data)
             .map_err(|e| self.refuse(format!("its victim {}: {e}", reference.0)))?;
-        opened.notes.iter().chain(&fitted.note).for_each(|note| self.tell(reference, note));
+        // Who named the victim was told these when it was opened for that.
+        opened.notes.iter().for_each(|note| tracing::info!("{}: {note}", reference.0));
+        fitted.note.iter().for_each(|note| self.tell(reference, note));
         if self.made_with.weights.iter().all(|(known, _)| *known != reference.0) {
             self.made_with.weights.push((reference.0.clone(), fitted.victim.identity().to_owned()));
         }

@@ -14,7 +14,7 @@ use crate::lab::{AnswerLog, AskRecipe, AskResult, JobError, State, ThiefResult, 
 use crate::metrics::Bits;
 use crate::metrics::wilson;
 use crate::victim::Scale;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Rows that are looked at to see what is revealed.
 const LOOKED_AT: usize = 256;
@@ -127,8 +127,9 @@ pub(super) fn report(
     let Seen { victim, probes, mut right } = Seen::of(subject, workplace)?;
     let mut rows = Vec::new();
     let mut complete = true;
+    let scores = Scores::of(&schedule.trials, workplace)?;
     for group in groups(&schedule.trials) {
-        let Some((row, bits)) = row(&group, workplace, &probes, subject.test.count)? else {
+        let Some((row, bits)) = row(&group, workplace, &probes, subject.test.count, &scores)? else {
             complete = false;
             continue;
         };
@@ -202,12 +203,53 @@ fn groups(trials: &[Trial]) -> Vec<Vec<&Trial>> {
     groups
 }
 
+/// What settings scored on a thief's held-out images. A thief is not bound to one seed: each setting counts by its mean over
+/// the seeds that are done, which are too few images each to choose by.
+#[derive(Default)]
+struct Scores(HashMap<String, (f64, usize)>);
+
+impl Scores {
+    fn of(trials: &[Trial], workplace: &Workplace) -> Result<Self, JobError> {
+        let mut scores = Self::default();
+        for trial in trials.iter().filter(|trial| trial.obstacle.is_none()) {
+            let run = workplace.store.run(&trial.recipe.hash());
+            if run.state_on(&workplace.numerics()) != State::Done {
+                continue;
+            }
+            let result: Option<ThiefResult> = run.other_result()?;
+            if let Some(score) = result.and_then(|result| result.validation) {
+                scores.add(trial, score);
+            }
+        }
+        Ok(scores)
+    }
+
+    fn add(&mut self, trial: &Trial, score: f64) {
+        let (sum, seeds) = self.0.entry(Self::key(trial)).or_default();
+        *sum += score;
+        *seeds += 1;
+    }
+
+    /// The mean over the seeds; none where nothing is held out.
+    fn mean(&self, trial: &Trial) -> Option<f64> {
+        self.0.get(&Self::key(trial)).map(|(sum, seeds)| sum / *seeds as f64)
+    }
+
+    /// What trials have in common that differ by their seeds only.
+    fn key(trial: &Trial) -> String {
+        let Trial { recipe, against, profile, rung, share, .. } = trial;
+        serde_json::to_string(&(&recipe.thief, recipe.student, against, profile, rung, share))
+            .expect("plain data")
+    }
+}
+
 /// The row of the trials that one thief chooses from; none while one of them is not done.
 fn row(
     group: &[&Trial],
     workplace: &Workplace,
     probes: &Probes,
     test_images: usize,
+    scores: &Scores,
 ) -> Result<Option<(Row, Option<Bits>)>, JobError> {
     let first = group[0];
     let of = |trial: &Trial, made: Option<usize>, outcome: Outcome| {
@@ -252,7 +294,7 @@ fn row(
     // The first of equal ones: the order of the grid breaks ties, not the test images.
     let mut best: Option<&(&Trial, ThiefResult)> = None;
     for candidate in &done {
-        if best.is_none_or(|b| candidate.1.validation > b.1.validation) {
+        if best.is_none_or(|b| scores.mean(candidate.0) > scores.mean(b.0)) {
             best = Some(candidate);
         }
     }
@@ -307,4 +349,52 @@ fn settings(chosen: &Trial, group: &[&Trial]) -> Vec<Setting> {
         Setting { name: name.to_owned(), value, edge }
     };
     chosen.recipe.thief.settings().into_iter().map(setting).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attacks::thieves::{Kd, THIEF_FORMAT, Thief, ThiefRecipe};
+    use crate::attacks::{Images, Part, TestData};
+    use crate::audit::report::{Against, Profile};
+    use crate::data::{Augmentation, DataName};
+    use crate::training::{NetworkRef, Optimiser};
+
+    fn trial(temperature: f64, seed: u64) -> Trial {
+        let data = TestData { name: DataName::Quickstart, digest: "0".into(), side: None };
+        let images = |part, count| Images { data: data.clone(), part, count };
+        let recipe = ThiefRecipe {
+            format: THIEF_FORMAT,
+            thief: Thief::Kd(Kd { temperature, alpha: 0.9, floor: 0.0 }),
+            student: "cnn2".parse().expect("a name"),
+            images: images(Part::Train, 100),
+            unlabelled: None,
+            budget: None,
+            labels: Labels::Served,
+            asked: Some(NetworkRef("0123456789abcdef".into())),
+            served: None,
+            clean: None,
+            prior: None,
+            held_out: 0.2,
+            test: images(Part::Test, 50),
+            optimiser: Optimiser::of_kind("sgd").expect("a kind"),
+            learning_rate: 0.05,
+            steps: 10,
+            batch: 16,
+            augmentation: Augmentation::none(),
+            seed,
+        };
+        let (against, profile) = (Against::Victim, Profile::B);
+        Trial { recipe, against, profile, rung: 100, share: 1.0, in_verdict: true, obstacle: None }
+    }
+
+    #[test]
+    fn a_setting_counts_by_its_mean_over_the_seeds() {
+        let mut scores = Scores::default();
+        for (temperature, seed, score) in [(1.0, 0, 0.75), (1.0, 1, 0.25), (4.0, 0, 0.5), (4.0, 1, 0.75)] {
+            scores.add(&trial(temperature, seed), score);
+        }
+        let means = [1.0, 4.0, 9.0].map(|temperature| scores.mean(&trial(temperature, 0)));
+        assert_eq!(means, [Some(0.5), Some(0.625), None], "by seed 0 alone the other one is better");
+    }
 }

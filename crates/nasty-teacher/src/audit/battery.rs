@@ -41,7 +41,7 @@ pub struct Effort {
     pub steps: usize,
     /// Whether a student as large as the victim is tried too.
     pub large_student: bool,
-    /// Whether students other than the small one are tried on the last rung of the ladder only.
+    /// Whether students other than the small one are tried on the last rung of the ladder only, and not on labelled images.
     pub others_on_last_rung: bool,
 }
 

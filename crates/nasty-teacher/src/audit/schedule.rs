@@ -100,7 +100,8 @@ impl Schedule {
                     schedule.thieves(&of, &images, Profile::B);
                 }
                 let labelled = subject.labelled.count.min(subject.request.budget);
-                for &share in effort.shares {
+                let last_only = which == Student::Other && effort.others_on_last_rung;
+                for &share in effort.shares.iter().filter(|_| !last_only) {
                     let count = ((share * labelled as f64).round() as usize).max(2);
                     let of = Of { subject, student, which, seed, rung: count, share, random };
                     let images = Images { count, ..subject.labelled.clone() };

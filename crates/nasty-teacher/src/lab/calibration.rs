@@ -10,9 +10,11 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
+/// Seconds that a measurement is kept for: other work on the machine may have slowed it down.
+const KEPT: u64 = 24 * 60 * 60;
 /// Steps are timed until this many seconds have passed.
 const SECONDS: f64 = 0.5;
 /// A batch's multiply-accumulates are kept below this, so that a step of the largest network takes seconds.
@@ -39,6 +41,12 @@ struct Rate {
     machine: String,
     shape: Shape,
     seconds: Passes,
+    /// When, in seconds since 1970.
+    measured: u64,
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Calibration {
@@ -46,7 +54,8 @@ impl Calibration {
     pub fn open(device: Device, name: &str, file: Option<PathBuf>) -> Self {
         let read = file.as_ref().and_then(|file| serde_json::from_slice(&std::fs::read(file).ok()?).ok());
         let kept = read.filter(|kept: &Kept| kept.format == FORMAT);
-        let kept = kept.unwrap_or_else(|| Kept { format: FORMAT, rates: Vec::new() });
+        let mut kept = kept.unwrap_or_else(|| Kept { format: FORMAT, rates: Vec::new() });
+        kept.rates.retain(|rate| now().saturating_sub(rate.measured) < KEPT);
         let machine =
             format!("{} {name} {} threads", env!("CARGO_PKG_VERSION"), rayon::current_num_threads());
         Self { device, file, kept, machine }
@@ -66,7 +75,7 @@ impl Calibration {
             return Ok(known.seconds);
         }
         let seconds = measure(shape, &self.device)?;
-        self.kept.rates.push(Rate { machine: self.machine.clone(), shape, seconds });
+        self.kept.rates.push(Rate { machine: self.machine.clone(), shape, seconds, measured: now() });
         if let Some(file) = &self.file {
             let text = serde_json::to_string_pretty(&self.kept).expect("plain data");
             let written = file
@@ -113,4 +122,29 @@ fn timed(call: &mut dyn FnMut() -> f32) -> f64 {
         calls += 1;
     }
     begun.elapsed().as_secs_f64() / f64::from(calls)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nets::Input;
+
+    #[test]
+    fn a_measurement_is_kept_for_a_day() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("calibration.json");
+        let open = || {
+            let device = crate::device::device("flex").expect("the CPU");
+            Calibration::open(device, "flex", Some(file.clone()))
+        };
+        let architecture = "cnn2".parse().expect("a name");
+        let input = Input { channels: 1, side: 8 };
+        let shape = Shape { architecture, input, classes: 2, precision: Precision::F32 };
+        open().rate(shape).expect("it can be built");
+        assert_eq!(open().kept.rates.len(), 1);
+        let mut old = open().kept;
+        old.rates[0].measured -= KEPT;
+        std::fs::write(&file, serde_json::to_vec(&old).expect("plain data")).expect("room");
+        assert_eq!(open().kept.rates.len(), 0);
+    }
 }

@@ -88,11 +88,10 @@ impl Facts {
                 [side] => Some(side),
                 _ => None,
             };
-            self.sides.extend(side.filter(|side| (1.0..=4096.0).contains(side)).map(|side| side as usize));
+            self.read_side(side.as_ref());
         }
         if let Some([side]) = dictionary.numbers("crop_size").as_deref() {
-            self.sides
-                .extend(Some(*side).filter(|side| (1.0..=4096.0).contains(side)).map(|side| side as usize));
+            self.read_side(Some(side));
         }
         let centred = dictionary.texts("crop_mode").is_none_or(|mode| mode == ["center"]);
         if let Some([share]) = dictionary.numbers("crop_pct").as_deref()
@@ -125,6 +124,11 @@ impl Facts {
         }
         self.architectures
             .extend(dictionary.texts("architecture").and_then(|names| names.into_iter().next()));
+    }
+
+    /// Adds a side, if images can have it.
+    fn read_side(&mut self, side: Option<&f32>) {
+        self.sides.extend(side.filter(|side| (1.0..=4096.0).contains(*side)).map(|side| *side as usize));
     }
 
     /// What the dictionaries of a pickle say.
@@ -173,6 +177,13 @@ impl Facts {
     fn read_json(&mut self, json: &Json, place: &str, level: usize) {
         let Json::Object(entries) = json else { return };
         self.read(entries, place);
+        // A hub writes the crop's side as a number or as two.
+        if let Some(Json::Object(size)) = entries.get("crop_size")
+            && let (Some(height), Some(width)) = (size.numbers("height"), size.numbers("width"))
+            && height == width
+        {
+            self.read_side(height.first());
+        }
         for (key, value) in entries.iter().filter(|_| level < 8) {
             self.read_json(value, &format!("`{key}` of {}", place.trim_start_matches("the ")), level + 1);
         }
@@ -315,6 +326,8 @@ mod tests {
         assert_eq!(margins(squashed).0, []);
         let hugging = json!({"size": {"shortest_edge": 256}, "crop_size": 224, "resample": 2});
         assert_eq!(margins(hugging), (vec![Margin::Shorter(256)], vec![224], vec!["bilinear".into()]));
+        let nested = json!({"size": {"shortest_edge": 292}, "crop_size": {"height": 256, "width": 256}});
+        assert_eq!(margins(nested), (vec![Margin::Shorter(292)], vec![256], vec![]));
         let stretched = json!({"size": {"height": 224, "width": 224}, "crop_pct": 7, "resample": 99});
         assert_eq!(margins(stretched), (vec![], vec![], vec![]));
     }

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// A student that learns labels and, beside them, a teacher's probabilities, both tempered and without the factor τ²: the other
-/// loss that public code calls HTC. Averaged over the classes too, its divergence weighs 1/classes of the usual one.
+/// loss that public code calls HTC. Averaged over the classes too, its divergence weighs 1/(τ²·classes) of that in distillation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

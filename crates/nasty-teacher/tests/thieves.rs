@@ -33,10 +33,11 @@ fn request(victim: &str, steps: usize) -> Request {
     }
 }
 
-/// The first trial of each of `thieves` that has no labels.
+/// The first trial of each of `thieves` that has no labels and steals from the victim as it is served.
 fn trials<'a>(schedule: &'a Schedule, thieves: &[&str]) -> Vec<&'a Trial> {
     let trial = |name: &&str| {
-        schedule.trials.iter().find(|t| t.recipe.thief.name() == *name && t.profile == Profile::B)
+        let mut served = schedule.trials.iter().filter(|t| t.against == Against::Victim);
+        served.find(|t| t.recipe.thief.name() == *name && t.profile == Profile::B)
     };
     thieves.iter().map(|name| trial(name).expect("the full battery has it")).collect()
 }
@@ -45,7 +46,7 @@ fn trials<'a>(schedule: &'a Schedule, thieves: &[&str]) -> Vec<&'a Trial> {
 fn steal(here: &Workplace, schedule: &Schedule, trials: &[&Trial], patience: &Patience) -> bool {
     let asked: Vec<&str> =
         trials.iter().filter_map(|trial| Some(trial.recipe.asked.as_ref()?.0.as_str())).collect();
-    let test = schedule.before.iter().filter(|(name, _)| name == "test images");
+    let test = schedule.before.iter().filter(|(name, _)| name.starts_with("test images"));
     let asks = schedule.transfer.iter().filter(|(_, ask)| asked.contains(&ask.hash().as_str())).chain(test);
     let asks = asks.map(|(name, ask)| (name.clone(), Task::Ask(ask.clone())));
     let clones = trials.iter().map(|trial| (trial.name(), Task::Thief(trial.recipe.clone())));
@@ -95,6 +96,35 @@ fn thieves_steal_what_a_victim_knows_and_nothing_from_one_that_knows_nothing() {
         for (trial, floor) in trials.into_iter().zip(floors) {
             let accuracy = result(&here, trial).test.accuracy;
             assert!((floor..=ceiling).contains(&accuracy), "{}: {accuracy} of {victim}", trial.name());
+        }
+    }
+}
+
+#[test]
+fn the_others_do_the_same_also_behind_defences() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let knows = victim(&here, &["epochs=6", "data.subset=2000", "data.validation=50"]);
+    let ignorant =
+        victim(&here, &["epochs=1", "data.subset=100", "data.validation=50", "learning_rate=1e-9"]);
+    let plain = ["hard-label", "kd", "class-mean", "linear-recovery", "dist", "htc", "dkd"];
+    for (defence, thieves) in [
+        ("none", &plain[..]),
+        // The table is made of the hard-label clone's rows.
+        ("rounding:decimals=1", &["hard-label", "table-recovery"]),
+        ("logit-noise:0.5", &["query-averaging"]),
+    ] {
+        for (victim, range) in [(&knows, 0.4..=1.0), (&ignorant, 0.0..=0.3)] {
+            let mut request = request(victim, 200);
+            request.how.defence = defence.parse().expect("a stack");
+            let subject = Subject::open(request, &here).expect("it opens");
+            let schedule = Schedule::of(&subject, defence.contains("noise"));
+            let trials = trials(&schedule, thieves);
+            assert!(steal(&here, &schedule, &trials, &Patience::endless()));
+            for trial in trials {
+                let accuracy = result(&here, trial).test.accuracy;
+                assert!(range.contains(&accuracy), "{}: {accuracy} of {victim} {defence}", trial.name());
+            }
         }
     }
 }

@@ -89,6 +89,7 @@ fn an_audit_stops_goes_on_and_asks_nothing_twice() {
     // Another process reads the same figures from the store.
     let again = finished(audit(&workplace(folder.path()), request(&hash, 60, ""), 1));
     assert_eq!(again.rows, report.rows);
+    assert_eq!(again.victim.defences, "", "what has no defences is judged as such");
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn a_defended_victim_is_compared_with_the_undefended_one() {
     let here = workplace(folder.path());
     let hash = victim(&here);
     let report = finished(audit(&here, request(&hash, 60, "rounding:decimals=1"), usize::MAX));
-    assert_eq!(report.problem(), None);
+    assert_eq!((report.problem(), report.victim.defences.as_str()), (None, "rounding:1"));
     let cost = report.victim.cost.as_ref().expect("both were asked");
     assert!(cost.l1.expect("both") > 0.0 && cost.top1_kept.expect("both") > 0.5);
     let of = |against| {

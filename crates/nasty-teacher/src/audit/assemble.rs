@@ -91,7 +91,10 @@ impl Seen {
             interface: subject.served.whose.interface,
             accuracy: share(&all[VICTIM]),
             claimed: subject.request.claimed,
-            defences: subject.defences().to_string(),
+            defences: Some(subject.defences())
+                .filter(|d| !d.layers().is_empty())
+                .map(ToString::to_string)
+                .unwrap_or_default(),
             undefended,
             cost: Some(cost),
         };

@@ -26,7 +26,7 @@ pub struct Compared {
     pub name: String,
     /// The victim.
     pub victim: String,
-    /// Its defences.
+    /// The defences in front of it, or that it was defended by its training; empty for none.
     pub defences: String,
     /// Accuracy that honest users get.
     pub accuracy: f64,
@@ -34,6 +34,8 @@ pub struct Compared {
     pub accuracy_cost: f64,
     /// Mean ℓ1 change of the probabilities; 0 without defences, none if it was not measured.
     pub l1: Option<f64>,
+    /// Mean cross entropy of the served probabilities; none if it was not measured.
+    pub nll: Option<f64>,
     /// The level of cost: at most this much accuracy is lost; none above the last level.
     pub level: Option<f64>,
     /// The best thief.
@@ -42,6 +44,8 @@ pub struct Compared {
     pub clone: Option<Estimate>,
     /// Accuracy of the best clone from predicted classes.
     pub hard: Option<f64>,
+    /// What the defences took from the worst case, and its noise: a smaller difference cannot be told from none.
+    pub removed: Option<(f64, f64)>,
     /// Share of what was at stake that the defences took.
     pub protection: Option<f64>,
     /// Whether the verdict is reliable.
@@ -87,19 +91,22 @@ pub fn compare(audits: &[Audited]) -> Comparison {
 fn entry(audit: &Audited, best: f64) -> Compared {
     let (victim, verdict) = (&audit.report.victim, &audit.verdict);
     let cost = best - victim.accuracy;
-    let unchanged = victim.defences.is_empty().then_some(0.0);
+    let unchanged = victim.undefended.is_none().then_some(0.0);
+    let by_training = victim.undefended.is_some() && victim.defences.is_empty();
     Compared {
         name: audit.name.clone(),
         victim: victim.name.clone(),
-        defences: victim.defences.clone(),
+        defences: if by_training { "in its training".to_owned() } else { victim.defences.clone() },
         accuracy: victim.accuracy,
         accuracy_cost: cost,
         l1: victim.cost.as_ref().and_then(|cost| cost.l1).or(unchanged),
+        nll: victim.cost.as_ref().map(|cost| cost.served.nll),
         // Accuracies are ratios of whole numbers: a level is not missed by the last bit.
         level: LEVELS.into_iter().find(|level| cost <= level + 1e-9),
         thief: verdict.worst_case.as_ref().map(|worst| worst.thief.clone()),
         clone: verdict.worst_case.as_ref().map(|worst| worst.accuracy),
         hard: verdict.hard.as_ref().map(|hard| hard.accuracy.mean),
+        removed: verdict.removed.as_ref().map(|removed| (removed.mean, removed.noise)),
         protection: verdict.protection.as_ref().and_then(|p| p.score),
         reliable: verdict.reliable,
         front_accuracy: false,

@@ -115,15 +115,18 @@ fn table(comparison: &Comparison) -> Table {
             Column::number("accuracy", "%"),
             Column::number("accuracy lost", "points"),
             Column::number("ℓ1", ""),
+            Column::number("NLL", ""),
             Column::number("worst-case clone", "%"),
             Column::text("95 % interval"),
+            Column::number("taken from it", "points"),
             Column::text("best thief"),
             Column::number("predicted classes", "%"),
             Column::text("reliable"),
         ],
         note: Some(
             "Accuracy lost: against the most accurate victim of this table without its defences. ℓ1: mean change of the probabilities by the \
-             defences. Predicted classes: the best clone that uses nothing else. Marked: the least accurate worst-case clone at a cost of at most \
+             defences. NLL: mean cross entropy of what is served. Taken from it: the worst-case clone of the same victim without its defences less \
+             this one; a difference smaller than what stands after ± cannot be told from none. Predicted classes: the best clone that uses nothing else. Marked: the least accurate worst-case clone at a cost of at most \
              0.5, 1 and 2 points and above. Intervals that overlap do not tell two victims apart."
                 .to_owned(),
         ),
@@ -134,7 +137,7 @@ fn table(comparison: &Comparison) -> Table {
     for entry in &comparison.entries {
         if entry.clone.is_some() && last != Some(entry.level) {
             last = Some(entry.level);
-            table.marks.push(Mark { row: table.rows.len(), column: Some(5), tone: Tone::Good });
+            table.marks.push(Mark { row: table.rows.len(), column: Some(6), tone: Tone::Good });
         }
         table.rows.push(row(entry));
     }
@@ -153,8 +156,10 @@ fn row(entry: &Compared) -> Vec<Cell> {
         Cell::number(100.0 * entry.accuracy, 2),
         Cell::number(100.0 * entry.accuracy_cost, 2),
         entry.l1.map_or(Cell::Empty, |l1| Cell::number(l1, 3)),
+        entry.nll.map_or(Cell::Empty, |nll| Cell::number(nll, 3)),
         entry.clone.map_or(Cell::text("not measured"), |clone| Cell::number(100.0 * clone.mean, 2)),
         interval.map_or(Cell::Empty, Cell::text),
+        entry.removed.map_or(Cell::Empty, |(mean, noise)| Cell::spread(100.0 * mean, 100.0 * noise, 1)),
         entry.thief.as_ref().map_or(Cell::Empty, Cell::text),
         entry.hard.map_or(Cell::Empty, |hard| Cell::number(100.0 * hard, 2)),
         Cell::text(if entry.reliable { "yes" } else { "no" }),

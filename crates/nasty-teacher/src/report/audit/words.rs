@@ -147,9 +147,10 @@ fn hard(worst: &CloneFacts, verdict: &Verdict) -> Option<String> {
 fn defences(report: &Report, verdict: &Verdict) -> Option<String> {
     let reference = verdict.undefended.as_ref()?;
     let removed = verdict.removed.as_ref()?;
+    let which = Some(&report.victim.defences).filter(|d| !d.is_empty()).map(|d| format!(" ({d})"));
     let mut text = format!(
-        "Without the defences ({}) the best clone has {} ({}). ",
-        report.victim.defences,
+        "Without its defences{} the best clone has {} ({}). ",
+        which.unwrap_or_default(),
         percent(reference.best.accuracy.mean),
         reference.best.thief
     );

@@ -12,7 +12,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Version of all batteries.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// Weight of the answers against the labels where a grid has no other.
 const ALPHA: f64 = 0.9;
@@ -201,7 +201,7 @@ impl Battery {
     fn kd(self) -> Vec<Thief> {
         let kd = |temperature, alpha, floor| Thief::Kd(Kd { temperature, alpha, floor });
         let temperatures: &[f64] = match self {
-            Self::Quick => &[0.5, 1.0, 4.0, 10.0],
+            Self::Quick => &[0.5, 1.0, 4.0, 10.0, 20.0],
             Self::Standard => &[1.0, 2.0, 4.0, 10.0, 20.0],
             Self::Full => &[0.5, 1.0, 2.0, 4.0, 10.0, 20.0],
         };

@@ -4,6 +4,7 @@
 mod bench;
 
 use bench::{Patience, victim, workplace};
+use nasty_teacher::attacks::thieves::ThiefRecipe;
 use nasty_teacher::audit::report::{Against, Profile};
 use nasty_teacher::audit::{Battery, Request, Schedule, Subject, Trial};
 use nasty_teacher::data::DataName;
@@ -121,6 +122,85 @@ fn an_interrupted_thief_goes_on_as_if_it_had_not_been() {
         trials.iter().map(|trial| result(&here, trial)).map(|r| (r.test, r.right, r.made)).collect::<Vec<_>>()
     });
     assert_eq!(results[0], results[1]);
+}
+
+/// The trial of the thief without images with `rounds` rounds of 16 images a batch.
+fn without_images(schedule: &Schedule, rounds: usize) -> Trial {
+    let trial = schedule.trials.iter().find(|t| t.profile == Profile::D).expect("the full battery has it");
+    let why = trial.obstacle.as_ref().expect("the budget is small");
+    assert_eq!(why, "without images it needs 100000 queries or more, the budget is 300");
+    let recipe = ThiefRecipe {
+        budget: Some(7 * 16 * rounds + 50),
+        batch: 16,
+        steps: 5 * rounds,
+        ..trial.recipe.clone()
+    };
+    assert_eq!((recipe.problem(), recipe.queries()), (None, 7 * 16 * rounds));
+    Trial { recipe, obstacle: None, ..trial.clone() }
+}
+
+#[test]
+fn a_thief_without_images_asks_no_image_twice_whether_it_is_stopped_or_killed() {
+    let changes = ["epochs=1", "data.subset=200", "data.validation=50"];
+    let results = [false, true].map(|interrupted| {
+        let folder = tempfile::tempdir().expect("temp");
+        let here = workplace(folder.path());
+        let hash = victim(&here, &changes);
+        let subject = Subject::open(request(&hash, 40), &here).expect("it opens");
+        let schedule = Schedule::of(&subject, false);
+        let trial = without_images(&schedule, 3);
+        let run = here.store.run(&trial.recipe.hash());
+        let sit = |patience| steal(&here, &schedule, &[&trial], &patience);
+        if interrupted {
+            // The test images take four looks at the watch, the first step one more.
+            while !run.state_file().exists() {
+                assert!(!sit(Patience::new(6)));
+            }
+            let earlier = std::fs::read(run.state_file()).expect("stopped");
+            assert!(!sit(Patience::new(9)));
+            assert!(earlier != std::fs::read(run.state_file()).expect("stopped again"));
+            // As after a kill: the state is older than the answers.
+            std::fs::write(run.state_file(), earlier).expect("writable");
+        }
+        assert!(sit(Patience::endless()));
+        assert_eq!(charged(&here, &subject), ((TEST + 7 * 16 * 3) as u64, 0));
+        assert!(!run.state_file().exists() && run.rows().expect("written").len() == 1);
+        let found = result(&here, &trial);
+        assert_eq!((found.validation, found.made, found.steps), (None, None, 15));
+        assert!(found.served.is_some() && found.clean.is_some());
+        (found.test, found.right)
+    });
+    assert_eq!(results[0], results[1]);
+}
+
+#[test]
+fn a_thief_without_images_is_tried_with_the_whole_budget_and_counted() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let hash = victim(&here, &["epochs=1", "data.subset=100", "data.validation=50"]);
+    let of = |budget: usize, defence: &str| {
+        let mut request = Request { budget, ..request(&hash, 40) };
+        if !defence.is_empty() {
+            request.how.defence = defence.parse().expect("a stack");
+        }
+        let subject = Subject::open(request, &here).expect("it opens");
+        let schedule = Schedule::of(&subject, false);
+        let queries = schedule.queries(&subject);
+        (schedule, queries)
+    };
+    let (few, without) = of(99_999, "");
+    let (many, with) = of(100_000, "");
+    let tried = |schedule: &Schedule| {
+        let trials = schedule.trials.iter().filter(|t| t.profile == Profile::D && t.obstacle.is_none());
+        trials.map(|t| (t.name(), t.against, t.recipe.queries())).collect::<Vec<_>>()
+    };
+    assert!(tried(&few).is_empty());
+    assert_eq!(tried(&many), [("dfme, D 100000 cnn4 seed 0".to_owned(), Against::Victim, 98_560)]);
+    assert_eq!(with - without, 98_560, "and nothing else is asked");
+    let against: Vec<Against> =
+        tried(&of(100_000, "rounding:decimals=1").0).into_iter().map(|t| t.1).collect();
+    assert_eq!(against, [Against::Victim, Against::Undefended]);
+    assert_eq!(many.trials.iter().find(|t| t.profile == Profile::D).expect("tried").recipe.problem(), None);
 }
 
 #[test]

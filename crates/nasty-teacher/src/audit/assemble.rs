@@ -2,8 +2,8 @@
 
 use super::probes;
 use super::report::{
-    ChosenBy, Edge, Made, Measured, Outcome, Probes, Protocol, Report, Row, SCHEMA, Setting, UNDEFENDED,
-    Undefended, VICTIM, Validation, VictimFacts,
+    ChosenBy, Edge, Made, Measured, Outcome, Probes, Profile, Protocol, Report, Row, SCHEMA, Setting,
+    UNDEFENDED, Undefended, VICTIM, Validation, VictimFacts,
 };
 use super::schedule::{Schedule, Trial, about_test, probe_images, training_line};
 use super::subject::Subject;
@@ -139,7 +139,9 @@ pub(super) fn report(
         rows.push(row);
     }
     let first = &schedule.trials[0];
-    let mut budgets: Vec<u64> = schedule.trials.iter().map(|trial| trial.rung as u64).collect();
+    // A thief without images has a budget of its own, which is no rung.
+    let ladder = schedule.trials.iter().filter(|trial| trial.profile != Profile::D);
+    let mut budgets: Vec<u64> = ladder.map(|trial| trial.rung as u64).collect();
     budgets.sort_unstable();
     budgets.dedup();
     let shares = subject.effort().shares;
@@ -356,7 +358,7 @@ mod tests {
     use super::*;
     use crate::attacks::thieves::{Kd, THIEF_FORMAT, Thief, ThiefRecipe};
     use crate::attacks::{Images, Part, TestData};
-    use crate::audit::report::{Against, Profile};
+    use crate::audit::report::Against;
     use crate::data::{Augmentation, DataName};
     use crate::training::{NetworkRef, Optimiser};
 

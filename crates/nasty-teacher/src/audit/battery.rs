@@ -323,10 +323,10 @@ mod tests {
         assert_eq!(obstacle(&kd, false, 500), None);
         assert_eq!(obstacle(&Thief::HardLabel(HardLabel {}), true, 500), None);
         let dfme = Thief::Dfme(Dfme { levels: LEVELS });
-        let few = obstacle(&dfme, false, 99_999).expect("too few");
-        assert_eq!(few, "without images it needs 100000 queries or more, the budget is 99999");
-        assert_eq!(obstacle(&dfme, false, 100_000), None);
-        assert!(obstacle(&dfme, true, 100_000).expect("nothing to learn").contains("predicted classes"));
+        let few = obstacle(&dfme, false, 999_999).expect("too few");
+        assert_eq!(few, "without images it needs 1000000 queries or more, the budget is 999999");
+        assert_eq!(obstacle(&dfme, false, 1_000_000), None);
+        assert!(obstacle(&dfme, true, 1_000_000).expect("nothing to learn").contains("predicted classes"));
         let of = |text: &str| {
             let defence = text.parse().expect("a stack");
             Thief::TableRecovery(TableRecovery { defence, temperature: 1.0, alpha: 0.9 })

@@ -86,8 +86,12 @@ impl Schedule {
         )];
         let mut schedule = Self { before, transfer: Vec::new(), after, trials: Vec::new() };
         let effort = subject.effort();
-        for (number, student) in subject.students().into_iter().enumerate() {
-            let which = if number == 0 { Student::Small } else { Student::Other };
+        let students = || {
+            let which = |number| if number == 0 { Student::Small } else { Student::Other };
+            let all = subject.students().into_iter().enumerate();
+            all.map(move |(number, student)| (which(number), student))
+        };
+        for (which, student) in students() {
             let rungs = |images: usize| {
                 let mut rungs = subject.rungs(images);
                 if which == Student::Other && effort.others_on_last_rung {
@@ -111,11 +115,6 @@ impl Schedule {
                     schedule.floors(&of, &images);
                     schedule.thieves(&of, &images, Profile::A);
                 }
-                // Far more queries than others, once: all that the budget has.
-                let rung = subject.request.budget;
-                let of = Of { subject, student, which, seed, rung, share: 1.0, random };
-                let none = Images { count: 0, data: subject.of.clone(), part: Part::Train };
-                schedule.thieves(&of, &none, Profile::D);
                 if let Some(pool) = &subject.pool {
                     for rung in rungs(pool.count) {
                         let of = Of { subject, student, which, seed, rung, share: 1.0, random };
@@ -123,6 +122,15 @@ impl Schedule {
                         schedule.thieves(&of, &images, Profile::C);
                     }
                 }
+            }
+        }
+        // Thieves without images take the longest, and the whole budget.
+        for (which, student) in students() {
+            for seed in 0..subject.request.seeds {
+                let rung = subject.request.budget;
+                let of = Of { subject, student, which, seed, rung, share: 1.0, random };
+                let none = Images { count: 0, data: subject.of.clone(), part: Part::Train };
+                schedule.thieves(&of, &none, Profile::D);
             }
         }
         schedule

@@ -12,8 +12,8 @@ use crate::training::{Outcome, Trained};
 
 /// The clone that `forger` trains; none if it was stopped.
 ///
-/// Its answers are kept as those to any images. A process that was killed goes on from its last saved state, makes the images after
-/// that again, and finds the answers to them.
+/// Its answers are kept, apart from those that other thieves read. A process that was killed goes on from its last saved state, makes
+/// the images after that again, and finds the answers to them.
 pub(super) fn forge(
     recipe: &ThiefRecipe,
     forger: &dyn Forger,
@@ -26,7 +26,7 @@ pub(super) fn forge(
     let (workplace, run) = (context.workplace, context.run);
     let reach = reach(context, recipe.asked.as_ref())?;
     let victim = open(&reach, data, workplace)?;
-    let victim = Kept::open(victim, &workplace.store, &|| context.stop())?;
+    let victim = Kept::open_for(&run.hash, victim, &workplace.store, &|| context.stop())?;
     let input = Input { channels: data.test.channels, side: data.test.height };
     let device = workplace.device.clone();
     let clone = recipe.student.build(data.classes.len(), input, recipe.seed, &device.clone().autodiff())?;

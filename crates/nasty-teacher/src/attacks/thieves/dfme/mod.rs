@@ -22,8 +22,8 @@ const CLONE_STEPS: usize = 5;
 const BATCHES_ASKED: usize = 2 + CLONE_STEPS;
 /// Rounds that progress is counted by.
 const EPOCH: usize = 10;
-/// Below this the clone has hardly begun to learn.
-const LEAST_QUERIES: usize = 100_000;
+/// With 100,000 queries the generator takes 55 steps, and clones of Fashion-MNIST victims were at chance.
+const LEAST_QUERIES: usize = 1_000_000;
 /// The longest side: a batch of larger images does not fit into memory.
 const MOST_SIDE: usize = 64;
 
@@ -42,6 +42,10 @@ pub struct Dfme {
     /// Levels, of 255, that a grey pixel is moved by on average (root mean square) to see how the difference changes. The published step
     /// is ε = 1e-3 in front of the tanh, along a direction of length 1: 0.002 levels in an image of 32 × 32 × 3. Images that are sent
     /// have 8 bits, in which such a step vanishes.
+    ///
+    /// The mean of 256 estimates for each of 48 images of 8 × 8 pixels had a cosine of 0.86 with the true gradient at 2 levels, 0.85 at 1,
+    /// 0.83 at 4, 0.78 at 8, 0.60 at ¼ and 0.08 at the published step (victim `cnn16` on reduced Fashion-MNIST, clone `cnn4`). So many
+    /// random directions cannot give more than 0.89.
     pub levels: f64,
 }
 

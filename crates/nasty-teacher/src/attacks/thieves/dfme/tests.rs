@@ -155,8 +155,8 @@ fn a_round_of_the_published_batch_is_1792_queries() {
     let extent = |budget| THIEF.extent(budget, batch);
     assert_eq!((extent(1_792).queries, extent(1_792).steps, extent(1_791).queries), (1_792, 5, 0));
     let most = extent(THIEF.least());
-    assert_eq!((most.queries, most.steps, most.epochs), (98_560, 275, 6));
-    assert_eq!((most.trained.clone, most.trained.maker), (275 * 256, 55 * 256));
+    assert_eq!((most.queries, most.steps, most.epochs), (999_936, 2_790, 56));
+    assert_eq!((most.trained.clone, most.trained.maker), (2_790 * 256, 558 * 256));
     assert_eq!((batch, learning_rate), (256, 0.1));
 }
 

@@ -205,6 +205,47 @@ fn hostile_and_broken_files_are_one_error() {
 }
 
 #[test]
+fn the_owner_s_networks_steer_defences() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = folder.path();
+    let hash = exported(here);
+    let served = |defence: &str, more: [&str; 2]| {
+        let all = ["evaluate", &hash, "--data", "quickstart", "--json", "--defence", defence];
+        let (out, _) = run(here, &[&all[..], &more].concat(), 0);
+        let report: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        let cost = |name: &str| report["cost"][name].as_f64().expect("a number");
+        (cost("l1"), cost("l1_max"), cost("top1_kept"))
+    };
+    let redirected = ("gradient-redirection:0.4", ["--surrogate", "cnn2"]);
+    for (defence, more) in
+        [("mad:0.4", ["--surrogate", "preresnet20"]), ("mad:0.4", ["--surrogate", &hash]), redirected]
+    {
+        let (l1, most, kept) = served(defence, more);
+        assert!(l1 > 0.3 && most < 0.4001 && (0.5..1.0).contains(&kept), "{defence} {l1} {most} {kept}");
+    }
+    let by = |surrogate| served("mad-argmax:0.4", ["--surrogate", surrogate]);
+    let (untrained, trained) = (by("preresnet20"), by(&hash));
+    assert!(untrained != trained && untrained.1 < 0.4001 && untrained.2 == 1.0, "{untrained:?} {trained:?}");
+    for defence in ["margin-budget-clipping:0.5", "margin-budget-scaling:0.5"] {
+        let (l1, _, kept) = served(defence, ["--proxy", &hash]);
+        assert!(l1 > 0.001 && kept == 1.0, "{defence} {l1} {kept}");
+    }
+    // Two experts who agree change nothing.
+    assert!(served("product-of-experts:0.3", ["--proxy", &hash]).0 < 1e-5);
+    assert!(served("product-of-experts:0.3", ["--proxy", "net.onnx"]).0 < 1e-5);
+
+    for (defence, more, words) in [
+        ("mad", &[][..], "needs a surrogate's gradients, found none"),
+        ("margin-budget-clipping:0.5", &["--proxy", "net.onnx"], "expected a network of this program"),
+        ("gradient-redirection:0.4", &["--surrogate", "absent"], "no finished run `absent`"),
+    ] {
+        let all = ["evaluate", &hash, "--data", "quickstart", "--defence", defence];
+        let said = nasty(here, &[&all[..], more].concat()).output().expect("the program starts").stderr;
+        assert!(text(&said).contains(words), "{defence}: {}", text(&said));
+    }
+}
+
+#[test]
 fn an_option_that_would_have_no_effect_is_an_error() {
     let folder = tempfile::tempdir().expect("temp");
     let here = folder.path();
@@ -232,6 +273,18 @@ fn an_option_that_would_have_no_effect_is_an_error() {
         ),
         (&["export", "m.onnx", "-o", "x.onnx", "--defence", "top-1"], &["--card"], 2, "leave out --card"),
         (&["serve", "run"], &["--proxy", "other"], 2, "--defence"),
+        (
+            &evaluate("run"),
+            &["--defence", "top-1", "--proxy", "p", "--wrong", "w"],
+            2,
+            "leave out wrong, proxy",
+        ),
+        (
+            &evaluate("run"),
+            &["--defence", "product-of-experts", "--surrogate", "s"],
+            2,
+            "leave out surrogate",
+        ),
         (
             &evaluate("http://127.0.0.1:9/"),
             &[&templated[..], &["--layout", "nchw"]].concat(),

@@ -1,25 +1,14 @@
 //! A victim behind defences: what thieves, honest users and the server ask.
 
-use super::{
-    Answers as DependsOn, ClassTails, Defence, DefenceError, ImageId, Inputs, Need, Query, Row, Secret, Stack,
-};
+use super::owner::{Extras, Owner};
+use super::rows::{clean_rows, refused};
+use super::{Answers as DependsOn, ClassTails, Defence, DefenceError, ImageId, Query, Row, Secret, Stack};
 use crate::random::Stream;
 use crate::victim::{Answers, Front, Interface, Request, Scale, Victim, VictimError};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// What the owner provides for defences that need more than the victim's row.
-#[derive(Clone, Default)]
-pub struct Owner {
-    /// Class tail: how the victim divides what is left beside its predicted class ([`Defended::class_tails`]).
-    pub class_tails: Option<Arc<ClassTails>>,
-    /// Adaptive misinformation: the network that was trained to be wrong.
-    pub wrong: Option<Arc<dyn Victim>>,
-    /// Product of experts: the proxy student, which gives logits.
-    pub proxy: Option<Arc<dyn Victim>>,
-}
 
 /// A victim behind a [`Stack`] of defences. It serves probabilities.
 ///
@@ -103,33 +92,9 @@ impl Defended {
         first: u64,
         extras: &Extras,
     ) -> Result<Row, DefenceError> {
-        let wrong = extras.wrong.as_ref().map(|rows| &rows[place]);
-        let classes = clean.classes();
-        let proxy = extras.proxy.as_ref().map(|logits| &logits[place * classes..][..classes]);
-        let class_tails = self.owner.class_tails.as_deref();
-        let inputs = Inputs { wrong_row: wrong, proxy_logits: proxy, class_tails, ..Inputs::default() };
         let number = first.wrapping_add(place as u64);
-        let query = Query::new(ImageId::of(pixels), &self.secret, number).with(inputs);
-        self.stack.serve(&clean, &query)
-    }
-
-    /// What the owner's other networks say about the images.
-    fn extras(&self, request: &Request<'_>) -> Result<Extras, VictimError> {
-        let needs = self.stack.needs();
-        let ask = |need: Need, whom: &Option<Arc<dyn Victim>>| match whom {
-            Some(whom) if needs.contains(&need) => whom.ask(request).map(Some),
-            _ => Ok(None),
-        };
-        let wrong = ask(Need::WrongRow, &self.owner.wrong)?;
-        let rows = |answers: Answers| {
-            let rows = clean_rows(&answers).enumerate();
-            let row =
-                |(image, row): (usize, Result<Row, DefenceError>)| row.map_err(|e| self.refused(image, &e));
-            rows.map(row).collect::<Result<Vec<_>, _>>()
-        };
-        let proxy = ask(Need::ProxyLogits, &self.owner.proxy)?;
-        let logits = |answers: Answers| answers.rows.into_iter().map(f64::from).collect();
-        Ok(Extras { wrong: wrong.map(rows).transpose()?, proxy: proxy.map(logits) })
+        let query = Query::new(ImageId::of(pixels), &self.secret, number);
+        extras.with(place, clean.classes(), |inputs| self.stack.serve(&clean, &query.with(inputs)))
     }
 
     fn refused(&self, image: usize, error: &DefenceError) -> VictimError {
@@ -144,7 +109,7 @@ impl Victim for Defended {
 
     fn ask(&self, request: &Request<'_>) -> Result<Answers, VictimError> {
         let answers = self.victim.ask(request)?;
-        let extras = self.extras(request)?;
+        let extras = self.owner.extras(&self.stack, request)?;
         let first = self.next.fetch_add(answers.len() as u64, Ordering::Relaxed);
         let clean: Vec<_> = clean_rows(&answers).collect();
         let work = clean.into_iter().zip(request.pixels()).enumerate();
@@ -163,54 +128,6 @@ impl Victim for Defended {
     }
 }
 
-/// Rows and logits of the owner's other networks for the images of a request.
-struct Extras {
-    wrong: Option<Vec<Row>>,
-    /// `[images, classes]`.
-    proxy: Option<Vec<f64>>,
-}
-
-impl Owner {
-    fn check(&self, need: Need, defence: &'static str, victim: &dyn Victim) -> Result<(), DefenceError> {
-        let bad = |expected: String, found: String| {
-            Err(DefenceError::BadInput { defence, what: need.what(), expected, found })
-        };
-        let classes = match need {
-            Need::ClassTails => self.class_tails.as_ref().map(|table| table.classes()),
-            Need::WrongRow => self.wrong.as_ref().map(|wrong| wrong.classes()),
-            Need::ProxyLogits => match &self.proxy {
-                Some(proxy) if proxy.scale() == Scale::Probabilities => {
-                    return bad("logits".into(), "probabilities".into());
-                }
-                proxy => proxy.as_ref().map(|proxy| proxy.classes()),
-            },
-            Need::Gradients | Need::Direction | Need::ProxyShift => None,
-        };
-        match classes {
-            None => Err(DefenceError::missing(defence, need)),
-            Some(found) if found != victim.classes() => {
-                Err(DefenceError::size(defence, need, victim.classes(), found))
-            }
-            Some(_) => Ok(()),
-        }
-    }
-}
-
-/// Answers as rows, one an image.
-fn clean_rows(answers: &Answers) -> impl Iterator<Item = Result<Row, DefenceError>> {
-    answers.rows.chunks_exact(answers.classes.max(1)).map(|row| {
-        let row: Vec<f64> = row.iter().map(|v| f64::from(*v)).collect();
-        match answers.scale {
-            Scale::Logits => Row::from_logits(&row),
-            Scale::Probabilities => Row::from_probabilities(&row),
-        }
-    })
-}
-
-fn refused(defence: &str, image: usize, error: &DefenceError) -> VictimError {
-    VictimError::Defence { defence: defence.to_owned(), image, problem: error.to_string() }
-}
-
 /// A digest of all that decides the answers: the victim, the defences, and of secret and owner's inputs what they use.
 fn identity(victim: &dyn Victim, stack: &Stack, secret: Option<&Secret>, owner: &Owner) -> String {
     let keyed = stack.layers().iter().any(|layer| layer.facts().answers == DependsOn::Keyed);
@@ -219,14 +136,7 @@ fn identity(victim: &dyn Victim, stack: &Stack, secret: Option<&Secret>, owner: 
     if let Some(secret) = secret.filter(|_| keyed) {
         hash.update(secret.digest());
     }
-    for need in stack.needs() {
-        match need {
-            Need::ClassTails => owner.class_tails.iter().for_each(|table| hash.update(table.digest())),
-            Need::WrongRow => owner.wrong.iter().for_each(|wrong| hash.update(wrong.identity())),
-            Need::ProxyLogits => owner.proxy.iter().for_each(|proxy| hash.update(proxy.identity())),
-            Need::Gradients | Need::Direction | Need::ProxyShift => {}
-        }
-    }
+    stack.needs().iter().for_each(|need| owner.identify(*need, &mut hash));
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -248,8 +158,12 @@ mod tests {
 
     fn defended(text: &str, secret: &[u8]) -> Defended {
         let tails = Defended::class_tails(&*victim(), &Request::unchanged(&images())).expect("rows");
-        let owner =
-            Owner { class_tails: Some(Arc::new(tails)), wrong: Some(victim()), proxy: Some(victim()) };
+        let owner = Owner {
+            class_tails: Some(Arc::new(tails)),
+            wrong: Some(victim()),
+            proxy: Some(victim()),
+            ..Owner::default()
+        };
         let stack = text.parse().expect(text);
         Defended::new(victim(), stack, Some(Secret::of(secret)), owner).expect("all is there")
     }

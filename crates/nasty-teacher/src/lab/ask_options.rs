@@ -22,12 +22,16 @@ pub struct AskOptions {
     pub defence: Stack,
     /// The file with the owner's secret.
     pub secret_file: Option<PathBuf>,
-    /// The data set of the owner's own images: its training images make the table of a class tail.
+    /// The data set of the owner's own images: its training images make the table of a class tail, and the gradient that a margin
+    /// budget's proxy is moved along.
     pub owner_data: Option<DataName>,
     /// Adaptive misinformation: the network that was trained to be wrong.
     pub wrong: Option<String>,
-    /// Product of experts: the proxy student.
+    /// Product of experts and margin budgets: the proxy student.
     pub proxy: Option<String>,
+    /// MAD and gradient redirection: the surrogate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub surrogate: Option<String>,
 }
 
 fn is_open(asking: &Asking) -> bool {

@@ -5,7 +5,8 @@
 
 use super::ask_options::AskOptions;
 use super::error::JobError;
-use super::open_victim::{Opened, is_address, is_onnx, open_victim, open_victim_once};
+use super::open_victim::{open_victim, open_victim_once};
+use super::plain_victim::{Opened, is_address, is_onnx};
 use super::store_error::{StoreError, io_error};
 use super::workplace::Workplace;
 use crate::files::write_whole;

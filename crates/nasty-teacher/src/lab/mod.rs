@@ -29,7 +29,9 @@ mod open_error;
 mod open_victim;
 mod outcome;
 mod overrides;
+mod owners_network;
 mod pictures;
+mod plain_victim;
 mod plan;
 mod plan_file;
 mod pool;
@@ -76,12 +78,10 @@ pub use listing::NamedRun;
 pub use misfit::Misfit;
 pub use news::NewsFiles;
 pub use open_error::OpenError;
-pub use open_victim::{
-    FittedVictim, Opened, RECORDED_SET, class_tails, fit_victim, is_address, is_onnx, open_victim,
-    open_victim_once,
-};
+pub use open_victim::{FittedVictim, class_tails, fit_victim, open_victim, open_victim_once};
 pub use outcome::Outcome;
 pub use overrides::{OverrideError, apply};
+pub use plain_victim::{Opened, RECORDED_SET, is_address, is_onnx};
 pub use plan::{Plan, Planned, State};
 pub use plan_file::KeptPlan;
 pub use price::price;

@@ -2,7 +2,7 @@
 
 use super::misfit::Misfit;
 use super::store_error::StoreError;
-use crate::data::{DataError, DataName};
+use crate::data::{ClassMismatch, DataError, DataName};
 use crate::defences::DefenceError;
 use crate::nets::NetError;
 use crate::victim::VictimError;
@@ -58,10 +58,39 @@ pub enum OpenError {
         /// What was said in vain.
         unused: Vec<&'static str>,
     },
-    /// A class tail without images to make its table of.
-    #[error("`class-tail` needs the owner's own images, found none")]
+    /// A defence without the owner's images that it needs.
+    #[error("`{defence}` needs the owner's own images, found none")]
     #[diagnostic(help("name the data set that the victim was trained on"))]
-    NoOwnerData,
+    NoOwnerData {
+        /// The defence.
+        defence: &'static str,
+    },
+    /// One of the owner's other networks tells other classes apart than the victim.
+    #[error("{reference}, which the defences need, does not fit the victim")]
+    OwnerNetwork {
+        /// The network.
+        reference: String,
+        /// Why not.
+        #[source]
+        #[diagnostic_source]
+        source: ClassMismatch,
+    },
+    /// A network whose weights are to be moved, and which has none here.
+    #[error(
+        "{reference}: expected a network of this program, whose weights the defence moves, found another victim"
+    )]
+    #[diagnostic(help("give a run, an imported network, or the name of an architecture"))]
+    NoWeights {
+        /// What was given.
+        reference: String,
+    },
+    /// A network without a slope: its answers do not depend on its weights, or are not finite.
+    #[error("{reference}: the defence needs the slope of its answers, which is 0 or not finite")]
+    #[diagnostic(help("give another network"))]
+    Flat {
+        /// The network.
+        reference: String,
+    },
     /// The owner's images are of other classes or sizes than the victim takes.
     #[error("the owner's data set {data} does not fit the victim")]
     OwnerData {
@@ -81,10 +110,13 @@ impl Classified for OpenError {
             Self::Network(error) => error.class(),
             Self::Victim(error) => error.class(),
             Self::Data(error) => error.class(),
-            Self::AskedOtherwise { .. } | Self::Defence(_) | Self::NoOwnerData | Self::OwnerData { .. } => {
-                ErrorClass::Usage
-            }
-            Self::Secret { .. } => ErrorClass::Data,
+            Self::AskedOtherwise { .. }
+            | Self::Defence(_)
+            | Self::NoOwnerData { .. }
+            | Self::NoWeights { .. }
+            | Self::OwnerData { .. }
+            | Self::OwnerNetwork { .. } => ErrorClass::Usage,
+            Self::Secret { .. } | Self::Flat { .. } => ErrorClass::Data,
         }
     }
 }

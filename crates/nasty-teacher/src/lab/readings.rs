@@ -1,7 +1,8 @@
 //! Whether what was guessed of how a victim is asked is right: labelled images tell.
 
 use super::ask_options::AskOptions;
-use super::open_victim::{Opened, fit_victim, open_victim};
+use super::open_victim::{fit_victim, open_victim};
+use super::plain_victim::Opened;
 use super::weights::KnownNormalisation;
 use super::workplace::Workplace;
 use crate::data::DataSet;

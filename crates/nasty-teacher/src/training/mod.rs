@@ -1,6 +1,7 @@
 //! Training: a [`Recipe`] with its objective, optimiser and schedule; the training loop; the life of a run with its
 //! saved state; and evaluation.
 
+mod bend;
 pub(crate) mod context;
 mod course;
 mod device_check;
@@ -18,6 +19,7 @@ pub(crate) mod state_file;
 mod trainer;
 mod watch;
 
+pub use bend::{Along, Bent, bend};
 pub use context::{RunContext, RunEnd};
 pub use course::{EpochRow, Observer, Selection};
 pub use device_check::{DeviceCheck, check_device};

@@ -19,9 +19,12 @@ pub struct DefenceArgs {
     /// Adaptive misinformation: the network that was trained to be wrong
     #[arg(long, value_name = "VICTIM", requires = "defence")]
     pub wrong: Option<String>,
-    /// Product of experts: the proxy student
+    /// Product of experts and margin budgets: the proxy student
     #[arg(long, value_name = "VICTIM", requires = "defence")]
     pub proxy: Option<String>,
+    /// MAD and gradient redirection: the surrogate, or an architecture for an untrained one
+    #[arg(long, value_name = "VICTIM", requires = "defence")]
+    pub surrogate: Option<String>,
 }
 
 impl DefenceArgs {
@@ -33,6 +36,7 @@ impl DefenceArgs {
             owner_data: Some(data.clone()),
             wrong: self.wrong.clone(),
             proxy: self.proxy.clone(),
+            surrogate: self.surrogate.clone(),
             ..how
         }
     }

@@ -57,15 +57,18 @@ struct DefenceArgs {
     /// File with the secret that keys the defences
     #[arg(long, value_name = "FILE", requires = "defence")]
     secret_file: Option<PathBuf>,
-    /// Data set of the owner, whose training images make the table of a class tail
+    /// Data set of the owner, whose training images some defences need
     #[arg(long, value_name = "NAME", value_parser = named::<DataName>, requires = "defence")]
     owner_data: Option<DataName>,
     /// Adaptive misinformation: the network that was trained to be wrong
     #[arg(long, value_name = "RUN", requires = "defence")]
     wrong: Option<String>,
-    /// Product of experts: the proxy student
+    /// Product of experts and margin budgets: the proxy student
     #[arg(long, value_name = "RUN", requires = "defence")]
     proxy: Option<String>,
+    /// MAD and gradient redirection: the surrogate, or an architecture for an untrained one
+    #[arg(long, value_name = "RUN", requires = "defence")]
+    surrogate: Option<String>,
 }
 
 /// Who may ask, and what is written down.
@@ -185,6 +188,7 @@ impl DefenceArgs {
             owner_data: self.owner_data.clone(),
             wrong: self.wrong.clone(),
             proxy: self.proxy.clone(),
+            surrogate: self.surrogate.clone(),
             ..AskOptions::default()
         }
     }

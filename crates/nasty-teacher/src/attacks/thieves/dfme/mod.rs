@@ -22,7 +22,8 @@ const CLONE_STEPS: usize = 5;
 const BATCHES_ASKED: usize = 2 + CLONE_STEPS;
 /// Rounds that progress is counted by.
 const EPOCH: usize = 10;
-/// With 100,000 queries the generator takes 55 steps, and clones of Fashion-MNIST victims were at chance.
+/// With 100,000 queries the generator takes 55 small steps: a clone of a Fashion-MNIST victim (88.5 %) was at chance, and of one with
+/// images of 8 × 8 pixels (62.1 %) at 12.3 %. With a million queries the latter was at 19.6 %.
 const LEAST_QUERIES: usize = 1_000_000;
 /// The longest side: a batch of larger images does not fit into memory.
 const MOST_SIDE: usize = 64;

@@ -46,6 +46,17 @@ fn clone() -> Network {
 
 /// A sitting that ends after `steps`; the clone if it is finished.
 fn sit(victim: &dyn Victim, rounds: usize, state: &Path, steps: usize) -> Option<Box<Trained>> {
+    sit_at(0.1, victim, rounds, state, steps)
+}
+
+/// The same with another learning rate of the clone.
+fn sit_at(
+    learning_rate: f64,
+    victim: &dyn Victim,
+    rounds: usize,
+    state: &Path,
+    steps: usize,
+) -> Option<Box<Trained>> {
     let CloneTraining { optimiser, .. } = THIEF.training();
     let with = Forgery {
         recipe: "dfme",
@@ -53,7 +64,7 @@ fn sit(victim: &dyn Victim, rounds: usize, state: &Path, steps: usize) -> Option
         clone: clone(),
         normalisation: &normalisation(),
         optimiser: &optimiser,
-        learning_rate: 0.1,
+        learning_rate,
         batch: BATCH,
         // A part of a round is not begun.
         budget: BATCHES_ASKED * BATCH * rounds + BATCH,
@@ -132,6 +143,15 @@ fn a_theft_that_is_stopped_at_any_step_goes_on_to_the_same_bits() {
     assert_eq!(essence(&end), essence(&whole));
     let asked = (7 * BATCH * rounds) as u64;
     assert_eq!((stopped.queries(), end.queries, whole.queries), (asked, asked, asked), "nothing asked twice");
+}
+
+#[test]
+fn the_generator_finds_images_on_which_a_clone_that_stays_as_it_is_differs_more() {
+    let victim = Scripted::new("brightest", CLASSES, Scale::Probabilities, brightest);
+    let folder = tempfile::tempdir().expect("temp");
+    let end = sit_at(1e-12, &victim, 60, &folder.path().join("state"), usize::MAX).expect("nobody stops it");
+    let losses: Vec<f64> = end.rows.iter().map(|row| row.train_loss).collect();
+    assert!(losses[5] > 1.05 * losses[0], "{losses:?}");
 }
 
 #[test]

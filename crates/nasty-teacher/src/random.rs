@@ -30,6 +30,8 @@ pub enum Purpose {
     Heads = 9,
     /// Classes that a thief moves images to; counters: step, image.
     Target = 10,
+    /// Directions in which a thief looks for a gradient; counters: step, image.
+    Direction = 11,
 }
 
 /// A stream of random numbers, fixed by (seed, purpose, a, b).

@@ -4,10 +4,13 @@
 mod bench;
 
 use bench::{Patience, victim, workplace};
+use nasty_teacher::attacks::thieves::ThiefRecipe;
 use nasty_teacher::audit::report::{Against, Profile};
-use nasty_teacher::audit::{Battery, Request, Schedule, Subject, Trial};
+use nasty_teacher::audit::{Battery, Request, Schedule, Subject, Trial, carry_out};
 use nasty_teacher::data::DataName;
-use nasty_teacher::lab::{AskOptions, Executor, Local, Plan, Task, TaskEnd, ThiefResult, Workplace};
+use nasty_teacher::lab::{
+    AnswerLog, AskOptions, Executor, Local, Plan, Task, TaskEnd, ThiefResult, Workplace,
+};
 use nasty_teacher::victim::Interface;
 
 /// Images asked about.
@@ -151,6 +154,120 @@ fn an_interrupted_thief_goes_on_as_if_it_had_not_been() {
         trials.iter().map(|trial| result(&here, trial)).map(|r| (r.test, r.right, r.made)).collect::<Vec<_>>()
     });
     assert_eq!(results[0], results[1]);
+}
+
+/// The trial of the thief without images with `rounds` rounds of 16 images a batch.
+fn without_images(schedule: &Schedule, rounds: usize) -> Trial {
+    let trial = schedule.trials.iter().find(|t| t.profile == Profile::D).expect("the full battery has it");
+    let why = trial.obstacle.as_ref().expect("the budget is small");
+    assert_eq!(why, "without images it needs 1000000 queries or more, the budget is 300");
+    let recipe = ThiefRecipe {
+        budget: Some(7 * 16 * rounds + 50),
+        batch: 16,
+        steps: 5 * rounds,
+        ..trial.recipe.clone()
+    };
+    assert_eq!((recipe.problem(), recipe.queries()), (None, 7 * 16 * rounds));
+    Trial { recipe, obstacle: None, ..trial.clone() }
+}
+
+#[test]
+fn a_thief_without_images_asks_no_image_twice_whether_it_is_stopped_or_killed() {
+    let changes = ["epochs=1", "data.subset=200", "data.validation=50"];
+    let results = [false, true].map(|interrupted| {
+        let folder = tempfile::tempdir().expect("temp");
+        let here = workplace(folder.path());
+        let hash = victim(&here, &changes);
+        let subject = Subject::open(request(&hash, 40), &here).expect("it opens");
+        let schedule = Schedule::of(&subject, false);
+        let trial = without_images(&schedule, 3);
+        let run = here.store.run(&trial.recipe.hash());
+        let sit = |patience| steal(&here, &schedule, &[&trial], &patience);
+        if interrupted {
+            // The test images take four looks at the watch, the first step one more.
+            while !run.state_file().exists() {
+                assert!(!sit(Patience::new(6)));
+            }
+            let earlier = std::fs::read(run.state_file()).expect("stopped");
+            assert!(!sit(Patience::new(9)));
+            assert!(earlier != std::fs::read(run.state_file()).expect("stopped again"));
+            // As after a kill: the state is older than the answers.
+            std::fs::write(run.state_file(), earlier).expect("writable");
+        }
+        assert!(sit(Patience::endless()));
+        assert_eq!(charged(&here, &subject), (TEST as u64, 0));
+        let whose = &subject.served.whose;
+        let own = here.store.answers_for(&run.hash, whose).expect("readable").expect("it asked");
+        assert_eq!((own.asked(), own.unanswered()), (7 * 16 * 3, 0));
+        assert!(!run.state_file().exists() && run.rows().expect("written").len() == 1);
+        let found = result(&here, &trial);
+        assert_eq!((found.validation, found.made, found.steps), (None, None, 15));
+        assert!(found.served.is_some() && found.clean.is_some());
+        (found.test, found.right)
+    });
+    assert_eq!(results[0], results[1]);
+}
+
+#[test]
+fn a_report_counts_what_a_thief_without_images_asked() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let hash = victim(&here, &["epochs=1", "data.subset=200", "data.validation=50"]);
+    let subject =
+        Subject::open(Request { budget: 1_000_000, ..request(&hash, 40) }, &here).expect("it opens");
+    let queries = || {
+        let mut plans = 0;
+        // The test images are asked about, and nothing else.
+        let mut execute = |plan: &Plan| {
+            plans += 1;
+            let stopped = || plan.tasks.iter().map(|_| TaskEnd::Stopped).collect();
+            let first = || Local { worker: &here, jobs: 1 }.execute(plan, &Patience::endless());
+            if plans == 1 { first() } else { stopped() }
+        };
+        let end = carry_out(&subject, &here, "nasty audit", true, &mut execute).expect("it can be asked");
+        let report = end.report.expect("what was seen");
+        assert!(!report.made.complete && report.protocol.budgets.iter().all(|budget| *budget <= 10_000));
+        (report.probes.queries, report.probes.failed)
+    };
+    assert_eq!(queries(), (5 * 50 + 150, 0));
+    let schedule = Schedule::of(&subject, false);
+    let trial = schedule.trials.iter().find(|t| t.profile == Profile::D).expect("the full battery has it");
+    let whose = &subject.served.whose;
+    let own = folder.path().join(format!("{}-{}", whose.folder(), trial.recipe.hash()));
+    let mut log = AnswerLog::open(&own, whose).expect("writable");
+    log.about_to_ask(7).expect("writable");
+    log.answered(&[([1; 32], 0), ([2; 32], 0)], &[0.1; 20]).expect("writable");
+    assert_eq!(queries(), (5 * 50 + 150 + 7, 5));
+}
+
+#[test]
+fn a_thief_without_images_is_tried_with_the_whole_budget_and_counted() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let hash = victim(&here, &["epochs=1", "data.subset=100", "data.validation=50"]);
+    let of = |budget: usize, defence: &str| {
+        let mut request = Request { budget, ..request(&hash, 40) };
+        if !defence.is_empty() {
+            request.how.defence = defence.parse().expect("a stack");
+        }
+        let subject = Subject::open(request, &here).expect("it opens");
+        let schedule = Schedule::of(&subject, false);
+        let queries = schedule.queries(&subject);
+        (schedule, queries)
+    };
+    let (few, without) = of(999_999, "");
+    let (many, with) = of(1_000_000, "");
+    let tried = |schedule: &Schedule| {
+        let trials = schedule.trials.iter().filter(|t| t.profile == Profile::D && t.obstacle.is_none());
+        trials.map(|t| (t.name(), t.against, t.recipe.queries())).collect::<Vec<_>>()
+    };
+    assert!(tried(&few).is_empty());
+    assert_eq!(tried(&many), [("dfme, D 1000000 cnn4 seed 0".to_owned(), Against::Victim, 999_936)]);
+    assert_eq!(with - without, 999_936, "and nothing else is asked");
+    let against: Vec<Against> =
+        tried(&of(1_000_000, "rounding:decimals=1").0).into_iter().map(|t| t.1).collect();
+    assert_eq!(against, [Against::Victim, Against::Undefended]);
+    assert_eq!(many.trials.iter().find(|t| t.profile == Profile::D).expect("tried").recipe.problem(), None);
 }
 
 #[test]

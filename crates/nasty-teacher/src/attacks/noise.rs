@@ -7,11 +7,11 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-/// Standard normal numbers `[images, each]`: those of an image depend on (seed, step, image) alone.
-pub(super) fn normal(seed: u64, step: u64, images: usize, each: usize) -> Vec<f32> {
+/// Standard normal numbers `[images, each]` for `purpose`: those of an image depend on (seed, step, image) alone.
+pub(super) fn normal(purpose: Purpose, seed: u64, step: u64, images: usize, each: usize) -> Vec<f32> {
     let mut noise = vec![0.0; images * each];
     noise.par_chunks_exact_mut(each).enumerate().for_each(|(image, noise)| {
-        let mut stream = Stream::new(seed, Purpose::Noise, step, image as u64);
+        let mut stream = Stream::new(seed, purpose, step, image as u64);
         noise.iter_mut().for_each(|value| *value = stream.normal());
     });
     noise

@@ -2,8 +2,8 @@
 
 use super::probes;
 use super::report::{
-    ChosenBy, Edge, Made, Measured, Outcome, Probes, Protocol, Report, Row, SCHEMA, Setting, UNDEFENDED,
-    Undefended, VICTIM, Validation, VictimFacts,
+    Against, ChosenBy, Edge, Made, Measured, Outcome, Probes, Profile, Protocol, Report, Row, SCHEMA,
+    Setting, UNDEFENDED, Undefended, VICTIM, Validation, VictimFacts,
 };
 use super::schedule::{Schedule, Trial, about_test, probe_images, training_line};
 use super::subject::Subject;
@@ -14,7 +14,7 @@ use crate::lab::{AnswerLog, AskRecipe, AskResult, JobError, State, ThiefResult, 
 use crate::metrics::Bits;
 use crate::metrics::wilson;
 use crate::victim::Scale;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Rows that are looked at to see what is revealed.
 const LOOKED_AT: usize = 256;
@@ -127,7 +127,11 @@ pub(super) fn report(
     command: &str,
     seconds: f64,
 ) -> Result<Report, JobError> {
-    let Seen { victim, probes, mut right } = Seen::of(subject, workplace)?;
+    let Seen { victim, mut probes, mut right } = Seen::of(subject, workplace)?;
+    for log in apart(subject, schedule, workplace)? {
+        probes.queries += log.asked();
+        probes.failed += log.unanswered();
+    }
     let mut rows = Vec::new();
     let mut complete = true;
     let scores = Scores::of(&schedule.trials, workplace)?;
@@ -142,7 +146,9 @@ pub(super) fn report(
         rows.push(row);
     }
     let first = &schedule.trials[0];
-    let mut budgets: Vec<u64> = schedule.trials.iter().map(|trial| trial.rung as u64).collect();
+    // A thief without images has a budget of its own, which is no rung.
+    let ladder = schedule.trials.iter().filter(|trial| trial.profile != Profile::D);
+    let mut budgets: Vec<u64> = ladder.map(|trial| trial.rung as u64).collect();
     budgets.sort_unstable();
     budgets.dedup();
     let shares = subject.effort().shares;
@@ -181,6 +187,14 @@ pub(super) fn report(
         },
         right,
     })
+}
+
+/// The victim's answers to thieves without images, who keep them apart.
+fn apart(subject: &Subject, schedule: &Schedule, workplace: &Workplace) -> Result<Vec<AnswerLog>, JobError> {
+    let forged = |trial: &&Trial| trial.profile == Profile::D && trial.against == Against::Victim;
+    let hashes: BTreeSet<String> = schedule.trials.iter().filter(forged).map(|t| t.recipe.hash()).collect();
+    let log = |hash: &String| workplace.store.answers_for(hash, &subject.served.whose).transpose();
+    Ok(hashes.iter().filter_map(log).collect::<Result<_, _>>()?)
 }
 
 /// The trials that one thief chooses from: they differ by its settings only.
@@ -359,7 +373,6 @@ mod tests {
     use super::*;
     use crate::attacks::thieves::{Kd, THIEF_FORMAT, Thief, ThiefRecipe};
     use crate::attacks::{Images, Part, TestData};
-    use crate::audit::report::{Against, Profile};
     use crate::data::{Augmentation, DataName};
     use crate::training::{NetworkRef, Optimiser};
 

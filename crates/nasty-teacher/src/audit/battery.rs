@@ -3,8 +3,8 @@
 
 use super::report::{self, Profile};
 use crate::attacks::thieves::{
-    Alone, ClassMean, Dist, Dkd, HardLabel, Htc, HtcSymmetric, JbdaTr, Kd, LabelSmoothing, LinearRecovery,
-    QueryAveraging, Rotation, Signal, Skeptical, TableRecovery, Thief,
+    Alone, ClassMean, Dfme, Dist, Dkd, HardLabel, Htc, HtcSymmetric, JbdaTr, Kd, LabelSmoothing,
+    LinearRecovery, QueryAveraging, Rotation, Signal, Skeptical, TableRecovery, Thief,
 };
 use crate::defences::Stack;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,8 @@ pub(super) const VERSION: u32 = 3;
 
 /// Weight of the answers against the labels where a grid has no other.
 const ALPHA: f64 = 0.9;
+/// Levels that a pixel moves by in DFME's differences.
+const LEVELS: f64 = 2.0;
 
 /// A battery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +132,10 @@ impl Battery {
 
     /// The thieves that ask, of profile `profile`, with `student`.
     pub(super) fn thieves(self, profile: Profile, at: Circumstances<'_>, student: Student) -> Vec<Member> {
+        if profile == Profile::D {
+            let dfme = Member { thief: Thief::Dfme(Dfme { levels: LEVELS }), in_verdict: false };
+            return if self == Self::Full { vec![dfme] } else { Vec::new() };
+        }
         if self == Self::Standard && student == Student::Other {
             return Self::few(at);
         }
@@ -220,10 +226,13 @@ impl Battery {
     }
 }
 
-/// Why a thief cannot try the victim behind `defences`, which gives out its answers as `label_only` says; none if it can.
-pub(super) fn obstacle(thief: &Thief, label_only: bool) -> Option<String> {
+/// Why a thief cannot try the victim, which gives out its answers as `label_only` says, with `budget` queries; none if it can.
+pub(super) fn obstacle(thief: &Thief, label_only: bool, budget: usize) -> Option<String> {
     if label_only && thief.signal() == Signal::Probabilities {
         return Some("the victim gives out predicted classes only".into());
+    }
+    if let Some(least) = thief.forger().map(|forger| forger.least()).filter(|least| budget < *least) {
+        return Some(format!("without images it needs {least} queries or more, the budget is {budget}"));
     }
     match thief {
         Thief::TableRecovery(TableRecovery { defence, .. }) if !defence.needs().is_empty() => {
@@ -268,6 +277,11 @@ mod tests {
         assert!(names(Battery::Quick, "rounding:decimals=1", false).contains(&"table-recovery"));
         assert!(names(Battery::Quick, "", true).contains(&"query-averaging"));
         assert!(names(Battery::Full, "", false).contains(&"dkd"));
+        let none = Stack::default();
+        let at = Circumstances { defences: &none, random: false };
+        let without_images = |battery: Battery| battery.thieves(Profile::D, at, Student::Small);
+        assert!(matches!(&without_images(Battery::Full)[..], [Member { in_verdict: false, .. }]));
+        assert!(without_images(Battery::Standard).is_empty());
     }
 
     #[test]
@@ -287,7 +301,8 @@ mod tests {
         let defences: Stack = "rounding:decimals=1".parse().expect("a stack");
         for battery in Battery::ALL {
             let students = [Student::Small, Student::Other];
-            let cases = [Profile::A, Profile::B, Profile::C].map(|profile| students.map(|s| (profile, s)));
+            let profiles = [Profile::A, Profile::B, Profile::C, Profile::D];
+            let cases = profiles.map(|profile| students.map(|s| (profile, s)));
             for (profile, student) in cases.into_iter().flatten() {
                 let at = Circumstances { defences: &defences, random: true };
                 let mut all = battery.thieves(profile, at, student);
@@ -304,16 +319,21 @@ mod tests {
     #[test]
     fn obstacles_are_said() {
         let kd = Thief::Kd(Kd { temperature: 4.0, alpha: 0.9, floor: 0.0 });
-        assert!(obstacle(&kd, true).expect("nothing to learn").contains("predicted classes"));
-        assert_eq!(obstacle(&kd, false), None);
-        assert_eq!(obstacle(&Thief::HardLabel(HardLabel {}), true), None);
+        assert!(obstacle(&kd, true, 500).expect("nothing to learn").contains("predicted classes"));
+        assert_eq!(obstacle(&kd, false, 500), None);
+        assert_eq!(obstacle(&Thief::HardLabel(HardLabel {}), true, 500), None);
+        let dfme = Thief::Dfme(Dfme { levels: LEVELS });
+        let few = obstacle(&dfme, false, 999_999).expect("too few");
+        assert_eq!(few, "without images it needs 1000000 queries or more, the budget is 999999");
+        assert_eq!(obstacle(&dfme, false, 1_000_000), None);
+        assert!(obstacle(&dfme, true, 1_000_000).expect("nothing to learn").contains("predicted classes"));
         let of = |text: &str| {
             let defence = text.parse().expect("a stack");
             Thief::TableRecovery(TableRecovery { defence, temperature: 1.0, alpha: 0.9 })
         };
         assert!(
-            obstacle(&of("class-tail"), false).is_some()
-                && obstacle(&of("rounding:decimals=1"), false).is_none()
+            obstacle(&of("class-tail"), false, 500).is_some()
+                && obstacle(&of("rounding:decimals=1"), false, 500).is_none()
         );
     }
 }

@@ -4,8 +4,11 @@ use super::battery::{Circumstances, Member, Student, obstacle};
 use super::probes;
 use super::report::{Against, Profile};
 use super::subject::Subject;
-use crate::attacks::Images;
-use crate::attacks::thieves::{Labels, Maker, Signal, THIEF_FORMAT, ThiefRecipe, seeds};
+use crate::attacks::thieves::{
+    CloneTraining, Forger, Labels, Maker, Signal, THIEF_FORMAT, ThiefRecipe, seeds,
+};
+use crate::attacks::{Images, Part};
+use crate::data::Augmentation;
 use crate::defences::Stack;
 use crate::lab::defaults::{self, Kind};
 use crate::lab::{ASK_FORMAT, AskRecipe, Calibration, JobError, Passes, Plan, Reach, Shape, Task};
@@ -83,8 +86,12 @@ impl Schedule {
         )];
         let mut schedule = Self { before, transfer: Vec::new(), after, trials: Vec::new() };
         let effort = subject.effort();
-        for (number, student) in subject.students().into_iter().enumerate() {
-            let which = if number == 0 { Student::Small } else { Student::Other };
+        let students = || {
+            let which = |number| if number == 0 { Student::Small } else { Student::Other };
+            let all = subject.students().into_iter().enumerate();
+            all.map(move |(number, student)| (which(number), student))
+        };
+        for (which, student) in students() {
             let rungs = |images: usize| {
                 let mut rungs = subject.rungs(images);
                 if which == Student::Other && effort.others_on_last_rung {
@@ -117,6 +124,15 @@ impl Schedule {
                 }
             }
         }
+        // Thieves without images take the longest, and the whole budget.
+        for (which, student) in students() {
+            for seed in 0..subject.request.seeds {
+                let rung = subject.request.budget;
+                let of = Of { subject, student, which, seed, rung, share: 1.0, random };
+                let none = Images { count: 0, data: subject.of.clone(), part: Part::Train };
+                schedule.thieves(&of, &none, Profile::D);
+            }
+        }
         schedule
     }
 
@@ -146,11 +162,14 @@ impl Schedule {
             for member in members {
                 let (answers, budget) = (member.thief.answers(), images.count);
                 let begins = |maker: &dyn Maker| seeds(maker, budget, HELD_OUT);
-                let count = member.thief.maker().map_or(budget / answers, begins).max(2);
+                let forger = member.thief.forger();
+                let count = match forger {
+                    None => member.thief.maker().map_or(budget / answers, begins).max(2),
+                    Some(_) => 0,
+                };
                 let images = Images { count, ..images.clone() };
                 let question = ask(reach, &images, 0..answers as u32);
                 let mut recipe = of.recipe(&member, images.clone(), labels);
-                recipe.asked = Some(NetworkRef(question.hash()));
                 if member.thief.wants_unlabelled() {
                     recipe.unlabelled = Some(of.pool(profile).max(images.count));
                 }
@@ -162,14 +181,22 @@ impl Schedule {
                         (served.clone(), undefended.clone().or_else(|| served.clone()))
                     }
                 };
+                match forger {
+                    None => recipe.asked = Some(NetworkRef(question.hash())),
+                    Some(forger) => {
+                        recipe = of.forging(forger, recipe);
+                        // Who was asked about the test images is whom it asks.
+                        recipe.asked = recipe.served.clone();
+                    }
+                }
                 recipe.prior = prior.clone().filter(|_| member.thief.needs_prior());
                 let mut trial = of.trial(recipe, against, profile, member.in_verdict);
-                trial.obstacle =
-                    obstacle(&member.thief, subject.label_only()).or_else(|| of.misfit(&trial.recipe));
+                trial.obstacle = obstacle(&member.thief, subject.label_only(), of.rung)
+                    .or_else(|| of.misfit(&trial.recipe));
                 if member.thief.signal() == Signal::PredictedClass {
                     prior = Some(NetworkRef(trial.recipe.hash()));
                 }
-                if trial.obstacle.is_none() {
+                if trial.obstacle.is_none() && forger.is_none() {
                     let defended = if against == Against::Victim { "" } else { ", no defence" };
                     self.question(format!("{} images{defended}", images.count), question);
                 }
@@ -216,8 +243,9 @@ impl Schedule {
     /// Images that thieves make themselves and ask the victim of `reach` about.
     fn made(&self, reach: &Reach) -> u64 {
         let whom: HashSet<String> = self
-            .transfer
+            .before
             .iter()
+            .chain(&self.transfer)
             .filter(|(_, ask)| ask.reach.whose == reach.whose)
             .map(|(_, ask)| ask.hash())
             .collect();
@@ -240,9 +268,12 @@ impl Schedule {
             if !seen.insert(recipe.hash()) {
                 continue;
             }
-            let (architecture, classes) = (recipe.student, subject.data.classes.len());
-            let shape = Shape { architecture, input, classes, precision: Precision::F32 };
-            let Passes { trained, forward } = speed.rate(shape)?;
+            let classes = subject.data.classes.len();
+            let shape = |architecture| Shape { architecture, input, classes, precision: Precision::F32 };
+            if let Some((like, passes)) = recipe.making(input, classes, &Device::flex())? {
+                sum += speed.rate(shape(like))?.trained * passes;
+            }
+            let Passes { trained, forward } = speed.rate(shape(recipe.student))?;
             let held = recipe.validation(recipe.images.count);
             sum += trained * recipe.passes();
             sum += forward * (held + recipe.test.count) as f64;
@@ -304,6 +335,21 @@ impl Of<'_> {
         }
     }
 
+    /// `recipe` with the training of `forger`, which has its own.
+    fn forging(&self, forger: &dyn Forger, recipe: ThiefRecipe) -> ThiefRecipe {
+        let CloneTraining { optimiser, learning_rate, batch } = forger.training();
+        ThiefRecipe {
+            budget: Some(self.rung),
+            held_out: 0.0,
+            optimiser,
+            learning_rate,
+            batch,
+            steps: forger.extent(self.rung, batch).steps,
+            augmentation: Augmentation::none(),
+            ..recipe
+        }
+    }
+
     /// Images that a thief of `profile` has, asked about or not.
     fn pool(&self, profile: Profile) -> usize {
         let Self { subject, rung, .. } = *self;
@@ -318,9 +364,12 @@ impl Of<'_> {
     /// Why the student cannot do what the thief wants of it, if so.
     fn misfit(&self, recipe: &ThiefRecipe) -> Option<String> {
         let objective = recipe.thief.objective(recipe.asked.clone()?);
-        (objective.heads() == Some(HeadKind::Exits)).then_some(())?;
         let data = &self.subject.data;
         let input = Input { channels: data.test.channels, side: data.test.height };
+        if let Some(forger) = recipe.thief.forger() {
+            return forger.misfit(input);
+        }
+        (objective.heads() == Some(HeadKind::Exits)).then_some(())?;
         let student = recipe.student.build(data.classes.len(), input, 0, &Device::flex());
         // A student that cannot be built is reported when it is trained.
         student.ok()?.exit_stages().err().map(|error| error.to_string())

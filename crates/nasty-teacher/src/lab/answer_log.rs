@@ -1,6 +1,7 @@
 //! The answers that a victim gave, as they came: no answer that was paid for is lost, and none is asked for twice.
 //!
-//! One file `answers.log` for each victim and interface, in the store's folder `answers-<key>`. It only grows. First a line of
+//! One file `answers.log` for each victim and interface, in the store's folder `answers-<key>`, and one in `answers-<key>-<run>` for
+//! a run that asks about a great many images of its own. It only grows. First a line of
 //! JSON says whose answers these are. Then records follow, each with a checksum:
 //! - *about to ask*: the number of images of the next request. It is on disk before the request leaves.
 //! - *answer*: an image, known by the SHA-256 of its pixels, which of its answers this is (the first, the second, …), and the
@@ -55,6 +56,11 @@ impl Whose {
     /// The name of the folder of its log, within a store.
     pub fn folder(&self) -> String {
         format!("answers-{}", crate::training::identity(self))
+    }
+
+    /// The name of the folder of the log of those answers that only the run `run` is for.
+    pub(super) fn folder_for(&self, run: &str) -> String {
+        format!("{}-{run}", self.folder())
     }
 }
 

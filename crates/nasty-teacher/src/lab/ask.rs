@@ -119,4 +119,13 @@ impl Store {
     pub fn answers(&self, whose: &Whose) -> Result<AnswerLog, StoreError> {
         AnswerLog::read(&self.root().join(whose.folder()), whose)
     }
+
+    /// The answers so far that only the run `run` is for; none if it has not asked.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub fn answers_for(&self, run: &str, whose: &Whose) -> Result<Option<AnswerLog>, StoreError> {
+        let folder = self.root().join(whose.folder_for(run));
+        if folder.exists() { AnswerLog::read(&folder, whose).map(Some) } else { Ok(None) }
+    }
 }

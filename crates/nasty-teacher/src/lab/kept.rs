@@ -1,6 +1,6 @@
 //! A victim whose answers are kept in the store: no image is paid for twice, and what was spent is known after any end.
 
-use super::answer_log::{AnswerLog, Question};
+use super::answer_log::{AnswerLog, Question, Whose};
 use super::ask::{ask_and_keep, whose};
 use super::claim::Claim;
 use super::error::JobError;
@@ -28,9 +28,33 @@ impl Kept {
     /// [`StoreError`] if the answers so far cannot be read, or none can be written.
     pub fn open(victim: Arc<dyn Victim>, store: &Store, stop: &dyn Fn() -> bool) -> Result<Self, StoreError> {
         let whose = whose(&*victim);
-        let run = store.run(&whose.folder());
+        Self::within(&whose.folder(), &whose, victim, store, stop)
+    }
+
+    /// As [`Self::open`], but with answers that only the run `run` is for: others neither wait for them nor read them.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for(
+        run: &str,
+        victim: Arc<dyn Victim>,
+        store: &Store,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Self, StoreError> {
+        let whose = whose(&*victim);
+        Self::within(&whose.folder_for(run), &whose, victim, store, stop)
+    }
+
+    fn within(
+        folder: &str,
+        whose: &Whose,
+        victim: Arc<dyn Victim>,
+        store: &Store,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Self, StoreError> {
+        let run = store.run(folder);
         let claim = run.claim(stop)?;
-        let log = AnswerLog::open(&run.folder, &whose)?;
+        let log = AnswerLog::open(&run.folder, whose)?;
         let inner = victim.front();
         let front = Front::over(inner, victim.identity().to_owned(), inner.scale());
         Ok(Self { front: front.serving_as(inner.interface()), victim, log: Mutex::new(log), claim })

@@ -85,10 +85,10 @@ pub(super) fn bent(
     let (mut images, classes) = owner_images(victim, data_name, GRADIENT_IMAGES, workplace)?;
     let own = OwnersNetwork::open(reference, victim, data, workplace)?;
     let mismatch = |source| OpenError::OwnerNetwork { reference: reference.to_owned(), source };
-    if !own.names.is_empty() {
-        if let ClassMap::ByName { order, .. } = class_map(&own.names, &classes).map_err(mismatch)? {
-            images.labels.iter_mut().for_each(|label| *label = order[usize::from(*label)] as u16);
-        }
+    if !own.names.is_empty()
+        && let ClassMap::ByName { order, .. } = class_map(&own.names, &classes).map_err(mismatch)?
+    {
+        images.labels.iter_mut().for_each(|label| *label = order[usize::from(*label)] as u16);
     }
     let Bent { ahead, behind, step } =
         bend(&own.network, along, &images, &own.normalisation, &workplace.device)

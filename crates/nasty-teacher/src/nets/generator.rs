@@ -1,8 +1,12 @@
-//! The generator of *Data-Free Learning of Student Networks* (Chen et al., ICCV 2019), after DCGAN: a linear layer to
-//! maps of a quarter of the side; twice [double the side, 3×3 convolution, batch-norm, leaky ReLU]; a 3×3 convolution
-//! to the image; tanh; and a batch-norm without scale and shift, which gives images mean 0 and variance 1, as a
-//! classifier's normalised inputs have. The inner batch-norms have ε = 0.8, as in the published definition (probably
-//! meant as a momentum there, but the published results use it).
+//! The generators of data-free attacks, after DCGAN: a linear layer to maps of a quarter of the side; twice [double the side,
+//! 3×3 convolution, batch-norm, leaky ReLU]; and a 3×3 convolution to the image. They end differently.
+//!
+//! - *Data-Free Learning of Student Networks* (DAFL; Chen et al., ICCV 2019): tanh, then a batch-norm without scale and shift, which
+//!   gives images mean 0 and variance 1, as a classifier's normalised inputs have. The inner batch-norms have ε = 0.8, as in the
+//!   published definition (probably meant as a momentum there, but the published results use it).
+//! - *Data-free model extraction* (DFME; Truong et al., CVPR 2021): the batch-norm without scale and shift, then tanh, which gives
+//!   pixels from −1 to 1. The tanh is left to the caller, because DFME takes differences in front of it. The inner batch-norms are
+//!   the usual ones.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +20,7 @@ use super::layers::{
 use super::state_dict::{self, elements};
 use super::{Input, Mode, NamedTensor, NetError, Precision};
 
+/// Of DAFL's inner batch-norms.
 const EPSILON: f64 = 0.8;
 const SLOPE: f64 = 0.2;
 
@@ -48,7 +53,17 @@ struct Layers {
 struct About {
     latent: usize,
     input: Input,
+    end: End,
     tensors: Vec<TensorEntry>,
+}
+
+/// What follows the last convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// DAFL: tanh, then each channel gets mean 0 and variance 1.
+    Standardised,
+    /// DFME: each channel gets mean 0 and variance 1. The tanh is the caller's.
+    BeforeTanh,
 }
 
 impl Generator {
@@ -66,7 +81,23 @@ impl Generator {
         }
     }
 
-    /// A generator of images of shape `input` out of `latent` numbers each, with first maps of `width` channels
+    /// Whether a generator can make images of shape `input`.
+    ///
+    /// # Errors
+    /// [`NetError::Unbuildable`] naming what is allowed.
+    pub fn check_input(input: Input) -> Result<(), NetError> {
+        let Input { channels, side } = input;
+        if !matches!(channels, 1 | 3) {
+            return Err(unbuildable("images of 1 or 3 channels".into(), format!("{channels} channels")));
+        }
+        if side % 4 != 0 || !(4..=MAX_SIDE).contains(&side) {
+            let allowed = format!("images whose side is a multiple of 4, up to {MAX_SIDE} pixels");
+            return Err(unbuildable(allowed, format!("a side of {side}")));
+        }
+        Ok(())
+    }
+
+    /// DAFL's generator of images of shape `input` out of `latent` numbers each, with first maps of `width` channels
     /// (published: 128) and initial weights that `seed` alone decides.
     ///
     /// # Errors
@@ -78,33 +109,64 @@ impl Generator {
         seed: u64,
         device: &Device,
     ) -> Result<Self, NetError> {
+        Self::ending(End::Standardised, latent, width, input, seed, device)
+    }
+
+    /// DFME's generator, as [`Self::build`] makes DAFL's. What it gives has yet to go through tanh.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn before_tanh(
+        latent: usize,
+        width: usize,
+        input: Input,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, NetError> {
+        Self::ending(End::BeforeTanh, latent, width, input, seed, device)
+    }
+
+    fn ending(
+        end: End,
+        latent: usize,
+        width: usize,
+        input: Input,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, NetError> {
         Self::check(latent, width)?;
+        Self::check_input(input)?;
         let Input { channels, side } = input;
-        if !matches!(channels, 1 | 3) {
-            return Err(unbuildable("images of 1 or 3 channels".into(), format!("{channels} channels")));
-        }
-        if side % 4 != 0 || !(4..=MAX_SIDE).contains(&side) {
-            let allowed = format!("images whose side is a multiple of 4, up to {MAX_SIDE} pixels");
-            return Err(unbuildable(allowed, format!("a side of {side}")));
-        }
+        let (last, epsilon) = match end {
+            End::Standardised => ("conv_blocks2.5", Some(EPSILON)),
+            End::BeforeTanh => ("conv_blocks2.4", None),
+        };
         let b = Builder::new(seed, Scheme::DEFAULT, Spelling::Own, device);
         let half = width / 2;
+        let inner = |name, channels| {
+            let norm = BatchNorm::new(&b, name, channels);
+            match epsilon {
+                Some(epsilon) => norm.epsilon(epsilon),
+                None => norm,
+            }
+        };
         let conv = |name, input, output| Conv::new(&b, name, Kernel::new(3, input, output).biased());
         let layers = Layers {
             linear: Linear::new(&b, "l1.0", latent, width * (side / 4) * (side / 4)),
             norm0: BatchNorm::new(&b, "conv_blocks0.0", width),
             conv1: conv("conv_blocks1.0", width, width),
-            norm1: BatchNorm::new(&b, "conv_blocks1.1", width).epsilon(EPSILON),
+            norm1: inner("conv_blocks1.1", width),
             conv2: conv("conv_blocks2.0", width, half),
-            norm2: BatchNorm::new(&b, "conv_blocks2.1", half).epsilon(EPSILON),
+            norm2: inner("conv_blocks2.1", half),
             conv3: conv("conv_blocks2.3", half, channels),
-            norm3: Standardise::new(&b, "conv_blocks2.5", channels),
+            norm3: Standardise::new(&b, last, channels),
         };
         let tensors = b.entries();
-        Ok(Self { layers, about: Arc::new(About { latent, input, tensors }) })
+        Ok(Self { layers, about: Arc::new(About { latent, input, end, tensors }) })
     }
 
-    /// Images `[batch, side, side, channels]`, normalised, of noise `[batch, latent]`.
+    /// Images `[batch, side, side, channels]` of noise `[batch, latent]`: normalised ones (DAFL), or what tanh makes pixels from −1 to
+    /// 1 of (DFME).
     pub fn forward(&self, noise: Tensor<2>, mode: Mode) -> Tensor<4> {
         let [n, latent] = noise.dims();
         assert_eq!(latent, self.about.latent, "the noise does not have the generator's latent size");
@@ -122,7 +184,12 @@ impl Generator {
         let x = norm(norm0, x.unflatten(self.about.input.side / 4));
         let x = norm(norm1, conv1.forward(x.double())).leaky_relu(SLOPE);
         let x = norm(norm2, conv2.forward(x.double())).leaky_relu(SLOPE);
-        norm3.forward(conv3.forward(x).tanh()).into_tensor()
+        let x = conv3.forward(x);
+        let x = match self.about.end {
+            End::Standardised => x.tanh(),
+            End::BeforeTanh => x,
+        };
+        norm3.forward(x).into_tensor()
     }
 
     /// Random numbers an image is made of.
@@ -201,14 +268,18 @@ mod tests {
         for (channels, side) in [(1, 28), (3, 32), (3, 8)] {
             let input = Input { channels, side };
             let generator = Generator::build(10, 8, input, 1, &Device::flex()).expect("fits");
-            let images = generator.forward(noise(6, 10, &Device::flex()), Mode::Train);
-            assert_eq!(images.dims(), [6, side, side, channels]);
-            let images = host(images);
-            for c in 0..channels {
-                let of: Vec<f64> = images.iter().skip(c).step_by(channels).map(|&v| f64::from(v)).collect();
-                let mean = of.iter().sum::<f64>() / of.len() as f64;
-                let variance = of.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / of.len() as f64;
-                assert!(mean.abs() < 1e-4 && (variance - 1.0).abs() < 1e-2, "{mean} {variance}");
+            let before_tanh = Generator::before_tanh(10, 8, input, 1, &Device::flex()).expect("fits");
+            for generator in [generator, before_tanh] {
+                let images = generator.forward(noise(6, 10, &Device::flex()), Mode::Train);
+                assert_eq!(images.dims(), [6, side, side, channels]);
+                let images = host(images);
+                for c in 0..channels {
+                    let of: Vec<f64> =
+                        images.iter().skip(c).step_by(channels).map(|&v| f64::from(v)).collect();
+                    let mean = of.iter().sum::<f64>() / of.len() as f64;
+                    let variance = of.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / of.len() as f64;
+                    assert!(mean.abs() < 1e-4 && (variance - 1.0).abs() < 1e-2, "{mean} {variance}");
+                }
             }
         }
     }
@@ -263,6 +334,22 @@ mod tests {
         assert_eq!(doubled[16..20], [4.0, 5.0, 4.0, 5.0]);
         let back = host(Maps::new(x(), pass()).flatten().unflatten(2).into_tensor());
         assert_eq!(back, host(x()));
+    }
+
+    #[test]
+    fn dfmes_generator_ends_before_the_tanh_and_has_the_usual_norms_inside() {
+        let input = Input { channels: 1, side: 8 };
+        let [dafl, dfme] = [Generator::build, Generator::before_tanh]
+            .map(|build| build(4, 4, input, 2, &Device::flex()).expect("fits"));
+        assert_eq!(dafl.layers.norm1.epsilon, EPSILON);
+        assert!(dfme.layers.norm1.epsilon < 1e-4);
+        let names = |g: &Generator| g.state_dict().into_iter().map(|t| t.name).collect::<Vec<_>>();
+        assert!(names(&dafl).contains(&"conv_blocks2.5.running_mean".to_owned()));
+        assert!(names(&dfme).contains(&"conv_blocks2.4.running_mean".to_owned()));
+        let largest = |g: &Generator| {
+            host(g.forward(noise(6, 4, &Device::flex()), Mode::Train)).into_iter().fold(0f32, |m, v| m.max(v))
+        };
+        assert!(largest(&dfme) > 1.5, "tanh would have cut it");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::losses::scaled_kl;
 use crate::nets::host;
 use crate::nets::{Generator, Mode, NamedTensor, Network};
 use crate::numerics::Provenance;
+use crate::random::Purpose;
 use crate::training::context::{At, Ended, Fault, Finish, RunContext, Work, finite, record, restore};
 use crate::training::state_file::{Parts, Saved};
 use crate::training::{EpochRow, Evaluation, Optimiser, Parity, Selection, TrainError, all_logits, evaluate};
@@ -186,10 +187,8 @@ impl DataFree<'_> {
 
     fn noise(&self, step: u64, images: usize, device: &Device) -> Tensor<2> {
         let latent = self.recipe.generator.latent;
-        Tensor::from_data(
-            TensorData::new(normal(self.recipe.seed, step, images, latent), [images, latent]),
-            device,
-        )
+        let noise = normal(Purpose::Noise, self.recipe.seed, step, images, latent);
+        Tensor::from_data(TensorData::new(noise, [images, latent]), device)
     }
 
     /// The student's learning rate.

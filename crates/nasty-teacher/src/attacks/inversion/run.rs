@@ -246,7 +246,8 @@ impl Work for Inverting<'_> {
 
     fn fresh(&mut self) -> Result<Progress, TrainError> {
         let [images, h, w, c] = self.attack.shape();
-        let canvas = self.attack.canvas(normal(self.attack.recipe.seed, 0, images, h * w * c));
+        let canvas =
+            self.attack.canvas(normal(Purpose::Noise, self.attack.recipe.seed, 0, images, h * w * c));
         let optimiser = Optimiser::Adam { weight_decay: 0.0 }.build();
         Ok(Progress { canvas, optimiser, position: Position::default() })
     }

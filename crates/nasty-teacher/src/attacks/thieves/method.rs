@@ -1,5 +1,6 @@
 //! What a thief is.
 
+use super::forger::Forger;
 use super::loot::Loot;
 use super::maker::Maker;
 use crate::training::{Loss, NetworkRef, Objective};
@@ -53,6 +54,11 @@ pub trait Method {
 
     /// How it makes images of its own, if it does.
     fn maker(&self) -> Option<&dyn Maker> {
+        None
+    }
+
+    /// How it steals without any image, if it does.
+    fn forger(&self) -> Option<&dyn Forger> {
         None
     }
 

@@ -7,8 +7,10 @@
 
 mod alone;
 mod class_mean;
+mod dfme;
 mod dist;
 mod dkd;
+mod forger;
 mod hard_label;
 mod htc;
 mod htc_symmetric;
@@ -27,6 +29,7 @@ mod table_recovery;
 #[cfg(test)]
 mod tests;
 
+pub use forger::{CloneTraining, Extent, Forger, Forgery, Through};
 pub use loot::Loot;
 pub use maker::{Maker, Stage, seeds};
 pub use method::{Method, Signal};
@@ -83,6 +86,8 @@ thieves! {
     rotation::Rotation,
     /// Images made of a few by its own clone.
     jbda_tr::JbdaTr,
+    /// No images: those that a generator makes while the clone is trained.
+    dfme::Dfme,
     /// Rows looked up in a table of what the known defence serves.
     table_recovery::TableRecovery,
     /// Rows recovered by a linear regression.

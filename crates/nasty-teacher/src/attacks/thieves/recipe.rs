@@ -1,13 +1,15 @@
 //! The recipe of one clone, as plain data.
 
+use super::forger::Extent;
 use super::maker::grown;
 use super::{Signal, Thief};
 use crate::attacks::{Images, TestData};
 use crate::data::Augmentation;
-use crate::nets::{Architecture, Precision};
+use crate::nets::{Architecture, Input, NetError, Precision};
 use crate::training::{
     DataRecipe, Keep, Loss, NetworkRef, Optimiser, Parity, RECIPE_FORMAT, Recipe, Schedule, identity,
 };
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 /// Version of the fields of a thief's recipe; part of its hash.
@@ -15,6 +17,9 @@ pub const THIEF_FORMAT: u32 = 1;
 
 /// A clone by which images are made is trained for one in so many of the steps.
 const ROUND: usize = 4;
+
+/// Its convolutions are about as wide as those of a generator.
+const LIKE_MAKING: Architecture = Architecture::Cnn { width: 64 };
 
 /// Which labels a thief goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,17 +41,18 @@ pub struct ThiefRecipe {
     pub thief: Thief,
     /// The clone's architecture.
     pub student: Architecture,
-    /// The images that it has, those held out included.
+    /// The images that it has, those held out included; 0 for a thief without images.
     pub images: Images,
     /// Images of the same part that it has, those above first, where it learns from images that nobody is asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlabelled: Option<usize>,
-    /// Images that it asks about in all, where it makes some of its own: those above are what it begins with.
+    /// Images that it asks about in all, at most, where it makes some of its own: those above are what it begins with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<usize>,
     /// The labels that it goes by.
     pub labels: Labels,
-    /// The task that asked the victim about these images; none for a floor without a victim.
+    /// The task that asked the victim about these images, or, for a thief without images, any that asked the victim; none for a floor
+    /// without a victim.
     pub asked: Option<NetworkRef>,
     /// The task that asked the victim about the test images, to compare with; none for a floor without a victim.
     pub served: Option<NetworkRef>,
@@ -60,7 +66,8 @@ pub struct ThiefRecipe {
     pub test: Images,
     /// How the clone's weights are changed.
     pub optimiser: Optimiser,
-    /// Peak learning rate; it rises over the first tenth of the steps and falls by half a cosine.
+    /// Peak learning rate; it rises over the first tenth of the steps and falls by half a cosine. A thief without images has its own
+    /// schedule.
     pub learning_rate: f64,
     /// Optimiser steps, at least.
     pub steps: usize,
@@ -87,11 +94,22 @@ impl ThiefRecipe {
     pub fn queries(&self) -> usize {
         match self.thief.signal() {
             Signal::Nothing => 0,
+            _ if self.thief.forger().is_some() => self.extent().map_or(0, |extent| extent.queries),
             _ => self.held() + self.trained() - self.images.count + self.images.count * self.thief.answers(),
         }
     }
 
-    /// Images that the student is trained on in the end.
+    /// How much a thief without images does; none for others.
+    pub fn extent(&self) -> Option<Extent> {
+        Some(self.thief.forger()?.extent(self.budget?, self.batch))
+    }
+
+    /// Epochs that its progress is counted in.
+    pub fn length(&self) -> usize {
+        self.extent().map_or_else(|| self.epochs(self.trained()), |extent| extent.epochs)
+    }
+
+    /// Images that the student is trained on in the end, of those that it begins with and those made of them.
     pub fn trained(&self) -> usize {
         let begun = self.images.count - self.held();
         match (self.thief.maker(), self.budget) {
@@ -107,6 +125,10 @@ impl ThiefRecipe {
 
     /// Images, by how often each passes forward and backward through the student or a clone before it: what training costs.
     pub fn passes(&self) -> f64 {
+        if let Some(Extent { forward, trained, .. }) = self.extent() {
+            // A pass forward is a third of one forward and backward.
+            return trained.clone as f64 + forward.clone as f64 / 3.0;
+        }
         let trained = self.trained();
         let each = self.training(trained).objective.passes();
         let last = (trained * self.epochs(trained)) as f64 * each;
@@ -114,6 +136,23 @@ impl ThiefRecipe {
         let begun = self.images.count - self.held();
         let before = maker.rounds() * self.steps.div_ceil(ROUND) * self.batch;
         last + (before + (trained - begun) * maker.steps()) as f64
+    }
+
+    /// What a thief without images makes images of shape `input` with, as a network that costs about the same a multiply-accumulate,
+    /// and how many images pass forward and backward through that; none for others.
+    ///
+    /// # Errors
+    /// [`NetError`] if it cannot make such images.
+    pub fn making(
+        &self,
+        input: Input,
+        classes: usize,
+        device: &Device,
+    ) -> Result<Option<(Architecture, f64)>, NetError> {
+        let Some((forger, extent)) = self.thief.forger().zip(self.extent()) else { return Ok(None) };
+        let each = LIKE_MAKING.build(classes, input, 0, device)?.macs() as f64;
+        let passes = extent.trained.maker as f64 + extent.forward.maker as f64 / 3.0;
+        Ok(Some((LIKE_MAKING, passes * forger.macs(input, device)? as f64 / each)))
     }
 
     /// Passes over `trained` images that come to the steps wanted, the last one whole.
@@ -154,6 +193,7 @@ impl ThiefRecipe {
     /// What is impossible about the recipe; `None` if it can run.
     pub fn problem(&self) -> Option<String> {
         let asks = self.thief.signal() != Signal::Nothing;
+        let forges = self.thief.forger().is_some();
         let checks = [
             (self.format == THIEF_FORMAT, format!("format is {}, expected {THIEF_FORMAT}", self.format)),
             (self.steps > 0, "steps is 0, expected at least 1".into()),
@@ -168,7 +208,7 @@ impl ThiefRecipe {
                 format!("{} and `prior` do not fit", self.thief.name()),
             ),
             (
-                self.budget.is_some() == self.thief.maker().is_some(),
+                self.budget.is_some() == (self.thief.maker().is_some() || forges),
                 format!("{} and `budget` do not fit", self.thief.name()),
             ),
             (
@@ -178,6 +218,22 @@ impl ThiefRecipe {
             (
                 self.budget.is_none() || self.labels == Labels::Served,
                 format!("{} has no labels of the images that it makes", self.thief.name()),
+            ),
+            (
+                !forges || (self.images.count == 0 && self.held_out == 0.0),
+                format!("{} has no images: images.count and held_out must be 0", self.thief.name()),
+            ),
+            (
+                !forges || self.extent().is_none_or(|extent| extent.epochs > 0),
+                format!("budget is less than a round of {} in batches of {}", self.thief.name(), self.batch),
+            ),
+            (
+                self.extent().is_none_or(|extent| self.steps == extent.steps),
+                format!(
+                    "steps is {}, expected the {} that the budget has room for",
+                    self.steps,
+                    self.extent().map_or(0, |extent| extent.steps)
+                ),
             ),
             (
                 self.unlabelled.is_some() == self.thief.wants_unlabelled(),
@@ -192,7 +248,7 @@ impl ThiefRecipe {
         let networks = [("asked", &self.asked), ("served", &self.served), ("prior", &self.prior)];
         own.or_else(|| networks.into_iter().find_map(|(key, network)| network.as_ref()?.problem(key)))
             .or_else(|| self.thief.problem())
-            .or_else(|| self.images.problem())
+            .or_else(|| self.images.problem().filter(|_| !forges))
             .or_else(|| self.training(2).problem())
     }
 }

@@ -204,6 +204,30 @@ fn a_recipe_that_contradicts_itself_is_refused() {
             .expect("it has none")
             .contains("labels")
     );
+    // Three rounds of 7 batches of 16, and a rest that is no round.
+    let dfme = ThiefRecipe {
+        thief: Thief::Dfme(Dfme { levels: 2.0 }),
+        images: images(Part::Train, 0),
+        held_out: 0.0,
+        budget: Some(336 + 111),
+        steps: 15,
+        asked: asked.clone(),
+        labels: Labels::Served,
+        ..alone.clone()
+    };
+    assert_eq!((dfme.problem(), dfme.queries(), dfme.length()), (None, 336, 1));
+    let wrong = [
+        (ThiefRecipe { images: images(Part::Train, 100), ..dfme.clone() }, "images.count"),
+        (ThiefRecipe { held_out: 0.2, ..dfme.clone() }, "held_out"),
+        (ThiefRecipe { budget: None, ..dfme.clone() }, "`budget`"),
+        (ThiefRecipe { budget: Some(111), steps: 0, ..dfme.clone() }, "steps is 0"),
+        (ThiefRecipe { budget: Some(111), ..dfme.clone() }, "less than a round"),
+        (ThiefRecipe { steps: 10, ..dfme.clone() }, "expected the 15"),
+        (ThiefRecipe { thief: Thief::Dfme(Dfme { levels: 0.0 }), ..dfme.clone() }, "levels"),
+    ];
+    for (recipe, word) in wrong {
+        assert!(recipe.problem().expect("refused").contains(word), "{:?}", recipe.problem());
+    }
     assert_eq!((alone.queries(), rotation(Some(100)).queries()), (0, 100));
     let kd = Thief::Kd(Kd { temperature: 0.0, alpha: 0.9, floor: 0.0 });
     let kd = ThiefRecipe { thief: kd, asked, ..alone };

@@ -93,7 +93,11 @@ pub(super) fn ask_about(
 }
 
 /// Opens the victim, its answers in the order of the classes of `data`, unless it is another one by now.
-fn open(reach: &Reach, data: &DataSet, workplace: &Workplace) -> Result<Arc<dyn Victim>, JobError> {
+pub(super) fn open(
+    reach: &Reach,
+    data: &DataSet,
+    workplace: &Workplace,
+) -> Result<Arc<dyn Victim>, JobError> {
     let Opened { victim, .. } = open_victim(&reach.victim, &reach.how, workplace)?;
     let victim = fit_victim(&victim, data)?.victim;
     let found = whose(&*victim);

@@ -3,6 +3,7 @@
 mod ask;
 mod data_free;
 mod embedding;
+mod forging;
 mod inversion;
 mod loot;
 mod making;

@@ -1,12 +1,14 @@
 //! Training of a clone on a victim's answers.
 
+use super::forging::forge;
 use super::loot::{Taught, answers, predicted, targets};
 use super::making;
 use crate::attacks::Images;
 use crate::attacks::thieves::{Labels, ThiefRecipe};
-use crate::data::{DataName, Normalisation};
+use crate::data::{DataName, DataSet, ImageSet, Normalisation};
 use crate::lab::context::Context;
 use crate::lab::cost::{Estimate, Passes};
+use crate::lab::data_facts::DataFacts;
 use crate::lab::error::JobError;
 use crate::lab::result::RESULT_FORMAT;
 use crate::lab::task::TaskKind;
@@ -15,7 +17,7 @@ use crate::lab::thief_result::{Alike, ThiefResult};
 use crate::lab::work::Work;
 use crate::metrics::Bits;
 use crate::nets::{self, Architecture, Input, NetError, NetworkConfig};
-use crate::training::{NetworkRef, Outcome, Trainer, all_logits, evaluate};
+use crate::training::{NetworkRef, Outcome, Trained, Trainer, all_logits, evaluate};
 use crate::victim::{Answers, LOG_FLOOR, Victim, argmax, log_probabilities};
 use std::sync::Arc;
 
@@ -42,7 +44,7 @@ impl TaskKind for ThiefRecipe {
     }
 
     fn length(&self) -> usize {
-        self.epochs(self.trained())
+        ThiefRecipe::length(self)
     }
 
     fn problem(&self) -> Option<String> {
@@ -53,6 +55,10 @@ impl TaskKind for ThiefRecipe {
         let held = self.validation(self.images.count);
         let prior = if self.prior.is_some() { self.images.count } else { 0 };
         let passes = Passes { trained: self.passes(), forward: (held + self.test.count + prior) as f64 };
+        let DataFacts { input, classes, .. } = *estimate.facts;
+        if let Some((like, trained)) = self.making(input, classes, estimate.device)? {
+            estimate.add(estimate.shape(like), Passes { trained, forward: 0.0 })?;
+        }
         estimate.add(estimate.shape(self.student), passes)
     }
 }
@@ -62,64 +68,25 @@ impl Work for ThiefRecipe {
         let device = context.workplace.device.clone();
         let of = &self.test.data;
         let data = context.data(&of.name, of.side, &of.digest)?;
-        let of = &self.images.data;
-        let pool = context.data(&of.name, of.side, &of.digest)?;
-        let refuse = |problem: String| context.refuse(problem);
-        let test = self.test.of(&data).map_err(refuse)?;
-        let mut images = self.images.of(&pool).map_err(refuse)?;
-        let more = self.unlabelled.map(|count| Images { count, ..self.images.clone() }.of(&pool));
-        let more = more.transpose().map_err(refuse)?;
-        let classes = data.classes.len();
-        if self.labels == Labels::Served {
-            let (rows, _) = answers(context, self.asked.as_ref(), &images, 0)?;
-            images.labels = predicted(&rows, classes);
-        }
-        let held = self.validation(images.len());
-        let maker = self.thief.maker();
-        let mut asked_about = None;
-        if let Some((maker, budget)) = maker.zip(self.budget) {
-            let cut = images.len() - held;
-            let begun = images.subset(&(0..cut).collect::<Vec<_>>());
-            let Some((all, made)) =
-                making::make(self, maker, begun, budget.saturating_sub(held), context, &data)?
-            else {
-                return Ok(Ended::Stopped);
-            };
-            asked_about = Some(made);
-            images = making::joined(&all, &images.subset(&(cut..images.len()).collect::<Vec<_>>()));
-        }
-        let targets = targets(self, context, &images, &data)?;
-        let cut = images.len() - held;
-        let train = Arc::new(images.subset(&(0..cut).collect::<Vec<_>>()));
-        let validation = images.subset(&(cut..images.len()).collect::<Vec<_>>());
-
-        let recipe = self.training(cut);
-        let input = Input { channels: test.channels, side: test.height };
-        let network = self.student.build(classes, input, self.seed, &device.clone().autodiff())?;
-        let taught = targets.map(|rows| Taught::new(classes, rows));
-        let trainer = Trainer {
-            recipe: &recipe,
-            train,
-            origin: None,
-            unlabelled: more.as_ref(),
-            selection: None,
-            normalisation: &data.normalisation,
-            victim: taught.as_ref().map(|taught| taught as &dyn Victim),
-            floor: LOG_FLOOR,
-            device: device.clone(),
+        let test = self.test.of(&data).map_err(|problem| context.refuse(problem))?;
+        let stolen = match self.thief.forger() {
+            Some(forger) => forge(self, forger, context, &data)?.map(|trained| {
+                let steps = self.extent().map_or(0, |extent| extent.steps);
+                Stolen { trained, validation: None, made: None, steps }
+            }),
+            None => learn(self, context, &data)?,
         };
-        let outcome = context.keeping(|kept| trainer.run(network, kept))?;
-        let Outcome::Finished(trained) = outcome else { return Ok(Ended::Stopped) };
+        let Some(Stolen { trained, validation, made, steps }) = stolen else { return Ok(Ended::Stopped) };
         if !context.may_write() {
             return Ok(Ended::Stopped);
         }
+        let (classes, input) = (data.classes.len(), Input { channels: test.channels, side: test.height });
         context.run.write_rows(&trained.rows)?;
         let network = self.student.build(classes, input, self.seed, &device)?;
         let network = network.load_state_dict(&trained.weights)?;
         let Normalisation { mean, std } = data.normalisation.clone();
         let config = NetworkConfig::new(&network, mean, std, data.classes.clone());
         let logits = all_logits(&network, &data.normalisation, &test, &device);
-        let own = all_logits(&network, &data.normalisation, &validation, &device);
         let evaluation = evaluate(&logits, &test.labels, classes);
         trained.end.finite("test loss", evaluation.loss)?;
         let against = |reference: &Option<NetworkRef>| -> Result<Option<Alike>, JobError> {
@@ -130,7 +97,11 @@ impl Work for ThiefRecipe {
         let (served, clean) = (against(&self.served)?, against(&self.clean)?);
         let right: Vec<bool> =
             predicted(&logits, classes).iter().zip(&test.labels).map(|(a, b)| a == b).collect();
-        let agreed = predicted(&own, classes).iter().zip(&validation.labels).filter(|(a, b)| a == b).count();
+        let validation = validation.map(|images| {
+            let own = all_logits(&network, &data.normalisation, &images, &device);
+            let agreed = predicted(&own, classes).iter().zip(&images.labels).filter(|(a, b)| a == b).count();
+            agreed as f64 / images.len() as f64
+        });
         if !context.may_write() {
             return Ok(Ended::Stopped);
         }
@@ -138,22 +109,92 @@ impl Work for ThiefRecipe {
         let ended = context.finish(&ThiefResult {
             format: RESULT_FORMAT,
             recipe: context.run.hash.clone(),
-            validation: (held > 0).then(|| agreed as f64 / held as f64),
+            validation,
             right: Bits::from(right),
             test: evaluation,
             served,
             clean,
-            made: asked_about,
-            steps: recipe.epochs * cut.div_ceil(self.batch),
+            made,
+            steps,
             seconds: trained.seconds,
             machine: context.machine(),
             made_with: trained.provenance,
         })?;
-        if let Some(maker) = maker {
+        if let Some(maker) = self.thief.maker() {
             making::clear(maker, context)?;
         }
         Ok(ended)
     }
+}
+
+/// A clone, and what else is known of it.
+struct Stolen {
+    trained: Box<Trained>,
+    /// Images that were held out; none if there are none.
+    validation: Option<ImageSet>,
+    /// Different images that it made and asked about.
+    made: Option<usize>,
+    /// Optimiser steps.
+    steps: usize,
+}
+
+/// Trains the clone on the images that it has, and those that it makes of them; none if it was stopped.
+fn learn(
+    recipe: &ThiefRecipe,
+    context: &mut Context<'_>,
+    data: &DataSet,
+) -> Result<Option<Stolen>, JobError> {
+    let of = &recipe.images.data;
+    let pool = context.data(&of.name, of.side, &of.digest)?;
+    let refuse = |problem: String| context.refuse(problem);
+    let mut images = recipe.images.of(&pool).map_err(refuse)?;
+    let more = recipe.unlabelled.map(|count| Images { count, ..recipe.images.clone() }.of(&pool));
+    let more = more.transpose().map_err(refuse)?;
+    let classes = data.classes.len();
+    if recipe.labels == Labels::Served {
+        let (rows, _) = answers(context, recipe.asked.as_ref(), &images, 0)?;
+        images.labels = predicted(&rows, classes);
+    }
+    let held = recipe.validation(images.len());
+    let maker = recipe.thief.maker();
+    let mut asked_about = None;
+    if let Some((maker, budget)) = maker.zip(recipe.budget) {
+        let cut = images.len() - held;
+        let begun = images.subset(&(0..cut).collect::<Vec<_>>());
+        let Some((all, made)) =
+            making::make(recipe, maker, begun, budget.saturating_sub(held), context, data)?
+        else {
+            return Ok(None);
+        };
+        asked_about = Some(made);
+        images = making::joined(&all, &images.subset(&(cut..images.len()).collect::<Vec<_>>()));
+    }
+    let targets = targets(recipe, context, &images, data)?;
+    let cut = images.len() - held;
+    let train = Arc::new(images.subset(&(0..cut).collect::<Vec<_>>()));
+    let validation = images.subset(&(cut..images.len()).collect::<Vec<_>>());
+
+    let training = recipe.training(cut);
+    let device = context.workplace.device.clone();
+    let input = Input { channels: data.test.channels, side: data.test.height };
+    let network = recipe.student.build(classes, input, recipe.seed, &device.clone().autodiff())?;
+    let taught = targets.map(|rows| Taught::new(classes, rows));
+    let trainer = Trainer {
+        recipe: &training,
+        train,
+        origin: None,
+        unlabelled: more.as_ref(),
+        selection: None,
+        normalisation: &data.normalisation,
+        victim: taught.as_ref().map(|taught| taught as &dyn Victim),
+        floor: LOG_FLOOR,
+        device: device.clone(),
+    };
+    let outcome = context.keeping(|kept| trainer.run(network, kept))?;
+    let Outcome::Finished(trained) = outcome else { return Ok(None) };
+    let validation = (held > 0).then_some(validation);
+    let steps = training.epochs * cut.div_ceil(recipe.batch);
+    Ok(Some(Stolen { trained, validation, made: asked_about, steps }))
 }
 
 /// How alike the answers `victim` and `clone` are, both log-rows.

@@ -20,7 +20,7 @@ pub(crate) struct BatchNorm {
     variance: Running,
     /// Added to the variance.
     #[module(skip)]
-    pub(super) epsilon: f64,
+    pub(in crate::nets) epsilon: f64,
     /// How far the running statistics move towards the batch's.
     #[module(skip)]
     momentum: f64,

@@ -157,7 +157,7 @@ fn note(report: &Report, verdict: &Verdict, undefended: bool, profiles: bool) ->
         note += " Without defences: the same thief against the victim without them.";
     }
     if profiles {
-        note += " Profiles: A has labelled images of the victim's kind, B unlabelled ones, C images of another kind.";
+        note += " Profiles: A has labelled images of the victim's kind, B unlabelled ones, C images of another kind, D none.";
     }
     if verdict.worst_case.is_some() {
         note += " Marked: the worst case.";

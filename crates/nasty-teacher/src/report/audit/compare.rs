@@ -116,8 +116,7 @@ fn table(comparison: &Comparison) -> Table {
             Column::number("accuracy lost", "points"),
             Column::number("ℓ1", ""),
             Column::number("NLL", ""),
-            Column::number("worst-case clone", "%"),
-            Column::text("95 % interval"),
+            Column::text("worst-case clone (%)"),
             Column::number("taken from it", "points"),
             Column::text("best thief"),
             Column::number("predicted classes", "%"),
@@ -125,7 +124,7 @@ fn table(comparison: &Comparison) -> Table {
         ],
         note: Some(
             "Accuracy lost: against the most accurate victim of this table without its defences. ℓ1: mean change of the probabilities by the \
-             defences. NLL: mean cross entropy of what is served. Taken from it: the worst-case clone of the same victim without its defences less \
+             defences. NLL: mean cross entropy of what is served. In parentheses: 95 % intervals. Taken from it: the worst-case clone of the same victim without its defences less \
              this one; a difference smaller than what stands after ± cannot be told from none. Predicted classes: the best clone that uses nothing else. Marked: the least accurate worst-case clone at a cost of at most \
              0.5, 1 and 2 points and above. Intervals that overlap do not tell two victims apart."
                 .to_owned(),
@@ -146,9 +145,9 @@ fn table(comparison: &Comparison) -> Table {
 
 fn row(entry: &Compared) -> Vec<Cell> {
     let none = Some(entry.defences.as_str()).filter(|d| !d.is_empty()).unwrap_or("none");
-    let interval = entry.clone.map(|clone| {
-        let end = |value: f64| fixed(100.0 * value, 1, false);
-        format!("{} to {}", end(clone.interval.low), end(clone.interval.high))
+    let clone = entry.clone.map_or("not measured".to_owned(), |clone| {
+        let [mean, low, high] = [clone.mean, clone.interval.low, clone.interval.high];
+        format!("{} ({} to {})", percent(mean, 2), percent(low, 1), percent(high, 1))
     });
     vec![
         Cell::text(&entry.name),
@@ -157,13 +156,16 @@ fn row(entry: &Compared) -> Vec<Cell> {
         Cell::number(100.0 * entry.accuracy_cost, 2),
         entry.l1.map_or(Cell::Empty, |l1| Cell::number(l1, 3)),
         entry.nll.map_or(Cell::Empty, |nll| Cell::number(nll, 3)),
-        entry.clone.map_or(Cell::text("not measured"), |clone| Cell::number(100.0 * clone.mean, 2)),
-        interval.map_or(Cell::Empty, Cell::text),
+        Cell::text(clone),
         entry.removed.map_or(Cell::Empty, |(mean, noise)| Cell::spread(100.0 * mean, 100.0 * noise, 1)),
         entry.thief.as_ref().map_or(Cell::Empty, Cell::text),
         entry.hard.map_or(Cell::Empty, |hard| Cell::number(100.0 * hard, 2)),
         Cell::text(if entry.reliable { "yes" } else { "no" }),
     ]
+}
+
+fn percent(share: f64, decimals: usize) -> String {
+    fixed(100.0 * share, decimals, false)
 }
 
 /// Cost against worst-case clone with the Pareto front; none where fewer than two victims have both.
@@ -191,23 +193,20 @@ fn figure(
             corner.into_iter().chain([*place])
         })
         .collect();
-    let mut series: Vec<Series> = placed
-        .iter()
-        .enumerate()
-        .map(|(i, (entry, place))| Series {
-            name: entry.name.clone(),
-            points: vec![*place],
-            color: Some(i),
-            ..Series::default()
-        })
-        .collect();
-    series.push(Series {
+    // Below the victims that it leads through.
+    let mut series = vec![Series {
         name: "front".to_owned(),
         points: steps,
         dashed: true,
         color: Some(7),
         ..Series::default()
-    });
+    }];
+    series.extend(placed.iter().enumerate().map(|(i, (entry, place))| Series {
+        name: entry.name.clone(),
+        points: vec![*place],
+        color: Some(i),
+        ..Series::default()
+    }));
     Some(Figure {
         title: format!(
             "Worst-case clone against {}",

@@ -229,8 +229,9 @@ impl LinePlot {
 }
 
 impl Series {
+    /// Whether every point is marked: those of few, and not of a dashed line, which is drawn for comparison.
     fn marked(&self) -> bool {
-        self.points.len() <= MARKED
+        self.points.len() <= MARKED && !self.dashed
     }
 
     fn color(&self, index: usize) -> usize {

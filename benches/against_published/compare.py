@@ -25,11 +25,13 @@ def ours(arguments, seed):
         return json.loads(done.stdout)
 
     half, rest = arguments.epochs // 2, arguments.epochs * 3 // 4
-    sgd = ["learning_rate=0.1", f"schedule.milestones=[{half},{rest}]"]
-    teacher = trained("train", "--architecture", "preresnet20", *sgd)
+    network = ["--architecture", arguments.teacher]
+    # A cnn has Adam at a constant rate, which is our default for it as well.
+    schedule = [] if arguments.teacher == "cnn" else ["learning_rate=0.1", f"schedule.milestones=[{half},{rest}]"]
+    teacher = trained("train", *network, *schedule)
     by = teacher["recipe"]
     tempered = [f"objective.temperature={TEMPERATURE}"]
-    nasty = trained("undermine", "--adversary", by, "--architecture", "preresnet20", *sgd, *tempered, f"objective.omega={OMEGA}")
+    nasty = trained("undermine", "--adversary", by, *network, *schedule, *tempered, f"objective.omega={OMEGA}")
     alone = trained("train", "--architecture", "cnn")
     student = trained("distill", "--teacher", by, "--architecture", "cnn", *tempered, f"objective.alpha={ALPHA}")
     results = (teacher, nasty, alone, student)
@@ -41,7 +43,8 @@ def theirs(arguments, seed):
     from torch_side import pipeline
 
     torch.set_num_threads(arguments.threads)
-    return pipeline(seed, Path(arguments.data) / "cifar-10-batches-bin", arguments.images, arguments.epochs, OMEGA, TEMPERATURE, ALPHA)
+    folder = Path(arguments.data) / "cifar-10-batches-bin"
+    return pipeline(seed, folder, arguments.teacher, arguments.images, arguments.epochs, OMEGA, TEMPERATURE, ALPHA)
 
 
 def student_t(t, freedom):
@@ -72,6 +75,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nasty", default="nasty", help="the program")
     parser.add_argument("--data", required=True, help="folder that has cifar-10-batches-bin")
+    parser.add_argument("--teacher", choices=("cnn", "preresnet20"), default="preresnet20", help="both teachers; the student is a cnn")
     parser.add_argument("--seeds", type=int, default=5, help="seeds a side (5)")
     parser.add_argument("--images", type=int, default=10_000, help="training images (10,000)")
     parser.add_argument("--epochs", type=int, default=6)
@@ -80,7 +84,7 @@ def main():
     parser.add_argument("--results", type=Path, default=Path("against_published.json"), help="kept after every seed; a second run goes on")
     parser.add_argument("--store", type=Path, default=Path("against_published.runs"))
     arguments = parser.parse_args()
-    recipe = {"images": arguments.images, "epochs": arguments.epochs, "omega": OMEGA, "temperature": TEMPERATURE, "alpha": ALPHA}
+    recipe = {"teacher": arguments.teacher, "images": arguments.images, "epochs": arguments.epochs, "omega": OMEGA, "temperature": TEMPERATURE, "alpha": ALPHA}
     kept = json.loads(arguments.results.read_text()) if arguments.results.exists() else {"recipe": recipe, "ours": {}, "theirs": {}}
     if kept["recipe"] != recipe:
         sys.exit(f"{arguments.results}: made with {kept['recipe']}, expected {recipe}; move it away or give --results")

@@ -74,11 +74,11 @@ def milestones(epochs):
 @torch.no_grad()
 def accuracy(network, data):
     images, labels = data
-    right = sum((network(normalised(x)).argmax(1) == y).sum().item() for x, y in zip(images.split(500), labels.split(500)))
-    return right / len(labels)
+    batches = zip(images.split(500), labels.split(500))
+    return sum((network(normalised(x)).argmax(1) == y).sum().item() for x, y in batches) / len(labels)
 
 
-def pipeline(seed, folder, images, epochs, omega, temperature, alpha):
+def pipeline(seed, folder, teacher_name, images, epochs, omega, temperature, alpha):
     """Accuracies of the teacher, the nasty teacher and the student, by seed."""
     torch.manual_seed(seed)
     train_set = read(folder, [f"data_batch_{i}.bin" for i in range(1, 6)])
@@ -86,7 +86,9 @@ def pipeline(seed, folder, images, epochs, omega, temperature, alpha):
     chosen = torch.randperm(len(train_set[1]))[:images]
     data = train_set[0][chosen], train_set[1][chosen]
     cross_entropy = lambda z, y, _: F.cross_entropy(z, y)
-    teacher = train(PreResNet(20, 10), data, epochs, cross_entropy, adam=False)
+    build = {"cnn": lambda: Cnn(10, 32), "preresnet20": lambda: PreResNet(20, 10)}[teacher_name]
+    adam = teacher_name == "cnn"
+    teacher = train(build(), data, epochs, cross_entropy, adam)
     frozen = copy.deepcopy(teacher).requires_grad_(False)
 
     def undermine(z, y, seen):
@@ -95,7 +97,8 @@ def pipeline(seed, folder, images, epochs, omega, temperature, alpha):
     def distil(z, y, seen):
         return alpha * tempered_kl(frozen(seen), z, temperature) + (1 - alpha) * F.cross_entropy(z, y)
 
-    nasty = train(PreResNet(20, 10), data, epochs, undermine, adam=False)
+    nasty = train(build(), data, epochs, undermine, adam)
     alone = train(Cnn(10, 32), data, epochs, cross_entropy, adam=True)
     student = train(Cnn(10, 32), data, epochs, distil, adam=True)
-    return {"teacher": accuracy(teacher, test), "nasty teacher": accuracy(nasty, test), "student alone": accuracy(alone, test), "distilled student": accuracy(student, test)}
+    networks = {"teacher": teacher, "nasty teacher": nasty, "student alone": alone, "distilled student": student}
+    return {role: accuracy(network, test) for role, network in networks.items()}

@@ -19,15 +19,15 @@ pub fn write_comparison(comparison: &Comparison, folder: &Path) -> Result<Writte
     let json = serde_json::to_string_pretty(comparison).expect("a comparison is plain data") + "\n";
     file(folder.join("comparison.json"), &json)?;
     file(folder.join("comparison.md"), &page.to_markdown())?;
-    let table = table(comparison);
-    let mut text = table.to_text();
+    let (users, thieves) = (users(comparison), thieves(comparison));
+    let mut text = users.to_text() + "\n" + &thieves.to_text();
     for sentence in sentences(comparison)
         .into_iter()
         .chain(comparison.differences.iter().map(|d| format!("Not the same: {d}")))
     {
         text += &format!("\n{sentence}");
     }
-    write_tables(&folder.join("tables"), &[("comparison", table)])?;
+    write_tables(&folder.join("tables"), &[("users", users), ("thieves", thieves)])?;
     Ok(Written { page: written, text })
 }
 
@@ -41,7 +41,7 @@ fn page(comparison: &Comparison) -> Page {
             text: comparison.differences.join("\n"),
         });
     }
-    blocks.push(Block::Table(table(comparison)));
+    blocks.extend([users(comparison), thieves(comparison)].map(Block::Table));
     let by_accuracy = figure(
         comparison,
         "accuracy",
@@ -106,9 +106,20 @@ fn first_upper(text: &str) -> String {
     chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
 }
 
-fn table(comparison: &Comparison) -> Table {
-    let mut table = Table {
-        title: "Victims by what they cost honest users".to_owned(),
+fn users(comparison: &Comparison) -> Table {
+    let row = |entry: &Compared| {
+        let none = Some(entry.defences.as_str()).filter(|d| !d.is_empty()).unwrap_or("none");
+        vec![
+            Cell::text(&entry.name),
+            Cell::text(none),
+            Cell::number(100.0 * entry.accuracy, 2),
+            Cell::number(100.0 * entry.accuracy_cost, 2),
+            entry.l1.map_or(Cell::Empty, |l1| Cell::number(l1, 3)),
+            entry.nll.map_or(Cell::Empty, |nll| Cell::number(nll, 3)),
+        ]
+    };
+    Table {
+        title: "What defences cost honest users".to_owned(),
         columns: vec![
             Column::text("audit"),
             Column::text("defences"),
@@ -116,56 +127,60 @@ fn table(comparison: &Comparison) -> Table {
             Column::number("accuracy lost", "points"),
             Column::number("ℓ1", ""),
             Column::number("NLL", ""),
-            Column::text("worst-case clone (%)"),
+        ],
+        rows: comparison.entries.iter().map(row).collect(),
+        note: Some(
+            "Accuracy lost: against the most accurate victim of this table without its defences. ℓ1: mean change of the probabilities by the \
+             defences. NLL: mean cross entropy of what is served."
+                .to_owned(),
+        ),
+        label: "tab:comparison-users".to_owned(),
+        ..Table::default()
+    }
+}
+
+fn thieves(comparison: &Comparison) -> Table {
+    let mut table = Table {
+        title: "What thieves get".to_owned(),
+        columns: vec![
+            Column::text("audit"),
+            Column::number("worst-case clone", "%"),
+            Column::text("95 % interval"),
             Column::number("taken from it", "points"),
             Column::text("best thief"),
             Column::number("predicted classes", "%"),
             Column::text("reliable"),
         ],
         note: Some(
-            "Accuracy lost: against the most accurate victim of this table without its defences. ℓ1: mean change of the probabilities by the \
-             defences. NLL: mean cross entropy of what is served. In parentheses: 95 % intervals. Taken from it: the worst-case clone of the same victim without its defences less \
-             this one; a difference smaller than what stands after ± cannot be told from none. Predicted classes: the best clone that uses nothing else. Marked: the least accurate worst-case clone at a cost of at most \
-             0.5, 1 and 2 points and above. Intervals that overlap do not tell two victims apart."
+            "Taken from it: the worst-case clone of the same victim without its defences less this one; a difference smaller than what stands \
+             after ± cannot be told from none. Predicted classes: the best clone that uses nothing else. Marked: the least accurate worst-case \
+             clone at a cost of at most 0.5, 1 and 2 points and above. Intervals that overlap do not tell two victims apart."
                 .to_owned(),
         ),
-        label: "tab:comparison".to_owned(),
+        label: "tab:comparison-thieves".to_owned(),
         ..Table::default()
     };
     let mut last = None;
     for entry in &comparison.entries {
         if entry.clone.is_some() && last != Some(entry.level) {
             last = Some(entry.level);
-            table.marks.push(Mark { row: table.rows.len(), column: Some(6), tone: Tone::Good });
+            table.marks.push(Mark { row: table.rows.len(), column: Some(1), tone: Tone::Good });
         }
-        table.rows.push(row(entry));
+        let interval = entry.clone.map(|clone| {
+            let end = |value: f64| fixed(100.0 * value, 1, false);
+            format!("{} to {}", end(clone.interval.low), end(clone.interval.high))
+        });
+        table.rows.push(vec![
+            Cell::text(&entry.name),
+            entry.clone.map_or(Cell::text("not measured"), |clone| Cell::number(100.0 * clone.mean, 2)),
+            interval.map_or(Cell::Empty, Cell::text),
+            entry.removed.map_or(Cell::Empty, |(mean, noise)| Cell::spread(100.0 * mean, 100.0 * noise, 1)),
+            entry.thief.as_ref().map_or(Cell::Empty, Cell::text),
+            entry.hard.map_or(Cell::Empty, |hard| Cell::number(100.0 * hard, 2)),
+            Cell::text(if entry.reliable { "yes" } else { "no" }),
+        ]);
     }
     table
-}
-
-fn row(entry: &Compared) -> Vec<Cell> {
-    let none = Some(entry.defences.as_str()).filter(|d| !d.is_empty()).unwrap_or("none");
-    let clone = entry.clone.map_or("not measured".to_owned(), |clone| {
-        let [mean, low, high] = [clone.mean, clone.interval.low, clone.interval.high];
-        format!("{} ({} to {})", percent(mean, 2), percent(low, 1), percent(high, 1))
-    });
-    vec![
-        Cell::text(&entry.name),
-        Cell::text(none),
-        Cell::number(100.0 * entry.accuracy, 2),
-        Cell::number(100.0 * entry.accuracy_cost, 2),
-        entry.l1.map_or(Cell::Empty, |l1| Cell::number(l1, 3)),
-        entry.nll.map_or(Cell::Empty, |nll| Cell::number(nll, 3)),
-        Cell::text(clone),
-        entry.removed.map_or(Cell::Empty, |(mean, noise)| Cell::spread(100.0 * mean, 100.0 * noise, 1)),
-        entry.thief.as_ref().map_or(Cell::Empty, Cell::text),
-        entry.hard.map_or(Cell::Empty, |hard| Cell::number(100.0 * hard, 2)),
-        Cell::text(if entry.reliable { "yes" } else { "no" }),
-    ]
-}
-
-fn percent(share: f64, decimals: usize) -> String {
-    fixed(100.0 * share, decimals, false)
 }
 
 /// Cost against worst-case clone with the Pareto front; none where fewer than two victims have both.

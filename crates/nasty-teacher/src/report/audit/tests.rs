@@ -202,7 +202,7 @@ fn comparisons_in_words() {
     insta::assert_snapshot!("comparison", written.text);
     let again = std::fs::read_to_string(folder.path().join("comparison.json")).expect("written");
     assert!(serde_json::from_str::<serde_json::Value>(&again).expect("JSON")["entries"].as_array().is_some());
-    for file in ["index.html", "comparison.md", "figures/comparison-l1.svg", "tables/comparison.tex"] {
+    for file in ["index.html", "comparison.md", "figures/comparison-l1.svg", "tables/thieves.tex"] {
         assert!(folder.path().join(file).is_file(), "{file}");
     }
 }

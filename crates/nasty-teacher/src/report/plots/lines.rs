@@ -144,7 +144,10 @@ impl LinePlot {
             let color = series.color(index);
             let mut mark = format!("<path class=\"{}\" d=\"M2 7h24\"/>", style(index, series));
             if series.marked() {
-                mark += &format!("<path class=\"dot s{color}\" d=\"{}\"/>", marker(color, 14.0, 7.0, 7.0));
+                mark += &format!(
+                    "<path class=\"dot s{color}\" d=\"{}\"/>",
+                    marker(series.shape(index), 14.0, 7.0, 7.0)
+                );
             }
             keys.push((mark, series.name.clone()));
         }
@@ -198,7 +201,7 @@ impl LinePlot {
                     let Some((left, top)) = place(px, py) else { continue };
                     let said = format!("{}: {} at {}", series.name, brief(py), brief(px));
                     let color = series.color(index);
-                    let path = marker(color, left, top, 7.0);
+                    let path = marker(series.shape(index), left, top, 7.0);
                     let said = Escaped(&said);
                     svg.push(format_args!(
                         "<path class=\"dot s{color}\" d=\"{path}\"><title>{said}</title></path>"
@@ -236,6 +239,12 @@ impl Series {
 
     fn color(&self, index: usize) -> usize {
         self.color.unwrap_or(index) % COLORS
+    }
+
+    /// That of its colour, and another one where colours come again.
+    fn shape(&self, index: usize) -> usize {
+        let place = self.color.unwrap_or(index);
+        place % COLORS + place / COLORS
     }
 }
 
@@ -318,4 +327,26 @@ fn band_path(
         }
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_of_one_colour_have_different_marks() {
+        let mark = |place: usize| {
+            let series = Series { color: Some(place), ..Series::default() };
+            (series.color(0), marker(series.shape(0), 0.0, 0.0, 7.0))
+        };
+        for (a, b) in [(0, COLORS), (3, 3 + COLORS), (1, 1 + 2 * COLORS)] {
+            assert_eq!(mark(a).0, mark(b).0);
+            assert_ne!(mark(a).1, mark(b).1);
+        }
+        assert_eq!(
+            mark(COLORS - 1).1,
+            marker(COLORS - 1, 0.0, 0.0, 7.0),
+            "that of its colour, the first time"
+        );
+    }
 }

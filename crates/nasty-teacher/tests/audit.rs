@@ -135,3 +135,19 @@ fn a_victim_at_chance_is_not_asked_for_the_thieves_images() {
     assert_eq!((report.rows.len(), report.made.complete), (0, false));
     assert_eq!(report.probes.queries, 5 * 50 + 150, "no image of the thieves");
 }
+
+#[test]
+fn an_audit_is_known_to_need_the_networks_of_its_defences() {
+    let folder = tempfile::tempdir().expect("temp");
+    let here = workplace(folder.path());
+    let hash = victim(&here);
+    let proxy = bench::victim(&here, &["epochs=1", "data.subset=100", "data.validation=50"]);
+    let mut request = request(&hash, 60, "margin-budget-clipping:lambda=0.5");
+    request.how.owner_data = Some(DataName::Quickstart);
+    request.how.proxy = Some(proxy[..8].to_owned());
+    let report = finished(audit(&here, request, usize::MAX));
+    let cost = report.victim.cost.expect("both were asked");
+    assert!(cost.l1.expect("both") > 0.0 && cost.top1_kept == Some(1.0), "{cost:?}");
+    let (_, kept) = here.store.audits().expect("readable").remove(0);
+    assert_eq!(kept.victims, [hash, proxy].into());
+}

@@ -106,7 +106,8 @@ fn keep(
     let tasks = asks.map(|(_, ask)| ask.hash()).chain(trials.map(|trial| trial.recipe.hash())).collect();
     let request = &subject.request;
     let victims = [Some(&request.victim), request.undefended.as_ref()].into_iter().flatten();
-    let audit = KeptAudit::new(&workplace.store, command, victims.map(String::as_str), tasks)?;
+    let networks = victims.map(String::as_str).chain(request.how.networks());
+    let audit = KeptAudit::new(&workplace.store, command, networks, tasks)?;
     Ok(workplace.store.keep_audit(&audit)?)
 }
 

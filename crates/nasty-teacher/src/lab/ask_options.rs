@@ -34,6 +34,13 @@ pub struct AskOptions {
     pub surrogate: Option<String>,
 }
 
+impl AskOptions {
+    /// The owner's other networks that its defences use, as they were typed.
+    pub fn networks(&self) -> impl Iterator<Item = &str> {
+        [&self.wrong, &self.proxy, &self.surrogate].into_iter().flatten().map(String::as_str)
+    }
+}
+
 fn is_open(asking: &Asking) -> bool {
     *asking == Asking::default()
 }

@@ -19,7 +19,7 @@ pub struct KeptAudit {
     format: u32,
     /// The command that makes its report again.
     pub command: String,
-    /// Those of the victims that are in the store.
+    /// Those of the victims, and of the owner's networks that their defences use, that are in the store.
     pub victims: BTreeSet<String>,
     /// The hashes of its tasks.
     pub tasks: BTreeSet<String>,

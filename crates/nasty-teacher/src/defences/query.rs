@@ -126,11 +126,13 @@ impl Need {
 
     fn how(self) -> &'static str {
         match self {
-            Self::WrongRow => "it comes from a network trained to be wrong on the same images",
-            Self::Gradients | Self::Direction => "they come from a surrogate network of the owner's",
-            Self::ProxyLogits => "they come from a proxy student of the owner's",
+            Self::WrongRow => "it comes from a network trained to be wrong on the same images (--wrong)",
+            Self::Gradients | Self::Direction => {
+                "they come from a surrogate network of the owner's (--surrogate)"
+            }
+            Self::ProxyLogits => "they come from a proxy student of the owner's (--proxy)",
             Self::ProxyShift => {
-                "it is [z(θ + εg) − z(θ − εg)]/2ε of a proxy student of the owner's, with g the gradient of its hold-out loss"
+                "it is [z(θ + εg) − z(θ − εg)]/2ε of a proxy student of the owner's, with g the gradient of its hold-out loss (--proxy)"
             }
             Self::ClassTails => "it is made of the victim's rows on the owner's own images",
         }

@@ -60,7 +60,7 @@ pub enum OpenError {
     },
     /// A defence without the owner's images that it needs.
     #[error("`{defence}` needs the owner's own images, found none")]
-    #[diagnostic(help("name the data set that the victim was trained on"))]
+    #[diagnostic(help("name the data set that the victim was trained on (`nasty serve`: --owner-data)"))]
     NoOwnerData {
         /// The defence.
         defence: &'static str,

@@ -234,10 +234,36 @@ fn the_owner_s_networks_steer_defences() {
     assert!(served("product-of-experts:0.3", ["--proxy", &hash]).0 < 1e-5);
     assert!(served("product-of-experts:0.3", ["--proxy", "net.onnx"]).0 < 1e-5);
 
+    // A folder with a network is that network, though an architecture is called so.
+    let run_folder = here.join("runs").join(&hash);
+    let copied = |name: &str, side: u32| {
+        fs::create_dir(here.join(name)).expect("writable");
+        let [from, to] = [&run_folder, &here.join(name)].map(|folder| folder.join("model.safetensors"));
+        fs::copy(from, to).expect("there");
+        let config = fs::read(run_folder.join("config.json")).expect("there");
+        let mut config: serde_json::Value = serde_json::from_slice(&config).expect("JSON");
+        config["input_size"] = serde_json::json!([1, side, side]);
+        fs::write(here.join(name).join("config.json"), config.to_string()).expect("writable");
+    };
+    copied("cnn2", 28);
+    assert_eq!(by("cnn2"), trained);
+    // With one more pixel a side the weights are of the same shapes.
+    copied("larger", 29);
     for (defence, more, words) in [
         ("mad", &[][..], "needs a surrogate's gradients, found none"),
         ("margin-budget-clipping:0.5", &["--proxy", "net.onnx"], "expected a network of this program"),
         ("gradient-redirection:0.4", &["--surrogate", "absent"], "no finished run `absent`"),
+        (
+            "gradient-redirection:0.4",
+            &["--surrogate", "larger"],
+            "takes images of 1×29×29, the data set has 1×28×28",
+        ),
+        (
+            "margin-budget-clipping:0.5",
+            &["--proxy", "larger"],
+            "larger, which the defences need, does not fit",
+        ),
+        ("mad", &["--surrogate", "larger"], "29"),
     ] {
         let all = ["evaluate", &hash, "--data", "quickstart", "--defence", defence];
         let said = nasty(here, &[&all[..], more].concat()).output().expect("the program starts").stderr;

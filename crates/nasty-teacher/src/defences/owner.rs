@@ -18,7 +18,9 @@ pub struct Owner {
     pub proxy: Option<Arc<dyn Victim>>,
     /// MAD: the surrogate whose gradients are turned, by the weights of its last layer.
     pub surrogate: Option<Arc<dyn Victim>>,
-    /// Gradient redirection: a surrogate along the direction that all its weights have in common.
+    /// Gradient redirection: a surrogate along 1 for every weight. With `v = −1` the objective's derivative by the served probability of
+    /// class k is `⟨∇(−ln p_k), v⟩`, the change of `ln p_k` along that direction: the change of its logit, less what all classes share,
+    /// which changes no order.
     pub redirection: Option<Slope>,
     /// Margin budget: the proxy student along the gradient of its hold-out loss.
     pub shift: Option<Slope>,

@@ -2,7 +2,7 @@
 
 use super::misfit::Misfit;
 use super::store_error::StoreError;
-use crate::data::{ClassMismatch, DataError, DataName};
+use crate::data::{DataError, DataName};
 use crate::defences::DefenceError;
 use crate::nets::NetError;
 use crate::victim::VictimError;
@@ -65,7 +65,7 @@ pub enum OpenError {
         /// The defence.
         defence: &'static str,
     },
-    /// One of the owner's other networks tells other classes apart than the victim.
+    /// One of the owner's other networks takes other images than the victim, or tells other classes apart.
     #[error("{reference}, which the defences need, does not fit the victim")]
     OwnerNetwork {
         /// The network.
@@ -73,7 +73,7 @@ pub enum OpenError {
         /// Why not.
         #[source]
         #[diagnostic_source]
-        source: ClassMismatch,
+        source: Misfit,
     },
     /// A network whose weights are to be moved, and which has none here.
     #[error(

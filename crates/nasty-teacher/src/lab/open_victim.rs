@@ -3,7 +3,7 @@
 use super::ask_options::AskOptions;
 use super::misfit::Misfit;
 use super::open_error::{OpenError, SHORTEST_SECRET};
-use super::owners_network::{OwnersNetwork, bent};
+use super::owners_network::{OwnersNetwork, bent, untrained_architecture};
 use super::plain_victim::{Keeping, Opened, in_order_of, misfit, names_of, open_plain, owner_images};
 use super::workplace::Workplace;
 use crate::data::{ClassMap, DataName, DataSet, class_map};
@@ -95,7 +95,8 @@ fn owned(
     let victim = &inner.victim;
     let mut other = |reference: &Option<String>| -> Result<Option<Arc<dyn Victim>>, OpenError> {
         let Some(reference) = reference else { return Ok(None) };
-        if let Ok(architecture) = reference.parse() {
+        if let Some(architecture) = untrained_architecture(reference) {
+            notes.push(format!("{reference}: an untrained network"));
             let untrained =
                 OwnersNetwork::untrained(architecture, inner, how.owner_data.as_ref(), workplace)?;
             return Ok(Some(untrained.victim(workplace)));

@@ -1,13 +1,16 @@
 //! A network of the owner's whose weights a defence moves, or that nobody trained.
 
 use super::open_error::OpenError;
-use super::plain_victim::{Opened, in_order_of, is_address, is_onnx, own_folder, owner_images};
+use super::plain_victim::{
+    Opened, in_order_of, is_address, is_onnx, misfit, names_or_numbers, own_folder, owner_images,
+};
 use super::workplace::{Workplace, normalisation_of};
 use crate::data::{ClassMap, DataName, Normalisation, class_map};
 use crate::defences::Slope;
-use crate::nets::{self, Architecture, Input, Network};
+use crate::nets::{self, Architecture, CONFIG_FILE, Input, Network};
 use crate::training::{Along, Bent, bend};
 use crate::victim::{OwnNetwork, Victim};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Training images of the owner's that the gradient of a proxy's loss is computed from, at most.
@@ -23,11 +26,11 @@ pub(super) struct OwnersNetwork {
 }
 
 impl OwnersNetwork {
-    /// An untrained network of this architecture, for the images and classes of `victim`. Where the victim does not tell its images'
-    /// size or normalisation, those of `data` count.
+    /// An untrained network of this architecture, with the classes of `victim` and for the images of `data`, which also give its
+    /// normalisation.
     ///
     /// # Errors
-    /// [`OpenError`] if neither is known, or the architecture does not take such images.
+    /// [`OpenError`] without `data`, or if the architecture does not take such images.
     pub(super) fn untrained(
         architecture: Architecture,
         victim: &Opened,
@@ -49,7 +52,7 @@ impl OwnersNetwork {
         data: Option<&DataName>,
         workplace: &Workplace,
     ) -> Result<Self, OpenError> {
-        if let Ok(architecture) = reference.parse() {
+        if let Some(architecture) = untrained_architecture(reference) {
             return Self::untrained(architecture, victim, data, workplace);
         }
         if is_address(reference) || is_onnx(reference) {
@@ -66,6 +69,12 @@ impl OwnersNetwork {
         let victim = OwnNetwork::new(&network, normalisation, identity, &workplace.device);
         Arc::new(if names.is_empty() { victim } else { victim.named(names) })
     }
+}
+
+/// The architecture that `reference` names; none if it is a folder with a network, whatever that is called.
+pub(super) fn untrained_architecture(reference: &str) -> Option<Architecture> {
+    let is_network = Path::new(reference).join(CONFIG_FILE).is_file();
+    reference.parse().ok().filter(|_| !is_network)
 }
 
 /// The slope of the answers of `reference`, one of our networks or the name of an architecture, `along` a direction of its weights. The
@@ -85,9 +94,13 @@ pub(super) fn bent(
     let (mut images, classes) = owner_images(victim, data_name, GRADIENT_IMAGES, workplace)?;
     let own = OwnersNetwork::open(reference, victim, data, workplace)?;
     let mismatch = |source| OpenError::OwnerNetwork { reference: reference.to_owned(), source };
-    if !own.names.is_empty()
-        && let ClassMap::ByName { order, .. } = class_map(&own.names, &classes).map_err(mismatch)?
-    {
+    let takes = own.network.input();
+    if (takes.channels, takes.side) != (images.channels, images.height) {
+        return Err(mismatch(misfit(takes, &images)));
+    }
+    let names = names_or_numbers(&own.names, own.network.classes());
+    let map = class_map(&names, &classes).map_err(|error| mismatch(error.into()))?;
+    if let ClassMap::ByName { order, .. } = map {
         images.labels.iter_mut().for_each(|label| *label = order[usize::from(*label)] as u16);
     }
     let Bent { ahead, behind, step } =

@@ -220,8 +220,13 @@ pub(super) fn owner_images(
 
 /// The names of a victim's classes, or their numbers.
 pub(super) fn names_of(victim: &dyn Victim) -> Vec<String> {
-    match victim.names() {
-        [] => (0..victim.classes()).map(|class| class.to_string()).collect(),
+    names_or_numbers(victim.names(), victim.classes())
+}
+
+/// `names`, or the numbers of the `classes` if there are none.
+pub(super) fn names_or_numbers(names: &[String], classes: usize) -> Vec<String> {
+    match names {
+        [] => (0..classes).map(|class| class.to_string()).collect(),
         names => names.to_vec(),
     }
 }
@@ -238,7 +243,7 @@ pub(super) fn in_order_of(
         return Ok(network);
     }
     let map = class_map(&own, &classes)
-        .map_err(|source| OpenError::OwnerNetwork { reference: reference.to_owned(), source })?;
+        .map_err(|error| OpenError::OwnerNetwork { reference: reference.to_owned(), source: error.into() })?;
     Ok(match map {
         ClassMap::Same | ClassMap::ByPosition { .. } => network,
         map @ ClassMap::ByName { .. } => Arc::new(Arranged::new(network, map, classes)),

@@ -69,7 +69,7 @@ pub enum OpenError {
     #[error("{reference}, which the defences need, does not fit the victim")]
     OwnerNetwork {
         /// The network.
-        reference: String,
+        reference: Box<str>,
         /// Why not.
         #[source]
         #[diagnostic_source]

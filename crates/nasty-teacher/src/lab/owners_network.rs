@@ -93,7 +93,7 @@ pub(super) fn bent(
     let data_name = data.ok_or(needs_images)?;
     let (mut images, classes) = owner_images(victim, data_name, GRADIENT_IMAGES, workplace)?;
     let own = OwnersNetwork::open(reference, victim, data, workplace)?;
-    let mismatch = |source| OpenError::OwnerNetwork { reference: reference.to_owned(), source };
+    let mismatch = |source| OpenError::OwnerNetwork { reference: reference.into(), source };
     let takes = own.network.input();
     if (takes.channels, takes.side) != (images.channels, images.height) {
         return Err(mismatch(misfit(takes, &images)));

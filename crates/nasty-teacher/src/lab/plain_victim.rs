@@ -243,7 +243,7 @@ pub(super) fn in_order_of(
         return Ok(network);
     }
     let map = class_map(&own, &classes)
-        .map_err(|error| OpenError::OwnerNetwork { reference: reference.to_owned(), source: error.into() })?;
+        .map_err(|error| OpenError::OwnerNetwork { reference: reference.into(), source: error.into() })?;
     Ok(match map {
         ClassMap::Same | ClassMap::ByPosition { .. } => network,
         map @ ClassMap::ByName { .. } => Arc::new(Arranged::new(network, map, classes)),

@@ -202,7 +202,7 @@ impl Bench {
 
 fn batches(set: &Arc<ImageSet>, batch_size: usize) -> EpochBatches {
     let normalisation = Normalisation { mean: vec![0.5; CHANNELS], std: vec![0.25; CHANNELS] };
-    let epoch = Epoch { seed: 0, epoch: 0, batch_size, start_batch: 0 };
+    let epoch = Epoch { seed: 0, epoch: 0, batch_size, start_batch: 0, side: None };
     let augmentation = if set.height > LARGEST_ICON { Augmentation::photos() } else { Augmentation::cifar() };
     epoch_batches(set.clone(), &normalisation, &augmentation, epoch)
 }

@@ -115,6 +115,32 @@ fn a_run_that_is_stopped_at_any_batch_goes_on_to_the_same_bits() {
 }
 
 #[test]
+fn a_run_whose_images_grow_resumes_to_the_same_bits() {
+    let changes = ["architecture=preresnet20", "growing=0.7", "epochs=3", "batch=64"];
+    let whole = tempfile::tempdir().expect("temp");
+    let there = workplace(whole.path());
+    let (_, nasty) = teachers(&there, &changes);
+    finish(&there, &nasty);
+    let pieces = tempfile::tempdir().expect("temp");
+    let mut sittings = 0;
+    loop {
+        let here = workplace(pieces.path());
+        teachers(&here, &changes);
+        sittings += 1;
+        if let JobEnd::Done(_) = here.carry_out(&nasty, &mut StopAfter::new(2)).expect("runs") {
+            break;
+        }
+    }
+    assert!(sittings >= 5, "{sittings} sittings");
+    let run = |place: &Path| essence(&workplace(place).store.run(&nasty.hash()));
+    assert!(run(whole.path()) == run(pieces.path()));
+
+    let fixed = recipe(&there, Kind::Train, &[]);
+    let refused = apply(fixed, &["growing=0.7".to_owned()]).expect_err("cnn4 has a layer for every pixel");
+    assert!(refused.to_string().contains("growing must be 0 for cnn4"), "{refused}");
+}
+
+#[test]
 fn threads_and_the_logit_table_do_not_change_a_result() {
     let mut all = Vec::new();
     for (threads, keep_logits) in [(1, true), (3, true), (3, false)] {

@@ -252,7 +252,17 @@ fn a_term_signal_saves_and_the_same_command_goes_on() {
             std::thread::sleep(Duration::from_millis(150 * attempt));
             let _ = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill");
             match child.wait().expect("it ends").code() {
-                Some(75) => stopped += 1,
+                Some(75) => {
+                    stopped += 1;
+                    let runs = folder.path().join("runs");
+                    let mut run = fs::read_dir(&runs).expect("a store").map(|entry| entry.expect("an entry"));
+                    let any = run.any(|run| run.path().join("result.json").exists());
+                    assert_eq!(
+                        runs.join("reports").exists(),
+                        any,
+                        "a report where there is something to report"
+                    );
+                }
                 Some(0) => break,
                 // Before it listens to signals they end it as they end any program.
                 None => {}

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use super::image_set::{ImageSet, Normalisation};
 pub use super::render::render;
+use super::resample::resized_values;
 use super::views::{Augmentation, order};
 use crate::random::{Purpose, Stream};
 
@@ -23,7 +24,7 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// `[batch]`, the number of each image's view.
     pub views: Vec<usize>,
-    /// `[batch, height, width, channels]`, normalised.
+    /// `[batch, height, width, channels]`, normalised; the sides are [`Epoch::side`] where it is given.
     pub pixels: Vec<f32>,
     /// `[batch]`, classes.
     pub labels: Vec<u16>,
@@ -40,6 +41,8 @@ pub struct Epoch {
     pub batch_size: usize,
     /// The first batch wanted; not 0 when an epoch is resumed in its middle.
     pub start_batch: usize,
+    /// The side to which square images are resized once their view is drawn; none for their own.
+    pub side: Option<usize>,
 }
 
 /// The shuffled batches of one epoch, each image once, the last partial batch kept.
@@ -83,7 +86,11 @@ fn batch(
     let views: Vec<usize> =
         indices.iter().map(|&i| augmentation.draw(epoch.seed, epoch.epoch, i as u64)).collect();
     let items: Vec<(usize, usize)> = indices.iter().copied().zip(views.iter().copied()).collect();
-    let pixels = render(set, normalisation, augmentation, &items);
+    let drawn = render(set, normalisation, augmentation, &items);
+    let pixels = match epoch.side.filter(|&side| side != set.height) {
+        Some(side) => resized_values(&drawn, set.channels, set.height, side),
+        None => drawn,
+    };
     let labels = indices.iter().map(|&i| set.labels[i]).collect();
     Batch { indices, views, pixels, labels }
 }
@@ -174,7 +181,7 @@ mod tests {
         ) {
             let set = set(count);
             let augmentation = Augmentation { crop_padding: 1, flip: true, rotation_degrees: 3, resized_crop_percent: 0 };
-            let wanted = Epoch { seed, epoch, batch_size, start_batch };
+            let wanted = Epoch { seed, epoch, batch_size, start_batch, side: None };
             let ahead: Vec<Batch> = epoch_batches(set.clone(), &levels(), &augmentation, wanted).collect();
             let order = order(seed, epoch, count);
             let on_demand: Vec<Batch> = (start_batch..count.div_ceil(batch_size))
@@ -220,7 +227,7 @@ mod tests {
     #[test]
     fn dropping_the_iterator_early_ends_its_thread() {
         let set = set(1000);
-        let wanted = Epoch { seed: 0, epoch: 0, batch_size: 1, start_batch: 0 };
+        let wanted = Epoch { seed: 0, epoch: 0, batch_size: 1, start_batch: 0, side: None };
         let mut batches = epoch_batches(set.clone(), &levels(), &Augmentation::cifar(), wanted);
         assert_eq!(batches.len(), 1000);
         batches.next();
@@ -236,7 +243,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a normalisation of 1 channels for images of 3")]
     fn a_panic_while_rendering_reaches_the_caller() {
-        let wanted = Epoch { seed: 0, epoch: 0, batch_size: 4, start_batch: 0 };
+        let wanted = Epoch { seed: 0, epoch: 0, batch_size: 4, start_batch: 0, side: None };
         let grey = Normalisation { mean: vec![0.5], std: vec![0.25] };
         epoch_batches(set(8), &grey, &Augmentation::none(), wanted).next();
     }

@@ -125,6 +125,38 @@ fn rows<'a, const C: usize>(
     out
 }
 
+/// Square pictures `[count, from, from, channels]` of any values, resized to `[count, to, to, channels]` by the same weights,
+/// without rounding.
+pub(crate) fn resized_values(values: &[f32], channels: usize, from: usize, to: usize) -> Vec<f32> {
+    let weights = Weights::new(from, to);
+    let lines: Vec<(usize, Vec<f32>)> = (0..to)
+        .map(|place| {
+            let (first, weights) = weights.of(place);
+            (first, weights.iter().map(|&weight| weight as f32 / (1u32 << BITS) as f32).collect())
+        })
+        .collect();
+    let mut out = vec![0.0; values.len() / (from * from) * (to * to)];
+    let mut narrower = vec![0.0; from * to * channels];
+    let pictures = values.chunks_exact(from * from * channels);
+    for (picture, out) in pictures.zip(out.chunks_exact_mut(to * to * channels)) {
+        narrower.fill(0.0);
+        for (row, out) in picture.chunks_exact(from * channels).zip(narrower.chunks_exact_mut(to * channels))
+        {
+            for ((first, weights), out) in lines.iter().zip(out.chunks_exact_mut(channels)) {
+                for (pixel, weight) in row[first * channels..].chunks_exact(channels).zip(weights) {
+                    out.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += weight * value);
+                }
+            }
+        }
+        for ((first, weights), out) in lines.iter().zip(out.chunks_exact_mut(to * channels)) {
+            for (row, weight) in narrower[first * to * channels..].chunks_exact(to * channels).zip(weights) {
+                out.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+            }
+        }
+    }
+    out
+}
+
 /// The part `area` of a picture, resized to `height` × `width`: pixels `[height, width, C]`.
 ///
 /// What is outside the area has no influence, as if it had been cut off before.
@@ -145,4 +177,25 @@ pub(crate) fn resized<const C: usize>(
     }
     let narrower = columns(area.height, area.width, row, width);
     rows(area.height, width, |y| &narrower[y * width..][..width], height)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_resized_like_pixels() {
+        for (from, to) in [(32, 16), (32, 20), (28, 16), (9, 4), (8, 8), (5, 7)] {
+            let pixels: Vec<[u8; 3]> =
+                (0..from * from).map(|i| [i * 37 % 251, i * 91 % 256, i % 200].map(|v| v as u8)).collect();
+            let area = Area { top: 0, left: 0, height: from, width: from };
+            let rounded = resized(Pixels { width: from, pixels: &pixels }, area, to, to);
+            let values: Vec<f32> = pixels.iter().flatten().map(|&v| f32::from(v)).collect();
+            let two = resized_values(&[values.clone(), values].concat(), 3, from, to);
+            let (first, second) = two.split_at(to * to * 3);
+            assert_eq!(first, second);
+            let differs = first.iter().zip(rounded.iter().flatten()).map(|(v, &p)| (v - f32::from(p)).abs());
+            assert!(differs.fold(0.0, f32::max) < 1.01, "two roundings: {from} to {to}");
+        }
+    }
 }

@@ -88,6 +88,7 @@ pub fn recipe(name: DataName, digest: String, architecture: Architecture, kind: 
         keep: Keep::Best,
         parity: Parity::Exact,
         seed: 0,
+        growing: 0.0,
         start: None,
     };
     match (&name, architecture) {

@@ -97,6 +97,9 @@ pub(super) fn complete(recipe: &mut Map<String, Value>) {
     {
         objective.entry("guard").or_insert(Value::Null);
     }
+    if recipe.contains_key("objective") {
+        recipe.entry("growing").or_insert(0.0.into());
+    }
     for (table, key, default) in
         [("augmentation", "resized_crop_percent", Value::from(0)), ("start", "freeze", Value::Null)]
     {

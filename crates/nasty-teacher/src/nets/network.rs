@@ -68,6 +68,15 @@ impl Architecture {
     }
 }
 
+impl Architecture {
+    /// Whether weights trained on images of one side serve those of another: whether the network pools over all of them.
+    pub fn serves_all_sides(&self) -> bool {
+        let side = self.usual_side();
+        let of_side = |side| Network::new(*self, 2, Input { channels: 3, side }, 0, &Device::flex());
+        of_side(side).has_the_tensors_of(&of_side(2 * side))
+    }
+}
+
 impl Network {
     pub(super) fn new(
         architecture: Architecture,
@@ -108,6 +117,27 @@ impl Network {
     /// The network with its convolutions computed in `precision`. Weights, statistics and everything else stay f32.
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
+    }
+
+    /// The network, with the same weights, for images of another side.
+    ///
+    /// # Errors
+    /// [`NetError::Unbuildable`] if the structure does not allow the side, or if weights depend on it.
+    pub fn at_side(self, side: usize) -> Result<Self, NetError> {
+        let About { architecture, classes, input, .. } = *self.about;
+        let wanted = Input { side, ..input };
+        architecture.check(wanted)?;
+        let of_side = Self::new(architecture, classes, wanted, 0, &Device::flex());
+        if !self.has_the_tensors_of(&of_side) {
+            let allowed = format!("images of {} pixels a side only (its weights depend on it)", input.side);
+            architecture.refuse(allowed, format!("a side of {side}"))?;
+        }
+        Ok(Self { about: of_side.about, ..self })
+    }
+
+    fn has_the_tensors_of(&self, other: &Self) -> bool {
+        let pairs = self.tensors().iter().zip(other.tensors());
+        pairs.into_iter().all(|(a, b)| a.name == b.name && a.shape == b.shape)
     }
 
     /// What the convolutions multiply.

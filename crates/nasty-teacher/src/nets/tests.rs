@@ -306,6 +306,33 @@ fn a_loss_of_some_layers_alone_has_gradients() {
 }
 
 #[test]
+fn a_network_takes_other_sides_where_its_weights_do_not_depend_on_them() {
+    use super::{Mode, host};
+    let input = Input { channels: 3, side: 32 };
+    for name in ["resnet18", "preresnet20", "shufflenetv2", "mobilenetv2"] {
+        let network = build(name, 7, input);
+        let (before, built) = (network.state_dict(), build(name, 7, Input { side: 20, ..input }));
+        assert!(network.architecture().serves_all_sides());
+        let small = network.at_side(20).expect("a pooled network");
+        let of = small.state_dict();
+        assert!(of == before && small.input().side == 20);
+        let images = burn::tensor::Tensor::<4>::ones([2, 20, 20, 3], &Device::flex());
+        let logits = host(small.forward(images.clone(), Mode::Eval));
+        let same = built.load_state_dict(&of).expect("the same tensors").forward(images, Mode::Eval);
+        assert_eq!(logits, host(same), "{name}");
+        assert!(small.at_side(0).is_err());
+    }
+    for name in ["cnn", "mlp"] {
+        assert!(!name.parse::<Architecture>().unwrap().serves_all_sides());
+        let refused = build(name, 7, input).at_side(16).expect_err("a layer for every pixel").to_string();
+        assert!(
+            refused.contains("32 pixels a side only") && refused.contains("found a side of 16"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
 fn dropout_depends_on_seed_and_step_and_only_in_forward_dropping() {
     use super::{Dropping, Mode};
     let network = build("tv-mobilenet_v3_small", 10, CIFAR);

@@ -9,6 +9,9 @@ use crate::nets::{Architecture, Precision};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+/// Growing images grow by so many pixels.
+const STEP: f64 = 4.0;
+
 /// Version of the recipe's fields; part of its hash.
 pub const RECIPE_FORMAT: u32 = 1;
 
@@ -52,9 +55,18 @@ pub struct Recipe {
     pub parity: Parity,
     /// Decides initial weights, order, views and splits.
     pub seed: u64,
+    /// Progressive resizing: share of the epochs over which training images grow from half their side to the full one, in
+    /// steps of four pixels; 0: full from the start. At half the side, a step is a quarter of the work. For networks whose
+    /// weights do not depend on the side.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub growing: f64,
     /// Weights to begin with: `start.network` and `start.freeze`; absent: random ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
+}
+
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 /// Which images a run trains on and which it holds out.
@@ -114,6 +126,23 @@ impl Recipe {
         identity(self)
     }
 
+    /// The side of square training images of `full` pixels a side at a 0-based epoch; the network's answers to other images,
+    /// and the victim's answers to these, are at `full`.
+    pub fn side(&self, full: usize, epoch: usize) -> usize {
+        let grown = epoch as f64 / (self.growing * self.epochs as f64);
+        if self.growing == 0.0 || grown >= 1.0 {
+            return full;
+        }
+        let side = full as f64 * (0.5 + 0.5 * grown);
+        ((side / STEP).round() * STEP).clamp(1.0, full as f64) as usize
+    }
+
+    /// Pixels that a training image has on average over the epochs, as a share of all of its own.
+    pub fn mean_area(&self, full: usize) -> f64 {
+        let areas = (0..self.epochs).map(|epoch| (self.side(full, epoch) as f64 / full as f64).powi(2));
+        areas.sum::<f64>() / self.epochs.max(1) as f64
+    }
+
     /// The recipe that `text`, its JSON, says.
     ///
     /// # Errors
@@ -139,6 +168,18 @@ impl Recipe {
                 format!("learning_rate is {}, expected above 0", self.learning_rate),
             ),
             (share(self.warmup), format!("warmup is {}, expected a share from 0 to 1", self.warmup)),
+            (share(self.growing), format!("growing is {}, expected a share from 0 to 1", self.growing)),
+            (
+                self.growing == 0.0 || self.objective.heads().is_none(),
+                format!("growing must be 0 for a student that learns by {}", self.objective.name()),
+            ),
+            (
+                self.growing == 0.0 || self.architecture.serves_all_sides(),
+                format!(
+                    "growing must be 0 for {}, whose weights depend on the side of the images",
+                    self.architecture
+                ),
+            ),
             (self.clip_norm.is_none_or(positive), "clip_norm must be above 0, or absent".into()),
             (self.data.subset.is_none_or(|n| n > 1), "data.subset must be at least 2, or absent".into()),
             (

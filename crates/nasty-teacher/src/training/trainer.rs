@@ -183,12 +183,17 @@ impl Trainer<'_> {
             let shape = [count, rows.len() / count];
             Tensor::from_data(TensorData::new(rows, shape), &device)
         });
-        let shape = [count, self.train.height, self.train.width, self.train.channels];
+        // Networks take squares; what is not one, they refuse.
+        let side = recipe.side(self.train.height, at.epoch);
+        let width = if side == self.train.height { self.train.width } else { side };
+        let shape = [count, side, width, self.train.channels];
         let images = Tensor::<4>::from_data(TensorData::new(batch.pixels, shape), &device);
         let labels: Vec<i32> = batch.labels.iter().map(|&l| i32::from(l)).collect();
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [count]), &device);
 
         let step = at.epoch * self.batches() + at.step;
+        let full = network.input().side;
+        let network = if side == full { network } else { network.at_side(side)? };
         let dropping = Dropping::new(recipe.seed, step as u64);
         let (logits, said) = match heads.as_ref().map(|heads| &heads.layers) {
             None => (network.forward_dropping(images, dropping), HeadLogits::None),
@@ -232,6 +237,7 @@ impl Trainer<'_> {
         }
         let rate = self.rate(step);
         let network = optimiser.step(rate, network, gradients);
+        let network = if side == full { network } else { network.at_side(full)? };
         let heads = heads.map(|heads| heads.step(rate, &mut all));
 
         position.partial.loss += value * count as f64;
@@ -320,6 +326,7 @@ impl Work for Training<'_> {
                 epoch: at.epoch as u64,
                 batch_size: recipe.batch,
                 start_batch: at.step,
+                side: (recipe.growing > 0.0).then(|| recipe.side(train.height, at.epoch)),
             };
             epoch_batches(train.clone(), normalisation, &recipe.augmentation, plan)
         });

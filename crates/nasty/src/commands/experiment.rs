@@ -84,6 +84,10 @@ pub fn run(args: &RunArgs, stop: &Stop) -> Result<End> {
     let watcher = PlanWatcher::new(plan.tasks.len(), quiet, stop.clone(), &told);
     let ends = Local { worker: &workplace, jobs: args.jobs.into() }.execute(&plan, &watcher);
     watcher.finish();
+    let finished = |planned: &Planned| matches!(workplace.store.run(&planned.hash).result(), Ok(Some(_)));
+    if ends.iter().any(|end| matches!(end, TaskEnd::Stopped)) && !plan.tasks.iter().any(finished) {
+        return conclude(&plan, ends, quiet); // a report of empty tables helps nobody
+    }
 
     let usual = || args.place.store.join("reports").join(record.report_name());
     let folder = args.out.clone().unwrap_or_else(usual);

@@ -186,6 +186,7 @@ impl ThiefRecipe {
             keep: Keep::Last,
             parity: Parity::Exact,
             seed: self.seed,
+            growing: 0.0,
             start: None,
         }
     }

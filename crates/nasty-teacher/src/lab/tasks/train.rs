@@ -55,7 +55,7 @@ impl TaskKind for Recipe {
         let facts = estimate.facts;
         let left = facts.train.saturating_sub(self.data.validation);
         let seen = (self.data.subset.unwrap_or(left) * self.epochs) as f64;
-        let trained = seen * self.objective.passes();
+        let trained = seen * self.objective.passes() * self.mean_area(facts.input.side);
         let forward = (self.data.validation * self.epochs + facts.test) as f64;
         let shape = Shape { precision: self.precision, ..estimate.shape(self.architecture) };
         estimate.add(shape, Passes { trained, forward })?;

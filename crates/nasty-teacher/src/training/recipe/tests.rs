@@ -52,3 +52,33 @@ fn objectives_know_their_limits_and_unknown_keys_are_errors() {
         assert!(objective(&format!(r#"{rest},"tau":1"#)).is_err(), "{kind}");
     }
 }
+
+#[test]
+fn images_grow_from_half_their_side_in_steps_of_four_pixels() {
+    let growing = |share: f64| {
+        with(|tree| {
+            (tree["growing"], tree["epochs"]) = (share.into(), 12.into());
+            tree["architecture"] = "resnet18".into();
+        })
+    };
+    let sides = |recipe: &Recipe| (0..12).map(|epoch| recipe.side(32, epoch)).collect::<Vec<_>>();
+    let three_quarters = growing(0.75);
+    assert_eq!(sides(&three_quarters), [16, 16, 20, 20, 24, 24, 28, 28, 32, 32, 32, 32]);
+    let area = (2.0 * (256.0 + 400.0 + 576.0 + 784.0) / 1024.0 + 4.0) / 12.0;
+    assert!((three_quarters.mean_area(32) - area).abs() < 1e-12);
+    assert_eq!(sides(&growing(0.0)), [32; 12]);
+    assert_eq!(growing(0.0).mean_area(32), 1.0);
+    let json = serde_json::to_string(&growing(0.0)).expect("plain data");
+    assert!(!json.contains("growing"), "recipes without it stay as they were: {json}");
+    assert_eq!((growing(1.0).side(1, 0), growing(1.0).side(5, 0)), (1, 4));
+    assert_eq!(growing(0.75).problem(), None);
+    assert!(growing(1.5).problem().expect("refused").contains("growing is 1.5"));
+    let exits = with(|tree| {
+        let teacher = tree["objective"]["teacher"].clone();
+        tree["growing"] = 0.5.into();
+        tree["objective"] = serde_json::json!({
+            "kind": "skeptical", "teacher": teacher, "stage": 2, "temperature": 4.0, "alpha": 0.9, "delay": 0.1,
+        });
+    });
+    assert!(exits.problem().expect("refused").contains("growing must be 0"));
+}

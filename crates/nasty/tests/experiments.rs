@@ -255,7 +255,8 @@ fn a_term_signal_saves_and_the_same_command_goes_on() {
                 Some(75) => {
                     stopped += 1;
                     let runs = folder.path().join("runs");
-                    let mut run = fs::read_dir(&runs).expect("a store").map(|entry| entry.expect("an entry"));
+                    let mut run =
+                        std::fs::read_dir(&runs).expect("a store").map(|entry| entry.expect("an entry"));
                     let any = run.any(|run| run.path().join("result.json").exists());
                     assert_eq!(
                         runs.join("reports").exists(),

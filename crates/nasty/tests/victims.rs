@@ -311,6 +311,7 @@ fn an_option_that_would_have_no_effect_is_an_error() {
             2,
             "leave out surrogate",
         ),
+        (&evaluate("run"), &["--defence", "top-1", "--secret-file", "secret"], 2, "leave out secret-file"),
         (
             &evaluate("http://127.0.0.1:9/"),
             &[&templated[..], &["--layout", "nchw"]].concat(),

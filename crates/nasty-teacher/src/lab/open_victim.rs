@@ -7,7 +7,7 @@ use super::owners_network::{OwnersNetwork, bent, untrained_architecture};
 use super::plain_victim::{Keeping, Opened, in_order_of, misfit, names_of, open_plain, owner_images};
 use super::workplace::Workplace;
 use crate::data::{ClassMap, DataName, DataSet, class_map};
-use crate::defences::{Defended, Need, Owner, Secret};
+use crate::defences::{Answers, Defended, Need, Owner, Secret};
 use crate::training::Along;
 use crate::victim::{Arranged, Request, Victim};
 use std::path::Path;
@@ -63,9 +63,10 @@ fn open(
     Ok(Opened { victim: Arc::new(defended), undefended: Some(inner.victim), notes, ..inner })
 }
 
-/// Refuses a network of the owner's that no defence of `how` uses: what would have no effect is an error.
+/// Refuses a secret and a network of the owner's that no defence of `how` uses: what would have no effect is an error.
 fn check_use(how: &AskOptions) -> Result<(), OpenError> {
     let needs = how.defence.needs();
+    let keyed = how.defence.layers().iter().any(|layer| layer.facts().answers == Answers::Keyed);
     let given = [
         ("wrong", how.wrong.is_some(), &[Need::WrongRow][..]),
         ("proxy", how.proxy.is_some(), &[Need::ProxyLogits, Need::ProxyShift]),
@@ -73,12 +74,15 @@ fn check_use(how: &AskOptions) -> Result<(), OpenError> {
     ];
     let unused =
         |(_, given, uses): &(_, bool, &[Need])| *given && !uses.iter().any(|need| needs.contains(need));
-    let unused: Vec<&'static str> = given.into_iter().filter(unused).map(|(name, ..)| name).collect();
+    let mut unused: Vec<&'static str> = given.into_iter().filter(unused).map(|(name, ..)| name).collect();
+    if how.secret_file.is_some() && !keyed {
+        unused.push("secret-file");
+    }
     match unused[..] {
         [] => Ok(()),
         _ => Err(OpenError::AskedOtherwise {
             reference: format!("`{}`", how.defence),
-            why: "uses no such network",
+            why: "does not use all that is given with it",
             unused,
         }),
     }

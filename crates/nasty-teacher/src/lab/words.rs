@@ -100,6 +100,9 @@ pub(super) fn complete(recipe: &mut Map<String, Value>) {
     if recipe.contains_key("objective") {
         recipe.entry("growing").or_insert(0.0.into());
     }
+    if recipe.contains_key("generator") {
+        recipe.entry("temperature").or_insert(1.0.into());
+    }
     for (table, key, default) in
         [("augmentation", "resized_crop_percent", Value::from(0)), ("start", "freeze", Value::Null)]
     {

@@ -179,7 +179,10 @@ fn audit(args: &AuditArgs, stop: &Stop) -> Result<End> {
 fn request(args: &AuditArgs, victim: &str, data: &DataName) -> Result<Request> {
     Ok(Request {
         victim: victim.to_owned(),
-        how: AskOptions { interface: args.interface, ..args.defences.added(args.asking.options()?, data) },
+        how: AskOptions {
+            interface: args.interface,
+            ..args.defences.added(args.asking.options()?, Some(data.clone()))
+        },
         undefended: args.undefended.clone(),
         data: data.clone(),
         pool: args.pool.clone(),

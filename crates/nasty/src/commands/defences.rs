@@ -28,12 +28,12 @@ pub struct DefenceArgs {
 }
 
 impl DefenceArgs {
-    /// `how` with these defences, whose owner has the training images of `data`.
-    pub fn added(&self, how: AskOptions, data: &DataName) -> AskOptions {
+    /// `how` with these defences, whose owner has the training images of `owner_data`.
+    pub fn added(&self, how: AskOptions, owner_data: Option<DataName>) -> AskOptions {
         AskOptions {
             defence: self.defence.clone().unwrap_or_default(),
             secret_file: self.secret_file.clone(),
-            owner_data: Some(data.clone()),
+            owner_data,
             wrong: self.wrong.clone(),
             proxy: self.proxy.clone(),
             surrogate: self.surrogate.clone(),

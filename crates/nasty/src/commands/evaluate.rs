@@ -59,7 +59,7 @@ pub fn run(args: &EvaluateArgs, stop: &Stop) -> Result<End> {
     let workplace = if is_address(&args.victim) { args.place.open()? } else { args.place.look()? };
     let quiet = args.place.machine.quiet;
     let plain = args.asking.options()?;
-    let how = args.defences.added(plain.clone(), &args.data);
+    let how = args.defences.added(plain.clone(), Some(args.data.clone()));
     let opened = open_victim_once(&args.victim, &how, &workplace, &|| stop.requested())?;
     opened.notes.iter().for_each(|note| ui::say(quiet, note));
     let framing = opened.framing_for(&args.data);

@@ -1,13 +1,13 @@
 //! `nasty serve`.
 
 use super::asking::AskingArgs;
+use super::defences::DefenceArgs;
 use super::place::{PlaceArgs, interface, named};
 use crate::failure::{CommandError, End, Result};
 use crate::ui;
 use clap::{Args, value_parser};
 use nasty_serve::{Input, Limits, Model, Options, ServeError, Served, TlsFiles, UnservableError, serve};
 use nasty_teacher::data::DataName;
-use nasty_teacher::defences::Stack;
 use nasty_teacher::lab::{AskOptions, Opened, is_address, open_victim};
 use nasty_teacher::victim::{HttpSettings, Interface};
 use std::net::{IpAddr, Ipv4Addr};
@@ -35,8 +35,11 @@ pub struct ServeArgs {
     /// What answers reveal: logits, probabilities, top-k:K, rounded:DECIMALS or label [default: all that there is]
     #[arg(long, value_name = "KIND", value_parser = interface)]
     reveal: Option<Interface>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Defences")]
     defence: DefenceArgs,
+    /// Data set of the owner, whose training images some defences need
+    #[arg(long, value_name = "NAME", value_parser = named::<DataName>, requires = "defence")]
+    owner_data: Option<DataName>,
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
@@ -45,30 +48,6 @@ pub struct ServeArgs {
     place: PlaceArgs,
     #[command(flatten)]
     asking: AskingArgs,
-}
-
-/// What stands in front of the victim.
-#[derive(Args)]
-#[command(next_help_heading = "Defences")]
-struct DefenceArgs {
-    /// Defences in front of the victim, such as flat-tail or top-k:3+rounding:2
-    #[arg(long, value_name = "STACK", value_parser = named::<Stack>)]
-    defence: Option<Stack>,
-    /// File with the secret that keys the defences
-    #[arg(long, value_name = "FILE", requires = "defence")]
-    secret_file: Option<PathBuf>,
-    /// Data set of the owner, whose training images some defences need
-    #[arg(long, value_name = "NAME", value_parser = named::<DataName>, requires = "defence")]
-    owner_data: Option<DataName>,
-    /// Adaptive misinformation: the network that was trained to be wrong
-    #[arg(long, value_name = "RUN", requires = "defence")]
-    wrong: Option<String>,
-    /// Product of experts and margin budgets: the proxy student
-    #[arg(long, value_name = "RUN", requires = "defence")]
-    proxy: Option<String>,
-    /// MAD and gradient redirection: the surrogate, or an architecture for an untrained one
-    #[arg(long, value_name = "RUN", requires = "defence")]
-    surrogate: Option<String>,
 }
 
 /// Who may ask, and what is written down.
@@ -135,7 +114,8 @@ pub fn run(args: &ServeArgs) -> Result<End> {
     let AskOptions { asking, http, .. } = args.asking.options()?;
     // A client waits, and so do all others: it is told to come again.
     let http = HttpSettings { tries: is_address(&args.victim).then_some(1), ..http };
-    let how = AskOptions { asking, http, ..args.defence.how(args.reveal) };
+    let asked = AskOptions { interface: args.reveal, asking, http, ..AskOptions::default() };
+    let how = args.defence.added(asked, args.owner_data.clone());
     let Opened { victim, notes, .. } = open_victim(&args.victim, &how, &workplace)?;
     notes.iter().for_each(|note| ui::say(quiet, note));
     let name = args.name.clone().unwrap_or_else(|| last_part(&args.victim));
@@ -177,21 +157,6 @@ pub fn run(args: &ServeArgs) -> Result<End> {
         CommandError::hinted(error, hint)
     })?;
     Ok(End::Done)
-}
-
-impl DefenceArgs {
-    fn how(&self, interface: Option<Interface>) -> AskOptions {
-        AskOptions {
-            interface,
-            defence: self.defence.clone().unwrap_or_default(),
-            secret_file: self.secret_file.clone(),
-            owner_data: self.owner_data.clone(),
-            wrong: self.wrong.clone(),
-            proxy: self.proxy.clone(),
-            surrogate: self.surrogate.clone(),
-            ..AskOptions::default()
-        }
-    }
 }
 
 impl ServeArgs {

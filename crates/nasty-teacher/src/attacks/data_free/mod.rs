@@ -40,6 +40,9 @@ pub struct DataFreeRecipe {
     pub generator: GeneratorRecipe,
     /// Weights of the generator's losses.
     pub weights: GeneratorWeights,
+    /// τ by which the teacher's logits are divided before the generator and the student learn from them (published: 1).
+    #[serde(default = "published_temperature", skip_serializing_if = "is_published_temperature")]
+    pub temperature: f64,
     /// How the student's weights are changed.
     pub optimiser: Optimiser,
     /// The student's peak learning rate.
@@ -56,6 +59,14 @@ pub struct DataFreeRecipe {
     pub parity: Parity,
     /// Decides initial weights and the generator's noise.
     pub seed: u64,
+}
+
+fn published_temperature() -> f64 {
+    1.0
+}
+
+fn is_published_temperature(temperature: &f64) -> bool {
+    *temperature == published_temperature()
 }
 
 /// The generator.
@@ -98,6 +109,7 @@ impl DataFreeRecipe {
             student,
             generator: GeneratorRecipe { latent: 1000, width: 128, learning_rate: 0.02 },
             weights,
+            temperature: published_temperature(),
             optimiser: Optimiser::of_kind("sgd").expect("a kind"),
             learning_rate: 0.1,
             schedule: Schedule::Step { milestones: vec![800, 1600], factor: 0.1 },
@@ -149,6 +161,7 @@ impl DataFreeRecipe {
                 positive(learning_rate),
                 format!("generator.learning_rate is {learning_rate}, expected above 0"),
             ),
+            (positive(self.temperature), format!("temperature is {}, expected above 0", self.temperature)),
             (
                 positive(self.learning_rate),
                 format!("learning_rate is {}, expected above 0", self.learning_rate),

@@ -5,7 +5,7 @@ use crate::attacks::noise::{images, normal, transparent, value};
 use crate::data::{ImageSet, Normalisation};
 use crate::losses::scaled_kl;
 use crate::nets::host;
-use crate::nets::{Generator, Mode, NamedTensor, Network};
+use crate::nets::{Generator, Mode, NamedTensor, Network, Output};
 use crate::numerics::Provenance;
 use crate::random::Purpose;
 use crate::training::context::{At, Ended, Fault, Finish, RunContext, Work, finite, record, restore};
@@ -159,6 +159,7 @@ impl DataFree<'_> {
         let noise = self.noise(step as u64, recipe.batch, &self.device.clone().autodiff());
         let made = generator.forward(noise, Mode::Train);
         let said = teacher.outputs(made.clone(), Mode::Eval);
+        let said = Output { logits: said.logits.div_scalar(recipe.temperature), ..said };
         let losses = generator_losses(&said);
         let total = losses.total(&recipe.weights);
         let target = said.logits.detach();

@@ -1,7 +1,7 @@
 use super::*;
 use crate::attacks::noise::{transparent, value};
 use crate::attacks::test_support::{INPUT, StopAfter, context, data, normalisation, test_images, victim};
-use crate::nets::{Mode, NamedTensor};
+use crate::nets::{Mode, NamedTensor, Network};
 use crate::training::TrainError;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -21,9 +21,18 @@ fn recipe() -> DataFreeRecipe {
 }
 
 fn run(recipe: &DataFreeRecipe, state_file: &Path, steps: usize) -> Result<Option<DataFreeEnd>, TrainError> {
+    run_on(victim(3), recipe, state_file, steps)
+}
+
+fn run_on(
+    teacher: Network,
+    recipe: &DataFreeRecipe,
+    state_file: &Path,
+    steps: usize,
+) -> Result<Option<DataFreeEnd>, TrainError> {
     let attack = DataFree {
         recipe,
-        teacher: victim(3),
+        teacher,
         test: &test_images(),
         normalisation: &normalisation(),
         device: Device::flex(),
@@ -65,6 +74,31 @@ fn a_run_that_is_stopped_at_any_step_goes_on_to_the_same_bits() {
         assert_eq!((sittings, end.rows.len()), (6, 2), "one step a sitting");
         assert!(essence(end) == essence(whole(&recipe)), "{parity:?}");
     }
+}
+
+#[test]
+fn a_tempered_teacher_is_one_whose_last_layer_is_smaller() {
+    let mut weights = victim(3).state_dict();
+    let last = weights.len() - 2;
+    weights[last..].iter_mut().flat_map(|tensor| &mut tensor.data).for_each(|value| *value /= 2.0);
+    let smaller = victim(3).load_state_dict(&weights).expect("its own tensors");
+    let folder = tempfile::tempdir().expect("temp");
+    let on = |teacher, recipe: &DataFreeRecipe, name: &str| {
+        run_on(teacher, recipe, &folder.path().join(name), usize::MAX).expect("runs").expect("to its end")
+    };
+    let tempered = DataFreeRecipe { temperature: 2.0, ..recipe() };
+    let (a, b) = (on(victim(3), &tempered, "a"), on(smaller, &recipe(), "b"));
+    // Halving is exact in binary; only the recipes, and so the states, differ.
+    assert_eq!((&a.student, &a.generator), (&b.student, &b.generator));
+    assert_ne!(a.student, whole(&recipe()).student);
+    assert!(
+        DataFreeRecipe { temperature: 0.0, ..recipe() }
+            .problem()
+            .expect("refused")
+            .contains("temperature is 0")
+    );
+    let json = serde_json::to_string(&recipe()).expect("plain data");
+    assert!(!json.contains("temperature"), "published recipes keep their identity: {json}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// Seconds that a measurement is kept for: other work on the machine may have slowed it down.
 const KEPT: u64 = 24 * 60 * 60;
 /// Steps are timed until this many seconds have passed.

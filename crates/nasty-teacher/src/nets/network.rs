@@ -136,8 +136,9 @@ impl Network {
     }
 
     fn has_the_tensors_of(&self, other: &Self) -> bool {
-        let pairs = self.tensors().iter().zip(other.tensors());
-        pairs.into_iter().all(|(a, b)| a.name == b.name && a.shape == b.shape)
+        let (own, others) = (self.tensors(), other.tensors());
+        let same = |(a, b): (&TensorEntry, &TensorEntry)| a.name == b.name && a.shape == b.shape;
+        own.len() == others.len() && own.iter().zip(others).all(same)
     }
 
     /// What the convolutions multiply.

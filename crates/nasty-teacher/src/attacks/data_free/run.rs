@@ -39,7 +39,7 @@ pub struct DataFree<'a> {
 /// What one epoch gave.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataFreeRow {
-    /// As of a training run: the loss is `KL(teacher ‖ student)` at τ = 1, the training accuracy is how often the
+    /// As of a training run: the loss is `KL(teacher ‖ student)` at τ = 1 with the tempered teacher, the training accuracy is how often the
     /// student agrees with the teacher on generated images, in training mode.
     #[serde(flatten)]
     pub row: EpochRow,
